@@ -1,0 +1,32 @@
+"""sdebench: the numerical-analysis suite for samplers of diffusion models.
+
+Names load on first use, so that reading results and printing help never import torch.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "sdebench": ("schedules", "grids", "phi", "problems", "solvers", "external", "studies", "report", "fit", "oracle"),
+    "sdebench.errors": ("UsageError",),
+    "sdebench.prediction": ("Counted", "Model", "Prediction", "lincomb"),
+    "sdebench.solver": ("Node", "Sampler", "Solver", "Step", "integrate", "integrate_adaptive", "remember"),
+    "sdebench.catalogue": ("get_problem", "get_solver", "list_problems", "list_solvers", "register_problem", "register_solver"),
+    "sdebench.studies.order": ("measure_order",),
+}
+_WHERE = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str):
+    home = _WHERE.get(name)
+    if home is None:
+        raise AttributeError(f"module 'sdebench' has no attribute {name!r}")
+    value = import_module(f"sdebench.{name}") if home == "sdebench" else getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return [*globals(), *__all__]

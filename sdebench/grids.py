@@ -1,0 +1,96 @@
+"""Time grids: tuples of n + 1 floats, strictly decreasing from s (noisier) to t (cleaner).
+
+The smooth ones are images of a uniform grid under a smooth map, so neighbouring steps differ by O(h) and wrong
+variable-step coefficients hide.  The irregular ones keep their step RATIOS under refinement, so nothing hides.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from math import exp, isfinite, log, sqrt
+
+from .errors import UsageError, near_miss
+from .schedules import NoiseSchedule
+
+Grid = tuple[float, ...]
+
+
+def check(grid: Sequence[float]) -> Grid:
+    """The grid as a tuple of floats; raises UsageError unless it is finite, strictly decreasing, of two times or more."""
+    grid = tuple(map(float, grid))
+    if len(grid) < 2:
+        raise UsageError(f"a grid of {len(grid)} time(s): give at least two, from the noisier end down")
+    for i, (s, t) in enumerate(pairwise(grid)):
+        if not (isfinite(s) and isfinite(t) and s > t):
+            raise UsageError(f"grid[{i}] = {s!r} is followed by {t!r}: give finite times, strictly decreasing")
+    return grid
+
+
+def _mapped(s: float, t: float, fractions: Sequence[float], to_u: Callable, to_t: Callable) -> Grid:
+    """The times at the given fractions of the way from u(s) to u(t), with both ends exact."""
+    if len(fractions) < 2:
+        raise UsageError(f"a grid of {len(fractions) - 1} steps: give n >= 1")
+    u_s, u_t = to_u(s), to_u(t)
+    inner = (to_t(u_s + q * (u_t - u_s)) for q in fractions[1:-1])
+    return check((s, *inner, t))
+
+
+def _even(n: int) -> list[float]:
+    return [i / n for i in range(n + 1)] if n > 0 else [0.0]
+
+
+def uniform_t(ns: NoiseSchedule, s: float, t: float, n: int) -> Grid:
+    """Equal steps in t.  Near t = 0 its steps in lam are huge: not asymptotic there for any affordable n."""
+    return _mapped(s, t, _even(n), float, float)
+
+
+def uniform_lam(ns: NoiseSchedule, s: float, t: float, n: int) -> Grid:
+    """Equal steps in lam (Lu et al. 2022, arXiv:2206.00927, section 3.3)."""
+    return _mapped(s, t, _even(n), ns.lam, ns.t)
+
+
+def quadratic(ns: NoiseSchedule, s: float, t: float, n: int) -> Grid:
+    """Equal steps in sqrt(t) (Song et al. 2020, arXiv:2010.02502, appendix D.2)."""
+    return _mapped(s, t, _even(n), sqrt, lambda u: u * u)
+
+
+def karras(ns: NoiseSchedule, s: float, t: float, n: int, rho: float = 7.0) -> Grid:
+    """Equal steps in (sigma/alpha)^(1/rho) (Karras et al. 2022, arXiv:2206.00364, eq. 5)."""
+    return _mapped(s, t, _even(n), lambda t: exp(-ns.lam(t) / rho), lambda u: ns.t(-rho * log(u)))
+
+
+def _weighted(ns: NoiseSchedule, s: float, t: float, n: int, pattern: Sequence[float]) -> Grid:
+    """Steps in lam in proportion to the pattern, repeated."""
+    sums = [0.0]
+    for i in range(n):
+        sums.append(sums[-1] + pattern[i % len(pattern)])
+    return _mapped(s, t, [w / sums[-1] for w in sums] if n > 0 else [0.0], ns.lam, ns.t)
+
+
+def irregular(ns: NoiseSchedule, s: float, t: float, n: int, ratio: float = 2.0) -> Grid:
+    """Steps in lam alternating 1 : ratio, at every n."""
+    return _weighted(ns, s, t, n, (1.0, ratio))
+
+
+def jitter(ns: NoiseSchedule, s: float, t: float, n: int, seed: int = 0) -> Grid:
+    """Steps in lam from a seeded pattern of eight lengths in [1/2, 3/2], repeated: self-similar at every n."""
+    rng = random.Random(seed)
+    return _weighted(ns, s, t, n, [0.5 + rng.random() for _ in range(8)])
+
+
+SMOOTH: dict[str, Callable[..., Grid]] = {
+    "uniform_t": uniform_t,
+    "uniform_lam": uniform_lam,
+    "quadratic": quadratic,
+    "karras": karras,
+}
+IRREGULAR: dict[str, Callable[..., Grid]] = {"irregular": irregular, "jitter": jitter}
+GRIDS = SMOOTH | IRREGULAR
+
+
+def get(name: str) -> Callable[..., Grid]:
+    """The grid family of that name."""
+    try:
+        return GRIDS[name]
+    except KeyError:
+        raise UsageError(f"unknown grid {name!r}{near_miss(name, GRIDS)} (there are: {', '.join(GRIDS)})") from None

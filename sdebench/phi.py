@@ -1,0 +1,42 @@
+r"""The phi functions of exponential integrators, on host floats.
+
+    phi_0(z) = e^z,   phi_{k+1}(z) = (phi_k(z) - 1/k!) / z,   phi_k(z) = sum_j z^j / (j + k)!
+
+(Hochbruck and Ostermann 2010, Acta Numerica 19, eq. 2.11.)  The recursion upwards cancels for small z, the one
+downwards never does: so the highest phi comes from its series where |z| is small, and the others follow from it.
+"""
+
+from math import exp, expm1, factorial
+
+_SERIES_BELOW = 2.0
+
+
+def phis(n: int, z: float) -> tuple[float, ...]:
+    """`(phi_0(z), ..., phi_n(z))`, each to a few units in the last place for |z| <= 40."""
+    if n == 1:
+        return exp(z), (expm1(z) / z if z else 1.0)
+    if abs(z) > _SERIES_BELOW:
+        out = [exp(z), expm1(z) / z]
+        for k in range(1, n):
+            out.append((out[k] - 1 / factorial(k)) / z)
+        return tuple(out[: n + 1])
+    out = [_series(n, z)]
+    for k in range(n - 1, -1, -1):
+        out.append(z * out[-1] + 1 / factorial(k))
+    return tuple(reversed(out))
+
+
+def _series(n: int, z: float) -> float:
+    """sum_j z^j / (j + n)!"""
+    term = total = 1 / factorial(n)
+    j = n
+    while abs(term) > 1e-18 * abs(total):
+        j += 1
+        term *= z / j
+        total += term
+    return total
+
+
+def phi(k: int, z: float) -> float:
+    """phi_k(z)."""
+    return phis(k, z)[k]

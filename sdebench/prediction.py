@@ -1,0 +1,124 @@
+r"""One model call, read as `x0`, `eps`, `v`, `score` or `velocity`.
+
+All readings follow from ONE definition of their equivalence.  With `x = alpha x0 + sigma eps` each of them is
+`p x0 + q eps` for known (p, q):
+
+    x0: (1, 0)   eps: (0, 1)   v: (-sigma, alpha)   score: (0, -1/sigma)   velocity: (-1, 1)
+
+so any one of them is a linear combination of the state and of any other.  (`v`: Salimans and Ho 2022, arXiv:2202.00512,
+appendix D; `score = -eps/sigma`: Song et al. 2021.  `velocity` is dx/dt of the Rectified schedule only.)
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .errors import UsageError
+from .schedules import NoiseSchedule
+
+_PARTS: dict[str, Callable[[float, float], tuple[float, float]]] = {
+    "x0": lambda alpha, sigma: (1.0, 0.0),
+    "eps": lambda alpha, sigma: (0.0, 1.0),
+    "v": lambda alpha, sigma: (-sigma, alpha),
+    "score": lambda alpha, sigma: (0.0, -1.0 / sigma),
+    "velocity": lambda alpha, sigma: (-1.0, 1.0),
+}
+KINDS = tuple(_PARTS)
+
+
+def conversion(source: str, target: str, alpha: float, sigma: float) -> tuple[float, float]:
+    """`(c, d)` with `target = c x + d source` at signal `alpha` and noise `sigma`."""
+    p, q = _PARTS[source](alpha, sigma)
+    p_new, q_new = _PARTS[target](alpha, sigma)
+    det = alpha * q - sigma * p
+    return (p_new * q - q_new * p) / det, (alpha * q_new - sigma * p_new) / det
+
+
+def lincomb(a: float, x: Tensor, *rest) -> Tensor:
+    """`a x + b y + c z + ...` from alternating coefficients and vectors, in one new tensor of x's dtype.
+
+    One pass a term and one allocation in all: the line of the paper, without its temporaries.
+    """
+    if a == 1.0 and rest:
+        out, rest = torch.add(x, rest[1], alpha=rest[0]), rest[2:]
+    else:
+        out = a * x
+    for c, v in zip(rest[::2], rest[1::2]):
+        out.add_(v, alpha=c)
+    return out
+
+
+class Prediction:
+    """What the model said of `x` at time `t`: `value`, of the given `kind`; every other reading is derived on demand.
+
+    Tensors are `(B, *D)` and keep their dtype; a derived reading is computed once.
+    """
+
+    __slots__ = ("_read", "kind", "schedule", "t", "value", "x")
+
+    def __init__(self, kind: str, value: Tensor, x: Tensor, t: float, schedule: NoiseSchedule):
+        self.kind, self.value, self.x, self.t, self.schedule = kind, value, x, t, schedule
+        self._read = {kind: value}
+
+    def read(self, kind: str) -> Tensor:
+        """The reading named `kind`."""
+        value = self._read.get(kind)
+        if value is None:
+            c, d = conversion(self.kind, kind, self.schedule.alpha(self.t), self.schedule.sigma(self.t))
+            value = lincomb(d, self.value) if c == 0.0 else lincomb(c, self.x, d, self.value)
+            self._read[kind] = value
+        return value
+
+    @property
+    def x0(self) -> Tensor:
+        """Denoised data, E[x_0 | x_t]."""
+        return self.read("x0")
+
+    @property
+    def eps(self) -> Tensor:
+        """Noise, -sigma score."""
+        return self.read("eps")
+
+    @property
+    def v(self) -> Tensor:
+        """alpha eps - sigma x0."""
+        return self.read("v")
+
+    @property
+    def score(self) -> Tensor:
+        """grad log p_t."""
+        return self.read("score")
+
+
+class ModelLike(Protocol):
+    """What a solver needs of a model: its schedule, and a call that makes a Prediction."""
+
+    schedule: NoiseSchedule
+
+    def __call__(self, x: Tensor, t: float) -> Prediction:
+        """Evaluate at the state `x` of time `t`."""
+
+
+class Model:
+    """A function `fn(x, t) -> tensor` that predicts `kind`, made into a model on a schedule."""
+
+    def __init__(self, fn: Callable[[Tensor, float], Tensor], schedule: NoiseSchedule, kind: str):
+        if kind not in KINDS:
+            raise UsageError(f"unknown kind of prediction {kind!r}: give one of {', '.join(KINDS)}")
+        self.fn, self.schedule, self.kind = fn, schedule, kind
+
+    def __call__(self, x: Tensor, t: float) -> Prediction:
+        return Prediction(self.kind, self.fn(x, t), x, t, self.schedule)
+
+
+class Counted:
+    """A model that counts its calls: `nfe` is the number of network evaluations that were really made."""
+
+    def __init__(self, model: ModelLike):
+        self.model, self.schedule, self.nfe = model, model.schedule, 0
+
+    def __call__(self, x: Tensor, t: float) -> Prediction:
+        self.nfe += 1
+        return self.model(x, t)

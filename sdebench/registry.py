@@ -1,0 +1,134 @@
+"""Named plugins: a decorator, spec strings `name[key=value,...]`, entry points, and errors that name the near miss."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, NamedTuple
+
+from .errors import UsageError, near_miss
+
+
+class Entry(NamedTuple):
+    """A registered name: what makes it, and the settings that the name fixes."""
+
+    factory: Callable[..., Any]
+    preset: dict[str, Any]
+
+
+def split_spec(spec: str) -> tuple[str, dict[str, str]]:
+    """`'name[a=1,b=x]'` as `('name', {'a': '1', 'b': 'x'})`."""
+    name, bracket, rest = spec.strip().partition("[")
+    if not bracket:
+        return name, {}
+    if not rest.endswith("]"):
+        raise UsageError(f"cannot read {spec!r}: give name[key=value,...], with the closing bracket")
+    settings = {}
+    for part in filter(None, rest[:-1].split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip() or key.strip() in settings:
+            raise UsageError(f"cannot read {part!r} in {spec!r}: give each setting once, as key=value")
+        settings[key.strip()] = value.strip()
+    return name, settings
+
+
+def _convert(text: str, default: Any, where: str) -> Any:
+    """The text as a value of the type that the default has."""
+    kind = type(default) if isinstance(default, bool | int | float) else str
+    try:
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError):
+        raise UsageError(f"{where} is {text!r}: give a value like {default!r}") from None
+
+
+@dataclass
+class Registry:
+    """A set of named factories, one for each kind of plugin.
+
+    Names come from the `register` decorator and, on the first look-up, from the entry-point group `group`; a plugin
+    that cannot be loaded is kept in `broken` (name -> message) and stops nothing.
+    """
+
+    kind: str
+    group: str
+    listing: str
+    entries: dict[str, Entry] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    _loaded: bool = False
+
+    def register(self, name: str, **preset: Any) -> Callable:
+        """Decorator: make the class or function under it available as `name`, with the given settings fixed."""
+
+        def add(factory):
+            if name in self.entries and self.entries[name] != Entry(factory, preset):
+                raise UsageError(f"{self.kind} {name!r} is registered twice: give the new one another name")
+            self.entries[name] = Entry(factory, preset)
+            return factory
+
+        return add
+
+    def _load_plugins(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        for point in entry_points(group=self.group):
+            try:
+                loaded = point.load()
+                if point.name not in self.entries and callable(loaded):
+                    self.register(point.name)(loaded)
+            except Exception as error:  # a stranger's code may fail in any way; it is reported by name
+                self.broken[point.name] = f"{type(error).__name__}: {error}"
+
+    def names(self) -> tuple[str, ...]:
+        """All registered names, in the order of registration."""
+        self._load_plugins()
+        return tuple(self.entries)
+
+    def get(self, spec: str) -> Any:
+        """The plugin that a spec string `name[key=value,...]` or `package.module:attribute` names.
+
+        Raises UsageError for a name or a setting that does not exist.
+        """
+        self._load_plugins()
+        name, settings = split_spec(spec)
+        factory, preset = self._imported(name) if ":" in name else self._entry(name)
+        allowed = {k: p.default for k, p in inspect.signature(factory).parameters.items() if k not in preset}
+        for key in settings:
+            if key not in allowed:
+                what = f"settings: {', '.join(allowed)}" if allowed else "no settings"
+                raise UsageError(f"unknown setting {key!r} of {self.kind} {name!r}{near_miss(key, allowed)} (it has {what})")
+        values = {k: _convert(v, allowed[k], f"setting {k!r} of {name!r}") for k, v in settings.items()}
+        return factory(**preset, **values)
+
+    def _entry(self, name: str) -> Entry:
+        if name in self.entries:
+            return self.entries[name]
+        if name in self.broken:
+            raise UsageError(f"{self.kind} plugin {name!r} could not be loaded ({self.broken[name]})")
+        raise UsageError(f"unknown {self.kind} {name!r}{near_miss(name, self.entries)} ('{self.listing}' shows all)")
+
+    def _imported(self, name: str) -> Entry:
+        module, _, attribute = name.partition(":")
+        try:
+            return Entry(getattr(import_module(module), attribute), {})
+        except (ImportError, AttributeError) as error:
+            raise UsageError(f"cannot load {self.kind} {name!r} ({error}): give package.module:Class, on the Python path") from None
+
+    def name_of(self, plugin: Any) -> str:
+        """The spec string that makes an equal plugin, or its class's name where none is registered."""
+        for name, (factory, preset) in self.entries.items():
+            if factory is type(plugin) and all(getattr(plugin, k) == v for k, v in preset.items()):
+                extra = {
+                    k: getattr(plugin, k)
+                    for k, p in inspect.signature(factory).parameters.items()
+                    if k not in preset and getattr(plugin, k) != p.default
+                }
+                return name + (f"[{','.join(f'{k}={v}' for k, v in extra.items())}]" if extra else "")
+        return f"{type(plugin).__module__}:{type(plugin).__qualname__}"
+
+
+SOLVERS = Registry("solver", "sdebench.solvers", "sdebench list solvers")
+PROBLEMS = Registry("problem", "sdebench.problems", "sdebench list problems")
+register_solver = SOLVERS.register
+register_problem = PROBLEMS.register

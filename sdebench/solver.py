@@ -1,0 +1,148 @@
+"""Solver, Sampler, Node, Step and the two loops that cross a grid.
+
+A Solver says how ONE interval s -> t is crossed, by a pure `step`; a Sampler how a WHOLE grid is.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import sqrt
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from . import grids
+from .errors import UsageError
+from .prediction import ModelLike, Prediction
+
+
+class Node(NamedTuple):
+    """A model evaluation that a multistep method remembers."""
+
+    t: float
+    prediction: Prediction
+
+
+class Step(NamedTuple):
+    """What a step yields: the new state, what to remember, and an embedded error estimate (a tensor like x) or None."""
+
+    x: Tensor
+    past: tuple[Node, ...] = ()
+    error: Tensor | None = None
+
+
+class _Claims:
+    """What a method says of itself; the contract tests hold it to every line.
+
+    order            true global order of a whole run, with the method's own start-up, on smooth grids
+    order_irregular  the same on grids whose step ratios stay away from 1
+    main_order       order of the main scheme alone: its local error, from an exact and unequally spaced past, is
+                     O(h^(main_order + 1))
+    claimed_order    what the literature says
+    nfe_per_step     network evaluations a step, once started
+    memory           how many past nodes a full step wants
+    family, reference
+    """
+
+    order: int
+    nfe_per_step: int
+    memory: int = 0
+    family: str = "user"
+    reference: str = ""
+
+    @property
+    def order_irregular(self) -> int:
+        return self.order
+
+    @property
+    def main_order(self) -> int:
+        return self.order_irregular
+
+    @property
+    def claimed_order(self) -> int:
+        return self.order
+
+
+class Solver(_Claims):
+    """How ONE interval is crossed.  Subclass as a frozen dataclass whose fields are parameters of the method."""
+
+    def step(self, model: ModelLike, x: Tensor, s: float, t: float, past: tuple[Node, ...] = (), noise: Any = None) -> Step:
+        """Cross from time s to time t < s.  Pure: the same arguments give the same bits, and no input is changed.
+
+        `past` holds the nodes before, newest first; `past == ()` is the start-up.  A node AT s, where a method leaves
+        one, is used in place of evaluating the model there.
+        """
+        raise NotImplementedError
+
+
+class Sampler(_Claims):
+    """How a WHOLE grid is crossed, where one interval at a time does not say it: compositions and black boxes.
+
+    `adaptive` samplers use only the two ends of the grid and choose their steps by a tolerance.
+    """
+
+    adaptive: bool = False
+
+    def sample(self, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any = None) -> Tensor:
+        """The state at grid[-1], from the state x at grid[0]."""
+        raise NotImplementedError
+
+
+def remember(node: Node, past: tuple[Node, ...], memory: int) -> tuple[Node, ...]:
+    """`past` with `node` in front, cut to `memory` nodes."""
+    return (node, *past[: memory - 1]) if memory else ()
+
+
+def integrate(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any = None) -> Tensor:
+    """The state at grid[-1], from the state `x`, `(B, *D)`, at grid[0].
+
+    Raises UsageError for a grid that is not strictly decreasing, or for a time outside the schedule's domain.
+    """
+    grid = grids.check(grid)
+    if isinstance(solver, Sampler):
+        return solver.sample(model, x, grid, noise)
+    past: tuple[Node, ...] = ()
+    for s, t in pairwise(grid):
+        x, past, _ = solver.step(model, x, s, t, past, noise)
+    return x
+
+
+def _scaled_norm(error: Tensor, x: Tensor, x_new: Tensor, rtol: float, atol: float) -> float:
+    """RMS over all entries of error / (atol + rtol max(|x|, |x_new|)) (Lu et al. 2022, appendix C)."""
+    scale = x.abs().maximum(x_new.abs()).mul_(rtol).add_(atol)
+    return float((error / scale).square().mean().sqrt())
+
+
+def integrate_adaptive(
+    solver: Solver, model: ModelLike, x: Tensor, s: float, t: float, rtol: float = 1e-5, atol: float | None = None,
+    h: float | None = None, safety: float = 0.9, max_steps: int = 100_000,
+) -> tuple[Tensor, tuple[float, ...]]:
+    """Cross from s to t in steps of lam chosen by the solver's embedded error; returns the state and the grid it took.
+
+    The controller of Lu et al. 2022, arXiv:2206.00927, algorithm 3: accept when the scaled error E is at most 1, then
+    h <- min(safety h E^(-1/p), what is left), p the order of the pair's lower method plus one.  `atol` is `rtol` unless
+    given; the first step is a twentieth of the span unless given.  Raises UsageError where the solver has no embedded
+    error, RuntimeError when the step size vanishes or `max_steps` is passed.
+    """
+    ns, past = model.schedule, ()
+    lam, lam_end = ns.lam(s), ns.lam(t)
+    atol = rtol if atol is None else atol
+    h = (lam_end - lam) / 20 if h is None else h
+    taken = [s]
+    for _ in range(max_steps):
+        last = lam + h >= lam_end - 1e-12 * abs(lam_end)
+        u = t if last else ns.t(lam + h)
+        step = solver.step(model, x, s, u, past)
+        if step.error is None:
+            raise UsageError(f"{solver!r} has no embedded error estimate: use integrate, or a pair such as 'dpm-solver-23'")
+        error = _scaled_norm(step.error, x, step.x, rtol, atol)
+        if error <= 1.0:
+            x, past, s, lam = step.x, step.past, u, ns.lam(u)
+            taken.append(u)
+            if last:
+                return x, tuple(taken)
+        if not error < float("inf"):
+            raise RuntimeError(f"the error estimate at t = {s:.6g} is {error}: the step diverged")
+        h = min(5.0, max(0.2, safety * max(error, 1e-12) ** (-1 / solver.order))) * h
+        if h < 1e-14 * max(1.0, sqrt(abs(lam))):
+            raise RuntimeError(f"the step size vanished at t = {s:.6g}: rtol = {rtol:g} cannot be met")
+    raise RuntimeError(f"more than {max_steps} steps at rtol = {rtol:g}")
