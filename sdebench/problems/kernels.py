@@ -1,0 +1,95 @@
+r"""Evaluation of a Gaussian mixture, by the form of its covariances.  Every kernel has `log_prob(x)` and `score(x)`.
+
+    q_k = log w_k - 1/2 sum_j log(2 pi v_kj) - 1/2 |W_k^T (x - mu_k)|^2,       W_k = Q_k diag(v_k)^(-1/2)
+    log p = logsumexp_k q_k,       score = -sum_k softmax(q)_k W_k W_k^T (x - mu_k)
+
+Differences x - mu_k are formed before any product: `x W - mu W` would cancel where a component is narrow and far out.
+"""
+
+from math import log, pi
+
+import torch
+from torch import Tensor
+
+_CHUNK_BYTES = 2 << 20  # of one (K, chunk, d) array; two of them are live, and share the last-level cache with the bases
+
+
+def _constants(log_weights: Tensor, variances: Tensor, d: int) -> Tensor:
+    """q_k at the mean of the component, (K,); `variances` is (K, d), or (K, 1) where all d are equal."""
+    return log_weights - 0.5 * (variances.log().sum(-1) * (d // variances.shape[-1]) + d * log(2 * pi))
+
+
+class Whitened:
+    """Full covariances (basis (K, d, d)) or isotropic ones (basis None), by explicit differences (K, chunk, d)."""
+
+    def __init__(self, log_weights: Tensor, means: Tensor, variances: Tensor, basis: Tensor | None):
+        size, d = means.shape
+        self.means, self.chunk = means.unsqueeze(1), max(16, _CHUNK_BYTES // (8 * size * d))
+        self.constant = _constants(log_weights, variances, d).unsqueeze(1)
+        root = variances.rsqrt().unsqueeze(1)
+        self.scale = root if basis is None else None
+        self.into = None if basis is None else basis * root
+        self.back = None if basis is None else self.into.transpose(1, 2).contiguous()
+
+    def _whiten(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(whitened differences (K, n, d), q (K, n))."""
+        y = x - self.means
+        y = y.mul_(self.scale) if self.into is None else torch.bmm(y, self.into)
+        q = torch.linalg.vector_norm(y, dim=-1).square_()
+        return y, torch.add(self.constant, q, alpha=-0.5)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """(n, d) -> (n,)."""
+        return torch.cat([torch.logsumexp(self._whiten(part)[1], 0) for part in x.split(self.chunk)])
+
+    def _score(self, x: Tensor) -> Tensor:
+        y, q = self._whiten(x)
+        y.mul_(torch.softmax(q, 0).unsqueeze(-1))
+        y = y.mul_(self.scale) if self.into is None else torch.bmm(y, self.back)
+        return y.sum(0).neg_()
+
+    def score(self, x: Tensor) -> Tensor:
+        """(n, d) -> (n, d)."""
+        if len(x) <= self.chunk:
+            return self._score(x)
+        return torch.cat([self._score(part) for part in x.split(self.chunk)])
+
+
+class Wide:
+    """Isotropic components of large d, by products (n, d) x (d, K) only: no array (n, K, d) is ever formed.
+
+    `|x - mu_k|^2 = |x - mu_j|^2 + 2 (x - mu_j).(mu_j - mu_k) + |mu_j - mu_k|^2` with j the likeliest component of each
+    point: the differences to mu_j and the table of squared distances are exact, so nothing cancels near a mean.
+    """
+
+    def __init__(self, log_weights: Tensor, means: Tensor, variances: Tensor, distances2: Tensor):
+        self.means, self.distances2 = means, distances2
+        self.centred = means - means.mean(0)
+        self.half_precision = 0.5 / variances.squeeze(1)
+        self.constant = _constants(log_weights, variances, means.shape[1])
+
+    def _terms(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(likeliest component (n, 1), difference to its mean (n, d), q (n, K))."""
+        centre = self.means[0] - self.centred[0]
+        y = x - centre
+        rough = (y @ self.centred.T).mul_(-2).add_(self.centred.square().sum(1)).add_(y.square().sum(1, keepdim=True))
+        j = torch.addcmul(self.constant, rough, self.half_precision, value=-1).argmax(1)
+        delta = x - self.means[j]
+        product = delta @ self.centred.T
+        top = j.unsqueeze(1)
+        distance2 = (product.gather(1, top) - product).mul_(2).add_(self.distances2[j])
+        distance2.add_(delta.square().sum(1, keepdim=True))
+        return top, delta, torch.addcmul(self.constant, distance2, self.half_precision, value=-1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """(n, d) -> (n,)."""
+        return torch.logsumexp(self._terms(x)[2], 1)
+
+    def score(self, x: Tensor) -> Tensor:
+        """(n, d) -> (n, d):  `-(sum_k s_k) (x - mu_j) - sum_k s_k (mu_j - mu_k)`, s = 2 half_precision softmax(q)."""
+        top, delta, q = self._terms(x)
+        s = torch.softmax(q, 1).mul_(2 * self.half_precision)
+        total = s.sum(1, keepdim=True)
+        s.scatter_(1, top, 0.0)
+        s.scatter_(1, top, -s.sum(1, keepdim=True))
+        return torch.addmm(delta.mul_(total), s, self.centred, beta=-1)

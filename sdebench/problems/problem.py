@@ -1,0 +1,89 @@
+"""Problem: a data law, a schedule and a time span, with the law's exact model and its solution where a formula exists."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from ..errors import UsageError
+from ..prediction import Prediction
+from ..schedules import NoiseSchedule
+from .mixture import GaussianMixture
+from .product import ProductMixture
+from .quantile import check_states
+
+Law = GaussianMixture | ProductMixture
+_KEPT_BYTES = 64 << 20
+
+
+class ExactModel:
+    """The perfect network of a law: `model(x, t)` predicts `eps = -sigma_t score_t(x)`.  Pure.
+
+    Computed in float64, returned in the dtype of x.  The marginals of the last times are kept (bounded in number and
+    bytes): a study comes back to the same grid with every solver.
+    """
+
+    def __init__(self, law: Law, schedule: NoiseSchedule):
+        self.law, self.schedule = law, schedule
+        self._kept: dict[float, tuple[Callable, float]] = {}
+        basis = getattr(law, "_basis", None)
+        numbers = 4 * law.means.numel() + (0 if basis is None else 2 * basis.numel())
+        self._most = max(4, min(4096, _KEPT_BYTES // (8 * numbers)))
+
+    def _at(self, t: float) -> tuple[Callable, float]:
+        """(score of the marginal at t, -sigma_t)."""
+        if len(self._kept) >= self._most:
+            del self._kept[next(iter(self._kept))]
+        self._kept[t] = found = (self.law.marginal(self.schedule, t).score, -self.schedule.sigma(t))
+        return found
+
+    def __call__(self, x: Tensor, t: float) -> Prediction:
+        check_states(x, self.law.dim)
+        score, factor = self._kept.get(t) or self._at(t)
+        eps = score(x.double()).mul_(factor).to(x.dtype)
+        return Prediction("eps", eps, x, t, self.schedule)
+
+
+def exact_model(law: Law, ns: NoiseSchedule) -> ExactModel:
+    """The exact model of a law on a schedule."""
+    return ExactModel(law, ns)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """`law` is that of x_0; `span = (s, t)`, s > t, is the interval of time that a study crosses."""
+
+    name: str
+    law: Law
+    schedule: NoiseSchedule
+    span: tuple[float, float]
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the states."""
+        return self.law.dim
+
+    @cached_property
+    def model(self) -> ExactModel:
+        """The exact model: native kind `eps`."""
+        return exact_model(self.law, self.schedule)
+
+    def initial(self, n: int, seed: int) -> Tensor:
+        """`n` exact draws from the marginal at span[0], (n, d) float64."""
+        if n < 1:
+            raise UsageError(f"{n} initial points: give n >= 1")
+        return self.law.marginal(self.schedule, self.span[0]).sample(n, seed)
+
+    @property
+    def has_solution(self) -> bool:
+        """Whether the flow has a formula."""
+        return self.law.has_flow
+
+    def solution(self, x: Tensor, s: float, t: float) -> Tensor:
+        """Exact flow x_s -> x_t, (n, d) -> (n, d).  Raises UsageError where no formula exists."""
+        return self.law.flow(x, self.schedule, s, t)
+
+    def solution_with_error(self, x: Tensor, s: float, t: float) -> tuple[Tensor, float]:
+        """(exact flow, bound of its rounding error: RMS over the points of the norm)."""
+        return self.law.flow_with_error(x, self.schedule, s, t)
