@@ -40,12 +40,14 @@ class _Claims:
     claimed_order    what the literature says
     nfe_per_step     network evaluations a step, once started
     memory           how many past nodes a full step wants
+    embedded         whether a step yields an error estimate, for `integrate_adaptive`
     family, reference
     """
 
     order: int
     nfe_per_step: int
     memory: int = 0
+    embedded: bool = False
     family: str = "user"
     reference: str = ""
 

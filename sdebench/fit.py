@@ -1,0 +1,109 @@
+"""The order that a ladder of errors shows, how sure it is, and what that says of a claim.  Knows no solver; numpy only.
+
+The model is `log e = log C + p log h + b h`: a power law and its first correction.  Two-point slopes telescope to the
+two end points of a ladder, and a mean of them hides a bend; a regression with the correction term does neither.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+MARGIN = 10.0  # an error this many times its floor shifts a slope over a factor of two in h by less than 0.15
+RESOLVED = 0.2  # a half-width beyond this decides nothing
+TOLERANCE = 0.1  # how far below its claim an order may be measured
+MIN_POINTS = 4
+
+
+@dataclass(frozen=True)
+class Fit:
+    """An order, `order +- half_width` (95 %), and where it was read.
+
+    `constant` is `e / h^q` at the finest rung used, q the nearest integer to the order; `window` the indices of the
+    rungs used; `reason` says why nothing is resolved and is empty where something is.
+    """
+
+    order: float
+    half_width: float
+    constant: float
+    window: tuple[int, ...]
+    reason: str = ""
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the order may decide anything."""
+        return not self.reason
+
+    @property
+    def exact(self) -> bool:
+        """Whether no rung stood above the floor: the method is exact here, as far as can be measured."""
+        return self.reason.startswith("exact")
+
+
+def _unresolved(reason: str, order: float = np.nan, half_width: float = np.inf, window: tuple[int, ...] = ()) -> Fit:
+    return Fit(order, half_width, np.nan, window, reason)
+
+
+def _regress(h: np.ndarray, e: np.ndarray) -> tuple[float, float]:
+    """(order, half-width) over one window.
+
+    The half-width is Student's 95 % interval of the regression plus half of what the correction term moved the slope
+    from that of the two finest rungs: the extrapolation is trusted, but not for free.
+    """
+    x, y = np.log(h), np.log(e)
+    columns = [np.ones_like(x), x] + ([h / h.max()] if len(h) > MIN_POINTS else [])
+    a = np.stack(columns, axis=1)
+    solution, *_ = np.linalg.lstsq(a, y, rcond=None)
+    residual = y - a @ solution
+    degrees = len(h) - a.shape[1]
+    covariance = np.linalg.inv(a.T @ a) * (residual @ residual) / degrees
+    finest = (y[-1] - y[-2]) / (x[-1] - x[-2])
+    return solution[1], student.ppf(0.975, degrees) * np.sqrt(covariance[1, 1]) + 0.5 * abs(solution[1] - finest)
+
+
+def fit_order(h: Sequence[float], error: Sequence[float], floor: Sequence[float] | float = 0.0) -> Fit:
+    """The order of `error` as `h` falls.
+
+    Rungs not above `MARGIN` times their floor are left out.  The asymptotic window always ends at the finest rung left,
+    and starts where the order is sharpest, four rungs or more: nothing can be cherry-picked from the coarse end.
+    A ladder that diverges keeps its sign: its order is negative, not its absolute value.
+    """
+    h, error = np.asarray(h, float), np.asarray([np.nan if e is None else e for e in error], float)
+    floor = np.broadcast_to(np.asarray(floor, float), h.shape)
+    order = np.argsort(-h, kind="stable")
+    finite = order[np.isfinite(error[order])]
+    if len(finite) < len(order) and (len(finite) == 0 or not np.isfinite(error[order[-1]])):
+        return _unresolved("diverges: the error is not finite at the smallest steps")
+    above = finite[error[finite] > MARGIN * floor[finite]]
+    if len(above) == 0:
+        return _unresolved("exact: the error is at the floor at every step")
+    used = above[_last_run(np.searchsorted(-h[finite], -h[above])) :]
+    if len(used) < MIN_POINTS:
+        return _unresolved(f"only {len(used)} rungs stand above the floor, {MIN_POINTS} are needed", window=tuple(map(int, used)))
+    fits = [(_regress(h[w], error[w]), w) for w in (used[i:] for i in range(len(used) - MIN_POINTS + 1))]
+    (p, half_width), window = min(fits, key=lambda f: f[0][1])
+    window = tuple(map(int, window))
+    if not half_width <= RESOLVED:
+        return _unresolved(f"slopes disagree: {p:.2f} +- {half_width:.2f}", p, half_width, window)
+    last = window[-1]
+    return Fit(float(p), float(half_width), float(error[last] / h[last] ** round(p)), window)
+
+
+def _last_run(positions: np.ndarray) -> int:
+    """Where the last run of consecutive positions begins: a rung lost to the floor in between ends the window."""
+    gaps = np.flatnonzero(np.diff(positions) > 1)
+    return int(gaps[-1]) + 1 if len(gaps) else 0
+
+
+def verdict(fit: Fit, claim: float) -> str:
+    """`confirmed`, `refuted` or `not asymptotic`.
+
+    Confirmed: the order is at least the claim less 0.1.  Refuted: the whole interval lies below that.  Anything else,
+    and anything unresolved, is not asymptotic, which is never counted as confirmed.
+    """
+    if not fit.resolved:
+        return "not asymptotic"
+    if fit.order >= claim - TOLERANCE:
+        return "confirmed"
+    return "refuted" if fit.order + fit.half_width < claim - TOLERANCE else "not asymptotic"

@@ -1,0 +1,54 @@
+"""Karras et al. 2022: Heun's method in the noise level; and the midpoint method in its logarithm."""
+
+from dataclasses import dataclass
+
+from ..prediction import lincomb
+from ..registry import register_solver
+from ..solver import Solver, Step
+from .linear import transfer
+
+
+@register_solver("heun-edm")
+@dataclass(frozen=True)
+class HeunEDM(Solver):
+    r"""Heun's second-order method in sigma, for y = x/alpha.  Karras et al. 2022, arXiv:2206.00364, algorithm 1.
+
+        u   = alpha_t (x/alpha_s + (rho_t - rho_s) eps_s)
+        x_t = alpha_t (x/alpha_s + (rho_t - rho_s) (eps_s + eps_t)/2),      rho = sigma/alpha
+
+    The paper's `d_i` is eps.  One map with `deis-rhork-2`; two on the paper's own schedules, where alpha = 1, as here.
+    Without the paper's special last step to sigma = 0, which is one of Euler's.
+    """
+
+    order, nfe_per_step = 2, 2
+    family = "EDM"
+    reference = "Karras et al. 2022, arXiv:2206.00364, algorithm 1"
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        ns = model.schedule
+        eps_s = model(x, s).eps
+        eps_t = model(transfer(ns, x, eps_s, s, t), t).eps
+        half = 0.5 * ns.alpha(t) * (ns.rho(t) - ns.rho(s))
+        return Step(lincomb(ns.alpha(t) / ns.alpha(s), x, half, eps_s, half, eps_t))
+
+
+@register_solver("midpoint-log-sigma")
+@dataclass(frozen=True)
+class MidpointLogSigma(Solver):
+    r"""The midpoint method with its midpoint at the geometric mean of the noise levels ("KDPM2", k-diffusion 2022).
+
+        u   = alpha_m (x/alpha_s + (rho_m - rho_s) eps_s),   rho_m = sqrt(rho_s rho_t)
+        x_t = alpha_t (x/alpha_s + (rho_t - rho_s) eps_m)
+
+    Karras et al. 2022, arXiv:2206.00364, section 3, with the midpoint of log sigma.  One map with `dpm-solver-2` at r = 1/2.
+    """
+
+    order, nfe_per_step = 2, 2
+    family = "EDM"
+    reference = "Karras et al. 2022, arXiv:2206.00364, section 3"
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        ns = model.schedule
+        m = ns.t(0.5 * (ns.lam(s) + ns.lam(t)))
+        u = transfer(ns, x, model(x, s).eps, s, m)
+        return Step(transfer(ns, x, model(u, m).eps, s, t))

@@ -1,0 +1,41 @@
+r"""The linear part of the probability-flow ODE over one interval, in the forms that its solvers share.
+
+    eps form   x_t = alpha_t/alpha_s x - sigma_t int e^{lam_t - lam} eps dlam     (Lu et al. 2022, arXiv:2206.00927, eq. 3.4)
+    x0 form    x_t = sigma_t/sigma_s x + alpha_t int e^{lam - lam_t} x0 dlam      (Lu et al. 2022, arXiv:2211.01095, eq. 8)
+
+With `z = h` and `z = -h` both read `x_t = a x + b h sum_k phi_{k+1}(z) h^k m^(k)`, m the prediction as a function of
+lam: everything that a method adds to DDIM is how it guesses the derivatives.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ..prediction import lincomb
+from ..schedules import NoiseSchedule
+
+
+class Linear(NamedTuple):
+    """`x_t = a x + b h sum_k phi_{k+1}(z) h^k m^(k)` over one interval of length h in lam."""
+
+    a: float
+    b: float
+    h: float
+    z: float
+
+
+def linear(form: str, ns: NoiseSchedule, s: float, t: float) -> Linear:
+    """The coefficients of the interval s -> t; `form` is the prediction that is interpolated, `eps` or `x0`."""
+    h = ns.lam(t) - ns.lam(s)
+    if form == "eps":
+        return Linear(ns.alpha(t) / ns.alpha(s), -ns.sigma(t), h, h)
+    return Linear(ns.sigma(t) / ns.sigma(s), ns.alpha(t), h, -h)
+
+
+def transfer(ns: NoiseSchedule, x: Tensor, eps: Tensor, s: float, t: float) -> Tensor:
+    """DDIM's map with a given noise, `alpha_t/alpha_s x + alpha_t (sigma_t/alpha_t - sigma_s/alpha_s) eps`.
+
+    It is linear in eps, so a combination of several of them may stand in its place (the pseudo-numerical methods).
+    """
+    alpha_t = ns.alpha(t)
+    return lincomb(alpha_t / ns.alpha(s), x, alpha_t * (ns.rho(t) - ns.rho(s)), eps)

@@ -1,0 +1,94 @@
+"""Adams-Bashforth methods with variable-step weights: in sigma (LMS, DEIS rhoAB), and exponential in t (DEIS tAB)."""
+
+from dataclasses import dataclass
+
+from ..prediction import lincomb
+from ..registry import register_solver
+from ..solver import Node, Solver, Step, remember
+from .weights import adams, quadrature
+
+
+class _Adams(Solver):
+    """What all k-step Adams methods claim: order k from exact starting values, 2 after the published Euler start."""
+
+    nfe_per_step = 1
+
+    @property
+    def order(self) -> int:
+        return min(self.k, 2)  # the first step is Euler's, and costs O(h^2) once
+
+    @property
+    def main_order(self) -> int:
+        return self.k
+
+    @property
+    def claimed_order(self) -> int:
+        return self.k
+
+    @property
+    def memory(self) -> int:
+        return self.k - 1
+
+
+@dataclass(frozen=True)
+class LMS(_Adams):
+    r"""Variable-step Adams-Bashforth for y = x/alpha in rho = sigma/alpha, where the flow is dy/drho = eps.
+
+        x_t = alpha_t [ x/alpha_s + sum_j eps_j int_{rho_s}^{rho_t} l_j(rho) drho ]
+
+    l_j the Lagrange polynomials of the last k noise levels.  Linear multistep sampler: Crowson 2022 (k-diffusion); Hairer,
+    Norsett and Wanner 1993, section III.5.  The start-up uses as many nodes as there are.
+    """
+
+    k: int
+    family = "LMS"
+    reference = "Hairer, Norsett and Wanner 1993, III.5; k-diffusion 2022"
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        ns, alpha_t = model.schedule, model.schedule.alpha(t)
+        nodes = (Node(s, model(x, s)), *past[: self.memory])
+        rho_s = ns.rho(s)
+        drho = ns.rho(t) - rho_s
+        w = adams([(ns.rho(node.t) - rho_s) / drho for node in nodes])
+        terms = [term for w_j, node in zip(w, nodes) for term in (alpha_t * drho * w_j, node.prediction.eps)]
+        return Step(lincomb(alpha_t / ns.alpha(s), x, *terms), remember(nodes[0], past, self.memory))
+
+
+@dataclass(frozen=True)
+class DEISRhoAB(LMS):
+    r"""DEIS rhoAB-k: the polynomial in rho.  Zhang and Chen 2022, arXiv:2204.13902, section 4.  One map with `lms-k`."""
+
+    family = "DEIS"
+    reference = "Zhang and Chen 2022, arXiv:2204.13902, section 4"
+
+
+@dataclass(frozen=True)
+class DEISTimeAB(_Adams):
+    r"""DEIS tAB-k: eps is extrapolated by a polynomial in t.  Zhang and Chen 2022, arXiv:2204.13902, eq. 13 to 15.
+
+        x_t = alpha_t/alpha_s x + sum_j C_j eps_j,   C_j = alpha_t int_s^t (drho/dtau) l_j(tau) dtau,   drho/dtau = rho g^2/(2 sigma^2)
+
+    The integrals are Gauss-Legendre sums, to rounding.  The paper counts from 0: its tAB0 is k = 1.
+    """
+
+    k: int
+    family = "DEIS"
+    reference = "Zhang and Chen 2022, arXiv:2204.13902, eq. 13-15"
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        ns, alpha_t, h = model.schedule, model.schedule.alpha(t), t - s
+        nodes = (Node(s, model(x, s)), *past[: self.memory])
+
+        def drho(theta: float) -> float:
+            tau = s + theta * h
+            return h * ns.g2(tau) / (2 * ns.sigma(tau) * ns.alpha(tau))
+
+        w = quadrature([(node.t - s) / h for node in nodes], drho)
+        terms = [term for w_j, node in zip(w, nodes) for term in (alpha_t * w_j, node.prediction.eps)]
+        return Step(lincomb(alpha_t / ns.alpha(s), x, *terms), remember(nodes[0], past, self.memory))
+
+
+for _k in range(1, 5):
+    register_solver(f"lms-{_k}", k=_k)(LMS)
+    register_solver(f"deis-rhoab-{_k}", k=_k)(DEISRhoAB)
+    register_solver(f"deis-tab-{_k}", k=_k)(DEISTimeAB)
