@@ -82,7 +82,7 @@ class GaussianMixture:
         return Wide(self._log_weights, self.means, self._variances, self._stretch**2 * self._distances2)
 
     def _coordinates(self) -> Coordinates:
-        return Coordinates(self._log_weights.unsqueeze(0), self.means.T.contiguous(), self._variances.T.sqrt())
+        return Coordinates(self._log_weights.unsqueeze(1), self.means, self._variances.sqrt())
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density, (n, d) -> (n,)."""

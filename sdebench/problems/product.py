@@ -56,7 +56,7 @@ class ProductMixture:
     def kernel(self) -> Coordinates:
         """The law of z."""
         if self._kernel is None:
-            self._kernel = Coordinates(self._log_weights, self.means, self.variances.sqrt())
+            self._kernel = Coordinates(self._log_weights.T, self.means.T, self.variances.T.sqrt())
         return self._kernel
 
     def log_prob(self, x: Tensor) -> Tensor:

@@ -18,21 +18,25 @@ _MAX_ITERATIONS = 200  # bisection alone needs about 60 + log2(width/eps); Newto
 
 
 class Coordinates:
-    """`d` independent mixtures of `K` normals: `log_weights`, `means`, `sd`, each (d, K).  Points are (n, d)."""
+    """`d` independent mixtures of `K` normals: `log_weights`, `means`, `sd`, each (K, d).  Points are (n, d).
+
+    Components come first in every array, (K, n, d): reductions over them then run along contiguous memory.
+    """
 
     def __init__(self, log_weights: Tensor, means: Tensor, sd: Tensor):
-        self.log_weights, self.means, self.sd = log_weights, means, sd
-        self.precision_root = sd.reciprocal()
-        self.constant = log_weights - sd.log() - 0.5 * log(2 * pi)
+        self.log_weights, self.means, self.sd = log_weights.unsqueeze(1), means.unsqueeze(1), sd.unsqueeze(1)
+        self.precision_root = self.sd.reciprocal()
+        self.slope = -self.precision_root
+        self.constant = self.log_weights - self.sd.log() - 0.5 * log(2 * pi)
 
     def _terms(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(z, log of each component's weighted density), (n, d, K)."""
-        z = (x.unsqueeze(-1) - self.means).mul_(self.precision_root)
+        """(z, log of each component's weighted density), (K, n, d)."""
+        z = (x - self.means).mul_(self.precision_root)
         return z, torch.addcmul(self.constant, z, z, value=-0.5)
 
     def log_densities(self, x: Tensor) -> Tensor:
         """Log density of each coordinate, (n, d)."""
-        return torch.logsumexp(self._terms(x)[1], -1)
+        return torch.logsumexp(self._terms(x)[1], 0)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of the point, (n,)."""
@@ -41,12 +45,12 @@ class Coordinates:
     def score(self, x: Tensor) -> Tensor:
         """Derivative of the log density in each coordinate, (n, d)."""
         z, q = self._terms(x)
-        return torch.softmax(q, -1).mul_(z).mul_(self.precision_root).sum(-1).neg_()
+        return torch.softmax(q, 0).mul_(z).mul_(self.slope).sum(0)
 
     def log_tail(self, x: Tensor, sign: Tensor) -> Tensor:
         """log P(sign X < sign x): the lower tail where sign is 1, the upper one where it is -1.  (n, d)."""
-        z = (x.unsqueeze(-1) - self.means).mul_(self.precision_root).mul_(sign.unsqueeze(-1))
-        return torch.logsumexp(torch.special.log_ndtr(z).add_(self.log_weights), -1)
+        z = (x - self.means).mul_(self.precision_root).mul_(sign)
+        return torch.logsumexp(torch.special.log_ndtr(z).add_(self.log_weights), 0)
 
     def smaller_tail(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(log of the smaller tail, its sign: 1 lower, -1 upper), each (n, d)."""
@@ -73,7 +77,7 @@ class Coordinates:
             width = torch.where(torch.tensor(i % 4 == 3), high - low, width)
             moved = (new - x).abs()
             x = new
-            if bool((moved <= 2 * _EPS * x.abs().maximum(self.sd.amin(-1))).all()):
+            if bool((moved <= 2 * _EPS * x.abs().maximum(self.sd.amin(0))).all()):
                 return x
         return x
 
@@ -84,13 +88,12 @@ class Coordinates:
         in p, moved through the inverse.  It is the conditioning of the problem, so no method could do better.
         """
         log_p, sign = self.smaller_tail(x)
-        z = (x.unsqueeze(-1) - self.means).mul_(self.precision_root)
+        z, q = self._terms(x)
         # F(x) is a weighted mean of Phi(z_k): its normal quantile lies between the smallest and the largest z_k.
-        low = (other.means + other.sd * z.amin(-1, keepdim=True)).amin(-1)
-        high = (other.means + other.sd * z.amax(-1, keepdim=True)).amax(-1)
+        low = (other.means + other.sd * z.amin(0)).amin(0)
+        high = (other.means + other.sd * z.amax(0)).amax(0)
         pad = 8 * _EPS * low.abs().maximum(high.abs())
-        nearest = self._terms(x)[1].argmax(-1, keepdim=True)
-        start = (other.means + other.sd * z).gather(-1, nearest).squeeze(-1)
+        start = (other.means + other.sd * z).gather(0, q.argmax(0, keepdim=True)).squeeze(0)
         y = other.quantile(log_p, sign, low - pad, high + pad, start)
         bound = 4 * _EPS * (1 + log_p.abs()) * torch.exp(log_p - other.log_densities(y))
         return y, bound + _EPS * y.abs()
@@ -104,7 +107,7 @@ def rms_norm(rows: Tensor) -> float:
 def as_float64(values, name: str, shape: tuple[int, ...] | None = None) -> Tensor:
     """The values as a new float64 tensor; raises UsageError unless they are finite numbers of the given shape."""
     try:
-        out = torch.as_tensor(values).detach().to(torch.float64, copy=True)
+        out = torch.as_tensor(values, dtype=torch.float64).detach().clone()
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"{name} cannot be read as numbers ({error}): give a tensor or nested lists of equal length") from None
     if shape is not None and tuple(out.shape) != shape:
