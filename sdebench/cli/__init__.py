@@ -1,0 +1,56 @@
+"""The command line.  Exit status 0, 1 (a claim refuted, a gate failed) or 2 (bad input: one line says what to type).
+
+Everything that takes time to import, torch above all, is imported inside the command that needs it.
+"""
+
+import os
+import sys
+import warnings
+
+import typer
+
+from ..errors import UsageError
+from . import gate, listing, publish, study
+
+app = typer.Typer(
+    name="sdebench", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    help="The numerical-analysis suite for samplers of diffusion models: orders measured, claims checked.",
+)  # fmt: skip
+app.command("list")(listing.list_)
+app.command("run")(study.run)
+app.command("order")(study.order)
+app.command("check")(gate.check)
+app.command("report")(publish.report)
+
+
+def _complain(message: str) -> int:
+    print(f"sdebench: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _warn(message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"sdebench: {message}", file=sys.stderr)
+
+
+def _status(arguments: list[str] | None) -> int:
+    """Run one command; its exit status."""
+    try:
+        return int(app(arguments, prog_name="sdebench", standalone_mode=False) or 0)
+    except UsageError as error:
+        return _complain(str(error))
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _complain(f"{error.strerror or error}: {error.filename or ''}; give a path that can be read and written")
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own usage errors, of whichever click it carries
+            return _complain(f"{error.format_message()} ('sdebench --help' shows what there is)")
+        raise
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the `sdebench` command."""
+    sys.path.insert(0, os.getcwd())  # package.module:Class of the folder that the user stands in
+    warnings.showwarning = _warn
+    sys.exit(_status(arguments))

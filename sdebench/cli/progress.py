@@ -1,0 +1,36 @@
+"""The progress bar of `sdebench run`, on stderr: what is running, how much is done, how long it will take."""
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ..studies.runner import Watch
+
+
+class Bar(Watch):
+    """A bar in a terminal; nothing where stderr is a file or a pipe."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        columns = (BarColumn(16), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+                   TextColumn("{task.description}", markup=False))  # fmt: skip
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task("", total=None)
+
+    def begin(self, total: int) -> None:
+        """Show the bar, empty."""
+        self._progress.update(self._task, total=total)
+        self._progress.start()
+
+    def running(self, cases: list[str]) -> None:
+        """Name what is being measured, shortened to what is left of the line."""
+        room = max(12, self._progress.console.width - 52)
+        text = " | ".join(cases)
+        self._progress.update(self._task, description=text if len(text) <= room else text[: room - 3] + "...")
+
+    def done(self, record: dict) -> None:
+        """One case more; a failure is told at once."""
+        self._progress.advance(self._task)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._progress.stop()

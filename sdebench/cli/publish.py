@@ -1,0 +1,27 @@
+"""`sdebench report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+
+
+def report(
+    results: Annotated[list[Path] | None, typer.Argument(help="Results files; results/*.jsonl unless given.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
+) -> None:
+    """Build tables, figures and the page from results, without measuring."""
+    from .. import records
+
+    paths = results or sorted(Path("results").glob("*.jsonl"))
+    if not paths:
+        raise UsageError("there is nothing in results/*.jsonl: give a results file, or make one by 'sdebench run'")
+    found = records.latest(record for path in paths for record in records.read(path))
+    if not found:
+        raise UsageError(f"no record in {', '.join(map(str, paths))}: make some by 'sdebench run'")
+    from .. import report as pages
+
+    written = pages.build(found, out)
+    print(f"{len(written)} files from {len(found)} records.  The page: {out / 'index.html'}")

@@ -1,0 +1,207 @@
+"""Where studies are found, and how a suite (a TOML file) becomes cases.
+
+A study is a module with
+
+    KEYS: frozenset[str]                   the settings that its table in a suite may have
+    cases(settings: dict) -> list[dict]    one plain dict a measurement, with "study" among its settings
+    measure(case: dict) -> dict            {"context": ..., "claims": ..., "data": ...}, a pure function of the case
+
+Settings "solvers" and "problems" arrive as lists of spec strings that exist.
+"""
+
+import inspect
+import re
+import tomllib
+from contextlib import suppress
+from importlib import import_module, resources
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import UsageError, near_miss
+from ..registry import PROBLEMS, SOLVERS, Registry, split_spec
+
+STUDIES = {
+    "order": "sdebench.studies.order",
+    "work-precision": "sdebench.studies.work_precision",
+    "floor": "sdebench.studies.floor",
+}
+_CLAIMS = ("family", "claimed_order", "order", "order_irregular", "main_order", "nfe_per_step", "memory", "reference")
+_SUITE_KEYS = ("name", "study")
+
+
+def study(name: str) -> ModuleType:
+    """The module of the study of that name."""
+    if name not in STUDIES:
+        raise UsageError(f"unknown study {name!r}{near_miss(name, STUDIES)} (there are: {', '.join(STUDIES)})")
+    return import_module(STUDIES[name])
+
+
+def build(registry: Registry, spec: str) -> Any:
+    """The solver or problem of a spec string; a UsageError also where a user's own class cannot be imported or made."""
+    from .. import catalogue  # noqa: F401  fills the registries; here, because it imports torch
+
+    try:
+        return registry.get(spec)
+    except UsageError:
+        raise
+    except Exception as error:  # a stranger's code may fail in any way
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        advice = "give a class that imports, and whose fields all have defaults"
+        raise UsageError(f"cannot make {registry.kind} {spec!r} ({what}): {advice}") from None
+
+
+def solver(spec: str) -> Any:
+    """The solver of a spec string, made; UsageError for a class that is not one."""
+    from ..solver import Sampler, Solver
+
+    made = build(SOLVERS, spec)
+    if not isinstance(made, Solver | Sampler):
+        raise UsageError(f"{spec!r} is not a solver: give a subclass of sdebench.Solver or sdebench.Sampler")
+    return made
+
+
+def claims(made: Any) -> dict[str, Any]:
+    """What a solver says of itself, as a record keeps it."""
+    return {name: getattr(made, name) for name in _CLAIMS} | {"adaptive": bool(getattr(made, "adaptive", False))}
+
+
+def problem(spec: str) -> Any:
+    """The problem of a spec string, made."""
+    return build(PROBLEMS, spec)
+
+
+def _strings(value: Any, where: str) -> list[str]:
+    specs = [value] if isinstance(value, str) else value
+    if not isinstance(specs, list | tuple) or not specs or not all(isinstance(spec, str) for spec in specs):
+        raise UsageError(f'{where} is {value!r}: give "all", a name, or a list of names in quotes')
+    return list(specs)
+
+
+def _family(name: str) -> list[str]:
+    """The registered solvers of one family, by its name in any case."""
+    family = {spec: solver(spec).family for spec in SOLVERS.names()}
+    found = [spec for spec, its in family.items() if its.lower() == name.strip().lower()]
+    if not found:
+        known = sorted(set(family.values()))
+        raise UsageError(f"unknown family {name!r}{near_miss(name, known)} (there are: {', '.join(known)})")
+    return found
+
+
+def solver_specs(value: Any) -> list[str]:
+    """Spec strings, each once, from a list of them, in which "all" and "family:NAME" stand for several."""
+    from .. import catalogue  # noqa: F401
+
+    found = []
+    for spec in _strings(value, "solvers"):
+        if spec.startswith("family:"):
+            found += _family(spec.removeprefix("family:"))
+        elif spec == "all":
+            found += SOLVERS.names()
+        else:
+            solver(spec)
+            found.append(spec)
+    return list(dict.fromkeys(found))
+
+
+def problem_specs(value: Any) -> list[str]:
+    """Spec strings of problems, each once; "all" stands for every registered one."""
+    from .. import catalogue  # noqa: F401
+
+    found = []
+    for spec in _strings(value, "problems"):
+        if spec != "all":
+            problem(spec)
+        found += PROBLEMS.names() if spec == "all" else [spec]
+    return list(dict.fromkeys(found))
+
+
+_EXPAND = {"solvers": solver_specs, "problems": problem_specs}
+
+
+def expand(table: dict[str, Any]) -> list[dict]:
+    """The cases of one `[[study]]` table.  Raises UsageError for a study, a key, a solver or a problem that is none."""
+    settings = dict(table)
+    name = settings.pop("study", None)
+    if not isinstance(name, str):
+        raise UsageError(f'a study without its name: give study = one of {", ".join(map(repr, STUDIES))}')
+    module = study(name)
+    for key in settings:
+        if key not in module.KEYS:
+            allowed = ", ".join(sorted(module.KEYS))
+            raise UsageError(f"unknown key {key!r} of study {name!r}{near_miss(key, module.KEYS)} (it has: {allowed})")
+    for key in _EXPAND.keys() & settings.keys():
+        settings[key] = _EXPAND[key](settings[key])
+    return module.cases(settings)
+
+
+def suites() -> dict[str, Path]:
+    """The suites that come with the package."""
+    folder = Path(str(resources.files("sdebench"))) / "suites"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def _find(suite: str) -> Path:
+    known, path = suites(), Path(suite)
+    if suite in known:
+        return known[suite]
+    if path.is_file():
+        return path
+    what = f"there is no file {suite}" if path.suffix == ".toml" else f"unknown suite {suite!r}{near_miss(suite, known)}"
+    raise UsageError(f"{what} (there are: {', '.join(known)}; or give a TOML file)")
+
+
+def _check_suite(content: dict[str, Any]) -> None:
+    """Raise UsageError unless a suite's own keys are what they should be."""
+    for key in content:
+        if key not in _SUITE_KEYS:
+            raise UsageError(f"unknown key {key!r}{near_miss(key, _SUITE_KEYS)} (a suite has: name, and [[study]] tables)")
+    name, tables = content["name"], content.get("study")
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
+        raise UsageError(f"name is {name!r}: give letters, digits, '-', '_' or '.'; it names the results file")
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise UsageError("no study in it: give one [[study]] table or more")
+
+
+def load_suite(suite: str) -> tuple[str, list[dict]]:
+    """The name and the cases, each once, of a suite that comes along or of a TOML file.
+
+    Raises UsageError, in one line that names the file, for everything that is wrong with it.
+    """
+    path = _find(suite)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # bad TOML, or not text at all
+        what = str(error).splitlines()[0]
+        raise UsageError(f"cannot read {path} ({what}): give a TOML file of [[study]] tables") from None
+    content.setdefault("name", path.stem)
+    try:
+        _check_suite(content)
+        return content["name"], [case for table in content["study"] for case in expand(table)]
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _origin(registry: Registry, spec: str) -> set[Path]:
+    """The files outside this package that define what a spec names: its class and those that it derives from."""
+    name, _ = split_spec(spec)
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        factory = getattr(import_module(module), attribute)
+    else:
+        factory = registry.entries[name].factory
+    files = set()
+    for part in inspect.getmro(factory) if inspect.isclass(factory) else (inspect.unwrap(factory),):
+        if part.__module__.partition(".")[0] not in ("sdebench", "builtins"):
+            with suppress(TypeError, OSError):  # compiled, or typed at a prompt: there is no file
+                files.add(Path(inspect.getsourcefile(part) or ""))
+    return {path for path in files if path.is_file()}
+
+
+def sources(case: dict) -> tuple[Path, ...]:
+    """The files outside this package that define the case's solver and problem: they count as code that measures it."""
+    files = set()
+    for registry, name in ((SOLVERS, "solver"), (PROBLEMS, "problem")):
+        if name in case:
+            files |= _origin(registry, case[name])
+    return tuple(sorted(files))
