@@ -1,0 +1,83 @@
+"""A table as Markdown, CSV and LaTeX, and the one place that says how a value is written."""
+
+from math import isnan
+from typing import NamedTuple
+
+import pandas as pd
+
+from .tables import Column, Table
+
+DASH = "—"
+SYMBOLS = {"confirmed": "✓", "refuted": "✗", "not asymptotic": "?", "exact": "=", "failed": "!"}
+NUMERIC = ("order", "count", "error", "seconds", "bound")
+_LATEX = str.maketrans({
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "±": r"$\pm$", "≤": r"$\leq$", "−": "$-$", DASH: "---",
+})
+
+
+class Cell(NamedTuple):
+    """A value as shown: its text, what it sorts by (a number or text), and what stands behind it."""
+
+    text: str
+    sort: float | str
+    why: str = ""
+
+
+def _missing(value: object) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and isnan(value))
+
+
+def cell(row: dict, column: Column) -> Cell:
+    """One row (a dict of plain values) in one column; an em dash, with its reason, where there is nothing."""
+    value, why = row.get(column.key), row.get(column.why) or ""
+    why = "" if _missing(why) else str(why)
+    if _missing(value):
+        return Cell(DASH, "", why or "not measured")
+    half = row.get(column.half_width)
+    if column.kind == "order":
+        spread = "" if _missing(half) else f" ± {half:.2f}"
+        return Cell(f"{value:.2f}{spread}".replace("-", "−"), float(value), why)
+    if column.kind == "bound":
+        return Cell({"<=": "≤ ", ">": "> "}.get(half, "") + f"{value:.0f}", float(value), why)
+    if column.kind == "count":
+        return Cell(f"{value:g}", float(value), why)
+    if column.kind in ("error", "seconds"):
+        return Cell(f"{value:.1e}" if column.kind == "error" else f"{value:.2g}", float(value), why)
+    return Cell(str(value), str(value), why)
+
+
+def cells(table: Table) -> list[list[Cell]]:
+    """All rows of a table as shown."""
+    return [[cell(row, c) for c in table.columns] for row in table.frame.to_dict("records")]
+
+
+def csv(table: Table) -> str:
+    """All plain values of the table, shown or not, with full precision."""
+    return table.frame.to_csv(index=False, lineterminator="\n")
+
+
+def markdown(table: Table, limit: int | None = None) -> str:
+    """A GitHub table of the first `limit` rows; pipes are escaped."""
+    def line(texts):
+        return "| " + " | ".join(str(t).replace("|", "\\|").replace("\n", " ") for t in texts) + " |"
+
+    rule = ["---:" if c.kind in NUMERIC else "---" for c in table.columns]
+    body = [line(c.text for c in row) for row in cells(table)[:limit]]
+    return "\n".join([line(c.heading for c in table.columns), line(rule), *body]) + "\n"
+
+
+def latex_escape(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    return str(text).translate(_LATEX)
+
+
+def latex(table: Table) -> str:
+    r"""A `longtable` with the rules of booktabs, to be `\input` where both packages are loaded."""
+    rows = [[latex_escape(c.text) for c in row] for row in cells(table)]
+    frame = pd.DataFrame(rows, columns=[latex_escape(c.heading) for c in table.columns])
+    align = "".join("r" if c.kind in NUMERIC else "l" for c in table.columns)
+    caption = latex_escape(f"{table.title}. {table.caption}")
+    return frame.to_latex(index=False, escape=False, longtable=True, column_format=align, caption=caption,
+                          label=f"tab:{table.name}")

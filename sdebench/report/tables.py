@@ -1,0 +1,181 @@
+"""The tables of the order study: pure functions from records to a frame of plain values and how to show it."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..grids import IRREGULAR, SMOOTH
+from .facts import CONFIRMED, FAILED, GRIDS, Measured, Record, measured, overall, series
+
+_CASE = ("solver", "problem", "dtype")
+_MULTISTEP_ONLY = ("startup", "main", "endpoint")
+
+
+class Column(NamedTuple):
+    """How one column of a frame is shown.
+
+    `kind` is text, count, order, bound, error, seconds, verdict or paper; `half_width` names the column of the interval
+    (of the bound's sign, for a bound), `why` the column of the reason for a missing value, `tip` explains the heading.
+    """
+
+    heading: str
+    key: str
+    kind: str = "text"
+    half_width: str = ""
+    why: str = ""
+    tip: str = ""
+
+
+class Table(NamedTuple):
+    """A frame of plain values, the columns to show of it, and what it is."""
+
+    name: str
+    title: str
+    caption: str
+    frame: pd.DataFrame
+    columns: tuple[Column, ...]
+
+
+def case_columns(frame: pd.DataFrame) -> tuple[Column, ...]:
+    """Solver, then problem and dtype where there is more than one of them."""
+    more = (Column("Problem", "problem"), Column("dtype", "dtype"))
+    return (Column("Solver", "solver"), *(c for c in more if c.key in frame and frame[c.key].nunique() > 1))
+
+
+def _grouped(cases: Iterable[Measured]) -> dict[tuple, list[Measured]]:
+    """The cases of each (solver, problem, dtype)."""
+    groups: dict[tuple, list[Measured]] = {}
+    for m in cases:
+        groups.setdefault(m[: len(_CASE)], []).append(m)
+    return groups
+
+
+def _part(name: str, cases: list[Measured]) -> list[Measured]:
+    """The cases that one column of the order table speaks of."""
+    if name in ("smooth", "irregular"):
+        family = SMOOTH if name == "smooth" else IRREGULAR
+        return [m for m in cases if m.kind == "global" and m.grid in family]
+    return [m for m in cases if m.kind == {"startup": "start-up", "endpoint": "end-point"}.get(name, name)]
+
+
+def _worst(cases: list[Measured]) -> tuple[float, float, str]:
+    """(lowest resolved order, its half-width, why there is none or which grids it leaves out)."""
+    why = "; ".join(f"{m.where}: {m.verdict}, {m.reason}" for m in cases if np.isnan(m.order))
+    held = [m for m in cases if not np.isnan(m.order)]
+    if not held:
+        return np.nan, np.nan, why
+    low = min(held, key=lambda m: m.order)
+    return low.order, low.half_width, f"not resolved on {why}" if why else ""
+
+
+def _absent(part: str, claims: dict) -> str:
+    """Why a column has no case at all."""
+    if part in _MULTISTEP_ONLY and not claims.get("memory"):
+        return "not a multistep method: it has no past"
+    if part == "tolerance":
+        return "crosses a given grid: it has no tolerance"
+    return "chooses its own steps: no grids" if claims.get("adaptive") else "not measured"
+
+
+def _counted_nfe(cases: list[Measured]) -> float:
+    """Evaluations a step as the model's counter saw them, between the shortest and the longest run on one grid."""
+    for m in (m for m in cases if m.kind == "global" and m.verdict != FAILED):
+        n, nfe = series(m.record, "n"), series(m.record, "nfe")
+        if n.size > 1 and n.size == nfe.size and n.max() > n.min():
+            low, high = n.argmin(), n.argmax()
+            return float((nfe[high] - nfe[low]) / (n[high] - n[low]))
+    return np.nan
+
+
+def _order_row(case: tuple, cases: list[Measured]) -> dict:
+    claims, runs = cases[-1].claims, [m for m in cases if m.kind == "global"]
+    judged = runs or [m for m in cases if m.kind == "tolerance"]
+    row = dict(zip(_CASE, case)) | {
+        "family": claims["family"], "claimed": claims["claimed_order"], "stated": claims["order"],
+        "stated_irregular": claims.get("order_irregular", claims["order"]),
+        "verdict": overall(m.verdict for m in judged),
+        "verdict_why": "; ".join(f"{m.where}: {m.verdict}" + (f" ({m.reason})" if m.reason else "")
+                                 for m in judged if m.verdict != CONFIRMED),
+        "basis": "grids" if runs else "tolerance" if judged else "none",
+        "confirmed_on": sum(m.verdict == CONFIRMED for m in judged), "measured_on": len(judged),
+        "as_stated": overall(m.verdict_stated for m in cases if m.kind in ("global", "local", "main", "tolerance")),
+        "nfe_per_step": claims["nfe_per_step"], "nfe_counted": _counted_nfe(cases), "reference": claims["reference"],
+    }
+    for name in ("smooth", "irregular", "local", "startup", "main", "endpoint", "tolerance"):
+        part = _part(name, cases)
+        found = _worst(part) if part else (np.nan, np.nan, _absent(name, claims))
+        row |= dict(zip((name, f"{name}_hw", f"{name}_why"), found))
+    return row
+
+
+def _slope(heading: str, key: str, tip: str) -> Column:
+    return Column(heading, key, "order", key + "_hw", key + "_why", tip)
+
+
+_ORDER_COLUMNS = (
+    Column("Family", "family"),
+    Column("Claimed", "claimed", "count", tip="global order that the literature claims"),
+    Column("True", "stated", "count", tip="global order on smooth grids that the catalogue of this suite states"),
+    Column("True, irregular", "stated_irregular", "count", tip="the same on irregular grids"),
+    _slope("Smooth grids", "smooth", "lowest global order measured on a smooth grid, with its 95 % half-width"),
+    _slope("Irregular grids", "irregular", "lowest global order measured on an irregular grid, likewise"),
+    Column("Verdict", "verdict", "verdict", why="verdict_why", tip="measured orders against the claim, over all grids"),
+    _slope("Local", "local", "slope of the error of one step from an exact, unequally spaced past; main order + 1 is due"),
+    _slope("Start-up", "startup", "slope of the error that the start-up phase makes"),
+    _slope("Main", "main", "global order of the main scheme, from an exact start"),
+    _slope("End point", "endpoint", "slope of the error of the last step alone, from an exact past"),
+    _slope("Tolerance", "tolerance", "slope of error against tolerance, for adaptive methods; 1 is due"),
+    Column("NFE/step", "nfe_per_step", "count", tip="network evaluations a step, once started"),
+    Column("Reference", "reference", "paper"),
+)
+
+
+def order_table(records: Iterable[Record]) -> Table:
+    """One row a solver and problem: claims, worst measured orders, the parts of a multistep method, and the verdict."""
+    frame = pd.DataFrame([_order_row(case, cases) for case, cases in _grouped(measured(records)).items()])
+    shown = tuple(c for c in _ORDER_COLUMNS if len(frame) and (c.kind != "order" or frame[c.key].notna().any()))
+    return Table("orders", "Orders", "Claimed and measured orders. A measured order is the lowest over its grids, with "
+                 "its 95 % half-width. A dash: not measured, or not resolved.", frame, case_columns(frame) + shown)
+
+
+def _grid_row(case: tuple, cases: list[Measured]) -> dict:
+    claims = cases[-1].claims
+    row = dict(zip(_CASE, case)) | {"family": claims["family"], "claimed": claims["claimed_order"]}
+    for m in cases:
+        row |= {m.grid: m.order, f"{m.grid}_hw": m.half_width, f"{m.grid}_claim": m.claim,
+                f"{m.grid}_excess": m.order - m.claim, f"{m.grid}_verdict": m.verdict, f"{m.grid}_why": m.reason}
+    return row
+
+
+def grid_names(records: Iterable[Record]) -> list[str]:
+    """The grids of the global runs, smooth ones first."""
+    seen = {r["case"]["grid"] for r in records if r["study"] == "order" and r["case"].get("kind") == "global"}
+    return [g for g in GRIDS if g in seen] + sorted(seen - set(GRIDS))
+
+
+def grid_table(records: list[Record]) -> Table:
+    """One row a solver and problem, one column a grid: measured order; also its excess over the claim, and verdict."""
+    groups = _grouped(m for m in measured(records) if m.kind == "global")
+    frame = pd.DataFrame([_grid_row(case, cases) for case, cases in groups.items()])
+    orders = (Column(g, g, "order", f"{g}_hw", f"{g}_why", f"global order on the grid {g}") for g in grid_names(records))
+    shown = (*case_columns(frame), Column("Family", "family"), Column("Claimed", "claimed", "count"), *orders)
+    return Table("grids", "Global order on each grid", "Measured global order with its 95 % half-width.", frame, shown)
+
+
+def failure_table(records: Iterable[Record]) -> Table:
+    """The failed records: which case, and what it said."""
+    keys = ("solver", "problem", "study", "kind", "grid", "dtype")
+    rows = [{k: r["case"].get(k, "") for k in keys} | {"message": r["message"]} for r in records if r["status"] != "ok"]
+    frame = pd.DataFrame(rows, columns=[*keys, "message"])
+    headings = ("Solver", "Problem", "Study", "Kind", "Grid", "dtype", "Message")
+    return Table("failures", "Failed cases", "Cases that raised an error or left the finite numbers.", frame,
+                 tuple(map(Column, headings, frame.columns)))
+
+
+def headline(orders: pd.DataFrame) -> dict[str, int]:
+    """How many solvers have each verdict, each counted once, with its worst over the problems."""
+    if orders.empty:
+        return {}
+    return orders.groupby("solver", sort=False)["verdict"].agg(overall).value_counts().to_dict()
