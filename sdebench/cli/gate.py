@@ -67,11 +67,13 @@ def check(
         table(("solver", "what", "baseline", "now", "change"), _rows(moved), f"{len(moved)} figures moved",
               ("baseline", "now", "change"))  # fmt: skip
     if new:
-        say(f"not in the baseline: {', '.join(new)}" + ("" if write else " ('--write' takes them in)"))
+        some = ", ".join(new[:5]) + (f" and {len(new) - 5} more" if len(new) > 5 else "")
+        say(f"not in the baseline: {some}" + ("" if write else " ('--write' takes them in)"))
     if write:
         kept = {name: its for name, its in held.items() if name not in compared}
         _save(baseline, kept | now)
         say(f"{baseline}: {len(kept | now)} solvers written, {len(moved)} figures moved, {len(new)} new")
         return 0
-    say(f"{len(compared.keys() & now.keys())} solvers compared with {baseline}: " + ("FAILED" if moved else "nothing moved"))
+    verdict = f"FAILED, {len(moved)} figures moved" if moved else "nothing moved"
+    say(f"{len(compared.keys() & now.keys())} solvers compared with {baseline}: {verdict}")
     return int(bool(moved))

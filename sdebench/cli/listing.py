@@ -30,25 +30,27 @@ def _schedules() -> list[dict[str, Any]]:
     from .. import schedules
 
     kinds = {c.__name__: c for c in schedules.NoiseSchedule.__subclasses__() if c.__module__ == schedules.__name__}
-    return [{"name": f"{name}{inspect.signature(kind)}".replace(" -> None", ""), "about": _first_line(kind)}
-            for name, kind in sorted(kinds.items())]  # fmt: skip
+    return [{"name": repr(kind()), "about": _sentence(kind)} for _, kind in sorted(kinds.items())]
 
 
 def _grids() -> list[dict[str, Any]]:
     from .. import grids
 
-    return [{"name": name, "kind": "smooth" if name in grids.SMOOTH else "irregular", "about": _first_line(make)}
+    return [{"name": name, "kind": "smooth" if name in grids.SMOOTH else "irregular", "about": _sentence(make)}
             for name, make in grids.GRIDS.items()]  # fmt: skip
 
 
 def _suites() -> list[dict[str, Any]]:
     from ..studies import base
 
-    return [{"name": name, "about": path.read_text().partition("\n")[0].lstrip("# ")} for name, path in base.suites().items()]
+    heads = {name: path.read_text().partition("\n")[0] for name, path in base.suites().items()}
+    return [{"name": name, "about": head.lstrip("# ")} for name, head in heads.items()]
 
 
-def _first_line(thing: Any) -> str:
-    return (inspect.getdoc(thing) or "").partition("\n")[0]
+def _sentence(thing: Any) -> str:
+    """The first sentence of a docstring; two spaces, or an empty line, end it."""
+    paragraph = (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ")
+    return paragraph.partition(".  ")[0].rstrip(".")
 
 
 _LISTS = {"solvers": _solvers, "problems": _problems, "schedules": _schedules, "grids": _grids, "suites": _suites}
@@ -61,7 +63,7 @@ def _cell(value: Any) -> Any:
 
 
 def _show_solvers(rows: list[dict]) -> None:
-    """Solvers under their families; `order` is on smooth grids / on irregular ones / of the main scheme, where they differ."""
+    """Solvers under their families; `order` is smooth / irregular / of the main scheme, where these differ."""
     lines: list[tuple] = []
     for family in dict.fromkeys(row["family"] for row in rows):
         lines.append((family,))

@@ -1,7 +1,9 @@
 """`sdebench run` and `sdebench order`."""
 
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +12,7 @@ import typer
 from .output import emit, report_broken, say, table
 
 _SHOWN = ("solver", "problem", "claimed", "smooth", "irregular", "verdict")
+_MEASURED = ("order", "half_width", "constant", "verdict", "reason", "points")
 _NUMBERS = ("Claimed", "Smooth", "Irregular")
 
 
@@ -91,15 +94,6 @@ def _build(found: list[dict], folder: Path) -> list[str]:
     return [str(path) for path in report.build(found, folder)]
 
 
-def _claim(solver: Any, kind: str, grid: str) -> int | None:
-    """The order that a measurement of this kind is held to."""
-    from ..grids import IRREGULAR
-
-    if kind == "global":
-        return solver.order_irregular if grid in IRREGULAR else solver.order
-    return {"local": solver.main_order + 1, "main": solver.main_order, "tolerance": 1}.get(kind)
-
-
 def order(
     solvers: Annotated[list[str], typer.Argument(help="Spec strings, name[key=value,...], or package.module:Class.")],
     problem: Annotated[str, typer.Option(help="The problem ('sdebench list problems').")] = "mixture-1d",
@@ -108,74 +102,59 @@ def order(
 ) -> int:
     """Measure the order of solvers, one's own too, against what they claim; exit status 1 if a claim is refuted."""
     from rich.console import Console
+    from rich.markup import escape
 
     from .. import grids
     from ..studies import base
 
-    families = [g for g in (grid or grids.GRIDS) if grids.get(g)]
+    families = [name for name in grid or grids.GRIDS if grids.get(name)]  # get refuses a name that is none
     specs = base.solver_specs(solvers)
-    made_problem = base.problem(problem)
+    base.problem(problem)
     report_broken()
     found = []
     with Console(stderr=True).status("") as status:
         for spec in specs:
-            for row in _measured(spec, made_problem, families, status.update):
-                found.append({"solver": spec, "problem": problem, **row})
+            found += _measured(spec, problem, families, lambda what: status.update(escape(what)))
     if as_json:
         emit(found)
     else:
         _show_measured(specs, problem, found)
-    return int(any(row["verdict"] == "refuted" for row in found))
+    return int(any(row["verdict"] in ("refuted", "failed") for row in found))
 
 
-def _plan(solver: Any, families: list[str]) -> list[tuple[str, str]]:
-    """What is measured of a solver: (kind, grid) pairs."""
-    from ..solver import Solver
-
-    if getattr(solver, "adaptive", False):
-        return [("tolerance", "")]
-    runs = [("global", grid) for grid in families]
-    if not isinstance(solver, Solver):
-        return runs
-    parts = ("main", "start-up", "end-point") if solver.memory else ()
-    return [("local", ""), *runs, *((part, "") for part in parts)]
-
-
-def _measured(spec: str, problem: Any, families: list[str], note: Any):
+def _measured(spec: str, problem: str, families: list[str], note: Callable[[str], None]) -> Iterator[dict]:
     """One row a measurement, as it is made; a solver that raises gives a row that says so."""
-    from rich.markup import escape
-
     from ..studies import base
-    from ..studies.order import measure_order
+    from ..studies.order import claim_of, kinds_of, measure_order
 
     solver = base.solver(spec)
-    for kind, grid in _plan(solver, families):
-        note(escape(f"{spec} {kind} {grid}"))
-        row = {"kind": kind, "grid": grid, "claim": _claim(solver, kind, grid)}
-        try:
-            fit = measure_order(solver, problem, kind=kind, grid=grid)
-        except Exception as error:  # whatever a stranger's solver does wrong
-            what = f"{type(error).__name__}: {error}".splitlines()[0]
-            yield row | {"order": None, "half_width": None, "constant": None, "verdict": "failed", "reason": what}
-        else:
-            yield row | {"order": fit.order, "half_width": fit.half_width, "constant": fit.constant,
-                         "verdict": fit.verdict if row["claim"] is not None else "", "reason": fit.reason}  # fmt: skip
+    for kind in kinds_of(solver):
+        for grid in families if kind == "global" else [""]:
+            note(f"{spec} {kind} {grid}")
+            row = {"solver": spec, "problem": problem, "kind": kind, "grid": grid}
+            row["claim"] = claim_of(solver, kind, grid)
+            try:
+                got = measure_order(solver, problem, kind=kind, grid=grid)
+            except Exception as error:  # whatever a stranger's solver does wrong
+                lines = f"{type(error).__name__}: {error}".splitlines()
+                yield row | dict.fromkeys(_MEASURED) | {"verdict": "failed", "reason": lines[0]}
+            else:
+                yield row | {name: getattr(got, name) for name in _MEASURED}
 
 
 def _show_measured(specs: list[str], problem: str, found: list[dict]) -> None:
     for spec in specs:
         rows = [row for row in found if row["solver"] == spec]
-        cells = [(row["kind"], row["grid"], row["claim"], *_numbers(row), row["verdict"]) for row in rows]
-        table(("kind", "grid", "claim", "measured", "constant", "verdict"), cells, f"{spec} on {problem}",
-              ("claim", "measured", "constant"))  # fmt: skip
+        cells = [(row["kind"], row["grid"], row["claim"], *_figures(row), row["verdict"]) for row in rows]
+        heads = ("kind", "grid", "claim", "measured", "constant", "verdict")
+        table(heads, cells, f"{spec} on {problem}", ("claim", "measured", "constant"))
         for row in rows:
             if row["reason"]:
-                print(f"  {row['kind']} {row['grid']}: {row['reason']}")
+                print(f"{row['kind']} {row['grid']}: {row['reason']}".replace(" :", ":"))
 
 
-def _numbers(row: dict) -> tuple[str, str]:
+def _figures(row: dict) -> tuple[str, str]:
     """Measured order with its half-width, and the error constant, as text."""
-    if row["order"] is None or row["order"] != row["order"]:
-        return "", ""
-    constant = "" if row["constant"] is None or row["constant"] != row["constant"] else f"{row['constant']:.2e}"
-    return f"{row['order']:.2f} ± {row['half_width']:.2f}", constant
+    order, half_width, constant = (row[name] for name in ("order", "half_width", "constant"))
+    shown = f"{order:.2f} ± {half_width:.2f}" if order is not None and isfinite(order) else ""
+    return shown, f"{constant:.2e}" if constant is not None and isfinite(constant) else ""

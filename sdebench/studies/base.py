@@ -13,6 +13,7 @@ import inspect
 import re
 import tomllib
 from contextlib import suppress
+from functools import cache
 from importlib import import_module, resources
 from pathlib import Path
 from types import ModuleType
@@ -147,7 +148,8 @@ def _find(suite: str) -> Path:
         return known[suite]
     if path.is_file():
         return path
-    what = f"there is no file {suite}" if path.suffix == ".toml" else f"unknown suite {suite!r}{near_miss(suite, known)}"
+    near = near_miss(suite, known)
+    what = f"there is no file {suite}" if path.suffix == ".toml" else f"unknown suite {suite!r}{near}"
     raise UsageError(f"{what} (there are: {', '.join(known)}; or give a TOML file)")
 
 
@@ -155,7 +157,8 @@ def _check_suite(content: dict[str, Any]) -> None:
     """Raise UsageError unless a suite's own keys are what they should be."""
     for key in content:
         if key not in _SUITE_KEYS:
-            raise UsageError(f"unknown key {key!r}{near_miss(key, _SUITE_KEYS)} (a suite has: name, and [[study]] tables)")
+            near = near_miss(key, _SUITE_KEYS)
+            raise UsageError(f"unknown key {key!r}{near} (a suite has: name, and [[study]] tables)")
     name, tables = content["name"], content.get("study")
     if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
         raise UsageError(f"name is {name!r}: give letters, digits, '-', '_' or '.'; it names the results file")
@@ -182,26 +185,22 @@ def load_suite(suite: str) -> tuple[str, list[dict]]:
         raise UsageError(f"{path}: {error}") from None
 
 
-def _origin(registry: Registry, spec: str) -> set[Path]:
+@cache
+def _origin(kind: str, spec: str) -> frozenset[Path]:
     """The files outside this package that define what a spec names: its class and those that it derives from."""
-    name, _ = split_spec(spec)
-    if ":" in name:
-        module, _, attribute = name.partition(":")
-        factory = getattr(import_module(module), attribute)
-    else:
-        factory = registry.entries[name].factory
+    registry = {"solver": SOLVERS, "problem": PROBLEMS}[kind]
+    build(registry, spec)  # fills the registry, and says what is wrong with a spec
+    module, colon, attribute = split_spec(spec)[0].partition(":")
+    factory = getattr(import_module(module), attribute) if colon else registry.entries[module].factory
     files = set()
     for part in inspect.getmro(factory) if inspect.isclass(factory) else (inspect.unwrap(factory),):
         if part.__module__.partition(".")[0] not in ("sdebench", "builtins"):
             with suppress(TypeError, OSError):  # compiled, or typed at a prompt: there is no file
                 files.add(Path(inspect.getsourcefile(part) or ""))
-    return {path for path in files if path.is_file()}
+    return frozenset(path for path in files if path.is_file())
 
 
 def sources(case: dict) -> tuple[Path, ...]:
     """The files outside this package that define the case's solver and problem: they count as code that measures it."""
-    files = set()
-    for registry, name in ((SOLVERS, "solver"), (PROBLEMS, "problem")):
-        if name in case:
-            files |= _origin(registry, case[name])
-    return tuple(sorted(files))
+    files = (_origin(kind, case[kind]) for kind in ("solver", "problem") if kind in case)
+    return tuple(sorted(frozenset().union(*files)))

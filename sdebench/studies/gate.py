@@ -6,7 +6,6 @@ that the solver states for irregular grids, and the number of model calls.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from math import isfinite, log
 from typing import Any, NamedTuple
 
@@ -41,7 +40,7 @@ def _errors(solver: Any, problem: Any) -> tuple[list[float], list[int]]:
     x, (s, t) = problem.initial(POINTS, SEED), problem.span
     exact, errors, calls = problem.solution(x, s, t), [], []
     for n, tolerance in zip(STEPS, TOLERANCES):
-        sampler = replace(solver, rtol=tolerance) if _adaptive(solver) else solver
+        sampler = solver.at_tolerance(tolerance) if _adaptive(solver) else solver
         grid = (s, t) if _adaptive(solver) else grids.get(GRID)(problem.schedule, s, t, n)
         model = Counted(problem.model)
         errors.append(float((integrate(sampler, model, x, grid) - exact).square().mean().sqrt()))

@@ -1,0 +1,27 @@
+"""A study for the runner's tests: cases that last as long as told, and succeed, raise, diverge or die as told."""
+
+import os
+import time
+
+KEYS = frozenset({"count", "seconds", "what", "log"})
+
+
+def cases(settings: dict) -> list[dict]:
+    """`count` cases, all alike but for their number."""
+    rest = {k: v for k, v in settings.items() if k != "count"}
+    return [{"study": "dummy", "number": i, **rest} for i in range(settings.get("count", 3))]
+
+
+def measure(case: dict) -> dict:
+    """Numbers made of the case's own, after a line in the log that tells how often this was called."""
+    time.sleep(case.get("seconds", 0.0))
+    if "log" in case:
+        with open(case["log"], "a") as log:
+            log.write(f"{case['number']}\n")
+    what = case.get("what", "ok") if case["number"] == 1 else "ok"
+    if what == "raise":
+        raise ZeroDivisionError("no such step\nand a second line")
+    if what == "die":
+        os._exit(9)
+    rms = [float("nan"), float("inf")] if what == "nan" else [0.5**case["number"], float("nan") if what == "one nan" else 0.1]
+    return {"context": {"dim": 1}, "claims": {}, "data": {"n": [8, 16], "rms": rms}}

@@ -1,0 +1,208 @@
+"""Results files: nothing that was recorded is ever lost, and nothing that is not one of ours is ever touched."""
+
+import json
+import multiprocessing
+import os
+
+import numpy as np
+import pytest
+
+from sdebench import records
+from sdebench.errors import UsageError
+
+
+def record(number: int, code: str = "c0de", **data) -> dict:
+    return records.make({"study": "dummy", "number": number}, code, "ok", data=data)
+
+
+def filled(path, count: int = 3) -> list[dict]:
+    made = [record(i, rms=[0.5, 0.25]) for i in range(count)]
+    with records.Writer(path) as writer:
+        for r in made:
+            writer.append(r)
+    return made
+
+
+def test_what_is_appended_is_read_back_in_order(tmp_path):
+    path = tmp_path / "new" / "r.jsonl"
+    made = filled(path)
+    records.append(path, more := record(9))
+    assert records.read(path) == [*made, more]
+    assert path.read_bytes().count(b"\n") == 4
+
+
+def test_a_record_names_all_that_is_needed_to_repeat_it():
+    made = record(1)
+    assert {"torch", "numpy", "scipy", "python", "sdebench"} <= made["versions"].keys()
+    assert made["versions"]["torch"]
+    assert "cores" in made["machine"]
+    assert os.uname().nodename not in made["machine"]
+    assert made["made"].endswith("+00:00")
+    assert made["key"] == records.key(made["case"], "c0de")
+
+
+def test_a_key_depends_on_every_setting_and_on_the_code_and_not_on_their_order():
+    key = records.key({"study": "a", "n": (1, 2)}, "x")
+    assert key == records.key({"n": [1, 2], "study": "a"}, "x")
+    assert len({key, records.key({"study": "a", "n": [1, 3]}, "x"), records.key({"study": "a", "n": [1, 2]}, "y")}) == 3
+
+
+def test_nan_and_inf_are_null_and_arrays_are_lists():
+    data = {"a": [1.0, float("nan"), -float("inf")], "b": np.array([1.5, np.nan]), "c": np.int64(3), "d": (True, None, "x")}
+    assert records.clean(data) == {"a": [1.0, None, None], "b": [1.5, None], "c": 3, "d": [True, None, "x"]}
+    with pytest.raises(TypeError, match="object"):
+        records.clean(object())
+
+
+def test_a_line_torn_at_any_byte_costs_that_record_only_and_says_so(tmp_path):
+    path = tmp_path / "r.jsonl"
+    made = filled(path)
+    whole = path.read_bytes()
+    start = whole.rindex(b"\n", 0, -1) + 1
+    for cut in [*range(start + 1, start + 40), *range(start + 40, len(whole) - 1, 37), len(whole) - 2]:
+        path.write_bytes(whole[:cut])
+        with pytest.warns(records.TornLine, match="torn last line"):
+            assert records.read(path) == made[:2]
+        assert path.read_bytes() == whole[:cut], "reading changed the file"
+        with records.Writer(path) as writer:
+            assert "torn last line" in writer.repaired
+            assert writer.records == made[:2]
+            writer.append(made[2])
+        assert path.read_bytes() == whole
+
+
+def test_a_record_that_lacks_only_its_newline_is_kept(tmp_path):
+    path = tmp_path / "r.jsonl"
+    made = filled(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    assert records.read(path) == made
+    with records.Writer(path) as writer:
+        assert "whole" in writer.repaired
+        assert writer.records == made
+    assert path.read_bytes() == whole
+
+
+def test_a_sound_file_is_opened_without_a_word(tmp_path):
+    filled(tmp_path / "r.jsonl")
+    with records.Writer(tmp_path / "r.jsonl") as writer:
+        assert writer.repaired == ""
+
+
+STRANGERS = {
+    "text": (b"dear diary\n", "line 1 is not JSON"),
+    "text without a newline": (b"dear diary", "line 1 is not JSON"),
+    "one JSON object": (b'{"a": 1}', "line 1 is not a record"),
+    "pretty JSON": (b'{\n  "a": 1\n}\n', "line 1 is not JSON"),
+    "a list": (b"[1, 2]\n", "line 1 is not a record"),
+    "binary": (bytes(range(256)), "line 1 is not JSON"),
+    "the future": (b'{"schema": 2, "key": "x"}\n', "schema 2"),
+    "fields missing": (b'{"schema": 1, "key": "x"}\n', "no proper 'study'"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_file_that_is_not_one_of_results_is_refused_untouched(tmp_path, name):
+    path = tmp_path / "precious"
+    content, message = STRANGERS[name]
+    path.write_bytes(content)
+    for use in (records.read, records.Writer):
+        with pytest.raises(UsageError, match=message) as caught:
+            use(path)
+        assert "\n" not in str(caught.value)
+        assert "precious" in str(caught.value)
+        assert path.read_bytes() == content
+
+
+def test_a_bad_line_in_the_middle_is_named_and_nothing_is_lost(tmp_path):
+    path = tmp_path / "r.jsonl"
+    filled(path)
+    lines = path.read_bytes().split(b"\n")
+    lines[1] = lines[1][:20]
+    path.write_bytes(b"\n".join(lines))
+    with pytest.raises(UsageError, match="line 2 is not JSON"):
+        records.Writer(path)
+    assert path.read_bytes() == b"\n".join(lines)
+
+
+def test_a_stranger_s_status_is_refused(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text(json.dumps(record(1) | {"status": "fine"}) + "\n")
+    with pytest.raises(UsageError, match="status 'fine'"):
+        records.read(path)
+
+
+def test_folders_and_pipes_and_missing_files_are_refused_in_one_line(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        for use in (records.read, records.Writer):
+            with pytest.raises(UsageError, match="is not a file"):
+                use(path)
+    with pytest.raises(UsageError, match="there is no results file"):
+        records.read(tmp_path / "none.jsonl")
+
+
+def _try(path, queue):
+    try:
+        with records.Writer(path):
+            queue.put("opened")
+    except UsageError as error:
+        queue.put(str(error))
+
+
+def _opened_elsewhere(path) -> str:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    other = context.Process(target=_try, args=(path, queue))
+    other.start()
+    said = queue.get(timeout=30)
+    other.join()
+    return said
+
+
+def test_one_run_at_a_time_writes_a_file(tmp_path):
+    with records.Writer(tmp_path / "r.jsonl"):
+        assert "another run is writing" in _opened_elsewhere(tmp_path / "r.jsonl")
+    assert _opened_elsewhere(tmp_path / "r.jsonl") == "opened"
+
+
+def test_a_record_that_does_not_fit_the_disk_is_taken_back(tmp_path, monkeypatch):
+    path = tmp_path / "r.jsonl"
+    made = filled(path)
+    whole = path.read_bytes()
+    write = os.write
+    with records.Writer(path) as writer:
+        monkeypatch.setattr(os, "write", lambda fd, line: write(fd, line[:30]))
+        with pytest.raises(UsageError, match="no room"):
+            writer.append(made[0])
+    assert path.read_bytes() == whole
+
+
+def test_the_code_hash_follows_what_can_change_a_number_and_nothing_else(tmp_path, monkeypatch):
+    for name in ("records.py", "solvers/ddim.py", "report/page.py", "cli/__init__.py", "testing.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))
+
+    def hashed(extra=()):
+        records.code_hash.cache_clear()
+        return records.code_hash(extra)
+
+    first = hashed()
+    for name in ("report/page.py", "cli/__init__.py", "testing.py"):
+        (tmp_path / name).write_text("x = 2\n")
+        assert hashed() == first, name
+    own = tmp_path / "mine" / "solver.py"
+    own.parent.mkdir()
+    own.write_text("y = 1\n")
+    (tmp_path / "solvers/ddim.py").write_text("x = 2\n")
+    seen = {first, hashed(), hashed((own,))}
+    own.write_text("y = 2\n")
+    seen.add(hashed((own,)))
+    records.code_hash.cache_clear()
+    assert len(seen) == 4
+
+
+def test_the_latest_record_of_a_case_counts_whatever_the_order_of_the_others():
+    old, new, other = record(1, "old"), record(1, "new"), record(0, "old")
+    assert records.latest([old, other, new]) == records.latest([other, old, new]) == [other, new]
