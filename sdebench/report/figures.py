@@ -1,0 +1,105 @@
+"""The convergence figure.  Like all figures, it takes records and computes nothing that a table does not show."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from . import style
+from .facts import EXACT, FAILED, OPEN, REFUTED, Measured, measured, series
+
+_NAMED = 6  # solvers named in a panel; the order table names all
+
+
+def grouped(items: Iterable, key: Callable) -> dict:
+    """The items of each key, in the order of their first appearance."""
+    groups: dict = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
+def _draw_run(ax, m: Measured) -> None:
+    """One solver: its errors as dots, its fitted slope as a line over the window; in grey where nothing resolved."""
+    h, error, n = (series(m.record, k) for k in ("h", "rms", "n"))
+    if m.verdict == OPEN:
+        ax.plot(h, error, ":", color=style.GREY, marker="o", ms=2.6, mfc="white", mew=0.7, lw=0.8, zorder=2)
+        return
+    colour, refuted = style.order_colour(m.claims["claimed_order"]), m.verdict == REFUTED
+    marker = {"marker": "x", "ms": 4, "mew": 1} if refuted else {"marker": "o", "ms": 2.6, "mew": 0}
+    ax.plot(h, error, ls="", color=colour, zorder=3, **marker)
+    inside = np.flatnonzero((n >= m.n_window[0]) & (n <= m.n_window[1]))
+    last, ends = inside[h[inside].argmin()], np.array([h[inside].min(), h[inside].max()])
+    ax.plot(ends, error[last] * (ends / h[last]) ** m.order, color=colour, lw=1, alpha=0.85, zorder=2)
+
+
+def _guide(ax, runs: list[Measured], claimed: float) -> None:
+    """A dashed line of the claimed slope, under the lowest run that claims it."""
+    data = [(series(m.record, "h"), series(m.record, "rms")) for m in runs]
+    starts = [(error[h.argmax()], h.max(), h.min()) for h, error in data if error[h.argmax()] > 0]
+    if not starts:
+        return
+    error, high, low = min(starts)
+    line, colour = 0.4 * error * np.array([(low / high) ** claimed, 1.0]), style.order_colour(claimed)
+    ax.plot([low, high], line, "--", color=colour, lw=0.9, zorder=1)
+    ax.annotate(f"{claimed:g}", (low, line[0]), xytext=(-4, -3), textcoords="offset points", ha="right", va="center",
+                color=colour, fontsize=7.5, fontweight="bold")
+
+
+def _name_exceptions(ax, runs: list[Measured]) -> None:
+    """The solvers of a panel that do not do as claimed, by name."""
+    refuted = sorted((m for m in runs if m.verdict == REFUTED), key=lambda m: m.solver)
+    lines = [f"{m.solver}  {m.order:.2f}, claims {m.claim:g}".replace("-0.00", "0.00") for m in refuted]
+    lines += [f"{m.solver}  {m.verdict}" for m in runs if m.verdict in (FAILED, EXACT)]
+    if len(lines) > _NAMED:
+        lines = [*lines[: _NAMED - 1], f"and {len(lines) - _NAMED + 1} more"]
+    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+    if lines:
+        ax.text(0.985, 0.03, "\n".join(lines), transform=ax.transAxes, ha="right", va="bottom", fontsize=6.8,
+                color=style.REFUTED, linespacing=1.25, bbox=box, zorder=5)
+
+
+def _limits(runs: list[Measured], floor: float) -> tuple[float, float]:
+    """Of the error axis: all finite errors and the floor; what diverged beyond 1000 is cut off."""
+    errors = np.concatenate([series(m.record, "rms") for m in runs if m.verdict != FAILED] or [np.ones(1)])
+    errors = errors[np.isfinite(errors) & (errors > 0)]
+    high = min(errors.max(initial=1e-300), 1e3) if errors.size else 1.0
+    low = min(errors.min(initial=high), floor or high)
+    return max(low, 1e-18) / 4, high * 5
+
+
+_LEGEND = (
+    Line2D([], [], color=style.INK, ls="--", lw=0.9, label="claimed slope"),
+    Line2D([], [], color=style.INK, ls="", marker="x", ms=4, label="claim refuted"),
+    Line2D([], [], color=style.GREY, ls=":", marker="o", mfc="white", ms=3, label="not asymptotic"),
+    Rectangle((0, 0), 1, 1, color=style.BAND, label="floor: not resolved"),
+)
+
+
+@style.styled
+def convergence(records: list[dict], problem: str, grid: str) -> Figure:
+    """Global RMS error against the mean step in lam, a panel a family.
+
+    Dots are measured, lines fitted, dashes the claimed slopes; the band is the floor, the reference's error bar and
+    rounding, below which nothing is read.
+    """
+    runs = [m for m in measured(records) if (m.problem, m.kind, m.grid) == (problem, "global", grid)]
+    families = grouped(runs, lambda m: m.claims["family"])
+    figure, axes = style.panels(len(families), "mean step in λ", "RMS error")
+    floor = max((np.nanmax(series(m.record, "floor"), initial=0.0) for m in runs), default=0.0)
+    limits = _limits(runs, floor)
+    for ax, (family, group) in zip(axes, families.items()):
+        ax.set_title(family)
+        drawn = [m for m in group if m.verdict not in (FAILED, EXACT)]
+        for m in drawn:
+            _draw_run(ax, m)
+        for claimed, same in grouped(drawn, lambda m: m.claims["claimed_order"]).items():
+            _guide(ax, same, claimed)
+        _name_exceptions(ax, group)
+        if floor > 0:
+            ax.axhspan(limits[0] * 1e-3, floor, color=style.BAND, lw=0, zorder=0)
+        ax.set_ylim(*limits)
+    style.order_legend(figure, {m.claims["claimed_order"] for m in runs}, _LEGEND)
+    return figure
