@@ -11,7 +11,7 @@ from math import log, pi
 import torch
 from torch import Tensor
 
-_CHUNK_BYTES = 2 << 20  # of one (K, chunk, d) array; two of them are live, and share the last-level cache with the bases
+_CHUNK_BYTES = 3 << 20  # of one (K, d, chunk) array; two are live, and share the last-level cache with the bases
 
 
 def _constants(log_weights: Tensor, variances: Tensor, d: int) -> Tensor:
@@ -20,23 +20,27 @@ def _constants(log_weights: Tensor, variances: Tensor, d: int) -> Tensor:
 
 
 class Whitened:
-    """Full covariances (basis (K, d, d)) or isotropic ones (basis None), by explicit differences (K, chunk, d)."""
+    """Full covariances (basis (K, d, d)) or isotropic ones (basis None), by explicit differences.
+
+    Arrays are (K, d, chunk), points last: sums over components and over dimensions run along contiguous memory, and
+    the way back is ONE product (d, K d) x (K d, chunk) that sums over the components too.
+    """
 
     def __init__(self, log_weights: Tensor, means: Tensor, variances: Tensor, basis: Tensor | None):
         size, d = means.shape
-        self.means, self.chunk = means.unsqueeze(1), max(16, _CHUNK_BYTES // (8 * size * d))
+        self.means, self.chunk = means.unsqueeze(2), max(16, _CHUNK_BYTES // (8 * size * d))
         self.constant = _constants(log_weights, variances, d).unsqueeze(1)
-        root = variances.rsqrt().unsqueeze(1)
-        self.scale = root if basis is None else None
-        self.into = None if basis is None else basis * root
-        self.back = None if basis is None else self.into.transpose(1, 2).contiguous()
+        root = variances.rsqrt().unsqueeze(2)
+        self.root = root if basis is None else None
+        self.into = None if basis is None else basis.transpose(1, 2) * root
+        self.back = None if basis is None else self.into.view(size * d, d).T.neg()
 
     def _whiten(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(whitened differences (K, n, d), q (K, n))."""
-        y = x - self.means
-        y = y.mul_(self.scale) if self.into is None else torch.bmm(y, self.into)
-        q = torch.linalg.vector_norm(y, dim=-1).square_()
-        return y, torch.add(self.constant, q, alpha=-0.5)
+        """(whitened differences (K, d, n), q (K, n))."""
+        delta = x.T.contiguous() - self.means
+        y = delta.mul_(self.root) if self.into is None else torch.bmm(self.into, delta)
+        square = y.square() if self.into is None else torch.mul(y, y, out=delta)
+        return y, torch.add(self.constant, square.sum(1), alpha=-0.5)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """(n, d) -> (n,)."""
@@ -44,15 +48,19 @@ class Whitened:
 
     def _score(self, x: Tensor) -> Tensor:
         y, q = self._whiten(x)
-        y.mul_(torch.softmax(q, 0).unsqueeze(-1))
-        y = y.mul_(self.scale) if self.into is None else torch.bmm(y, self.back)
-        return y.sum(0).neg_()
+        r = torch.softmax(q, 0).unsqueeze(1)
+        if self.into is None:
+            return y.mul_(r.mul_(self.root)).sum(0).neg_().T
+        return torch.mm(self.back, y.mul_(r).view(-1, len(x))).T
 
     def score(self, x: Tensor) -> Tensor:
         """(n, d) -> (n, d)."""
         if len(x) <= self.chunk:
-            return self._score(x)
-        return torch.cat([self._score(part) for part in x.split(self.chunk)])
+            return self._score(x).contiguous()
+        out = torch.empty_like(x)
+        for i in range(0, len(x), self.chunk):
+            out[i : i + self.chunk] = self._score(x[i : i + self.chunk])
+        return out
 
 
 class Wide:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..schedules import NoiseSchedule
 from .kernels import Wide, Whitened
-from .quantile import Coordinates, as_float64, check_states, check_weights, rms_norm
+from .quantile import Coordinates, as_float64, check_states, check_weights, rms
 
 _WIDE_FROM = 128  # isotropic components of more dimensions are evaluated by products; fewer, by differences
 
@@ -127,7 +127,7 @@ class GaussianMixture:
         return self.flow_with_error(x, ns, s, t)[0]
 
     def flow_with_error(self, x: Tensor, ns: NoiseSchedule, s: float, t: float) -> tuple[Tensor, float]:
-        """(flow, its conditioning bound: RMS over the points of the error's norm)."""
+        """(flow, its conditioning bound: RMS over points and coordinates)."""
         check_states(x, self.dim)
         if not self.has_flow:
             raise UsageError(f"{self!r} has no formula for its flow: use sdebench.oracle.trajectory, or K = 1, or d = 1")
@@ -136,7 +136,7 @@ class GaussianMixture:
             y, bound = start._coordinates().flow_to(end._coordinates(), x.double())
         else:
             y, bound = start._stretch_to(end, x.double())
-        return y.to(x.dtype), rms_norm(bound)
+        return y.to(x.dtype), rms(bound)
 
     def _stretch_to(self, end: "GaussianMixture", x: Tensor) -> tuple[Tensor, Tensor]:
         delta = x - self.means

@@ -85,5 +85,5 @@ class Problem:
         return self.law.flow(x, self.schedule, s, t)
 
     def solution_with_error(self, x: Tensor, s: float, t: float) -> tuple[Tensor, float]:
-        """(exact flow, bound of its rounding error: RMS over the points of the norm)."""
+        """(exact flow, bound of its rounding error: RMS over points and coordinates)."""
         return self.law.flow_with_error(x, self.schedule, s, t)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..schedules import NoiseSchedule
-from .quantile import Coordinates, as_float64, check_states, check_weights, rms_norm
+from .quantile import Coordinates, as_float64, check_states, check_weights, rms
 
 
 class ProductMixture:
@@ -93,8 +93,8 @@ class ProductMixture:
         return self.flow_with_error(x, ns, s, t)[0]
 
     def flow_with_error(self, x: Tensor, ns: NoiseSchedule, s: float, t: float) -> tuple[Tensor, float]:
-        """(flow, its conditioning bound: RMS over the points of the error's norm)."""
+        """(flow, its conditioning bound: RMS over points and coordinates)."""
         check_states(x, self.dim)
         z = x.double() @ self.rotation
         z, bound = self.marginal(ns, s).kernel.flow_to(self.marginal(ns, t).kernel, z)
-        return (z @ self.rotation.T).to(x.dtype), rms_norm(bound)
+        return (z @ self.rotation.T).to(x.dtype), rms(bound)

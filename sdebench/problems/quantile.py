@@ -99,9 +99,9 @@ class Coordinates:
         return y, bound + _EPS * y.abs()
 
 
-def rms_norm(rows: Tensor) -> float:
-    """Root mean square, over the points, of the Euclidean norm of each row of (n, d)."""
-    return float(rows.square().sum(-1).mean().sqrt())
+def rms(values: Tensor) -> float:
+    """Root mean square of all entries."""
+    return float(values.square().mean().sqrt())
 
 
 def as_float64(values, name: str, shape: tuple[int, ...] | None = None) -> Tensor:
