@@ -63,41 +63,52 @@ class Whitened:
         return out
 
 
+class WideMeans:
+    """What the means (K, d) of wide isotropic components say once and for all times."""
+
+    def __init__(self, means: Tensor):
+        self.means, self.centre = means, means.mean(0)
+        self.centred = means - self.centre
+        self.distances2 = torch.cdist(means, means, compute_mode="donot_use_mm_for_euclid_dist").square_()
+        self.rough, self.rough_norms2 = self.centred.float(), self.centred.square().sum(1)
+
+
 class Wide:
     """Isotropic components of large d, by products (n, d) x (d, K) only: no array (n, K, d) is ever formed.
 
-    `|x - mu_k|^2 = |x - mu_j|^2 + 2 (x - mu_j).(mu_j - mu_k) + |mu_j - mu_k|^2` with j the likeliest component of each
-    point: the differences to mu_j and the table of squared distances are exact, so nothing cancels near a mean.
+    `|y - mu_k|^2 = |y - mu_j|^2 + 2 (y - mu_j).(mu_j - mu_k) + |mu_j - mu_k|^2` with j the likeliest component of each
+    point (found in float32; a near miss costs a digit, no more): the differences to mu_j and the table of squared
+    distances are exact, so nothing cancels near a mean.  Works on `y = x/alpha`, whose means are those of x_0 at all times.
     """
 
-    def __init__(self, log_weights: Tensor, means: Tensor, variances: Tensor, distances2: Tensor):
-        self.means, self.distances2 = means, distances2
-        self.centred = means - means.mean(0)
-        self.half_precision = 0.5 / variances.squeeze(1)
-        self.constant = _constants(log_weights, variances, means.shape[1])
+    def __init__(self, log_weights: Tensor, shared: WideMeans, variances: Tensor, alpha: float):
+        self.shared, self.alpha = shared, alpha
+        self.precision = alpha * alpha / variances.squeeze(1)
+        self.constant = _constants(log_weights, variances, shared.means.shape[1])
 
     def _terms(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(likeliest component (n, 1), difference to its mean (n, d), q (n, K))."""
-        centre = self.means[0] - self.centred[0]
-        y = x - centre
-        rough = (y @ self.centred.T).mul_(-2).add_(self.centred.square().sum(1)).add_(y.square().sum(1, keepdim=True))
-        j = torch.addcmul(self.constant, rough, self.half_precision, value=-1).argmax(1)
-        delta = x - self.means[j]
-        product = delta @ self.centred.T
+        """(likeliest component (n, 1), difference of y to its mean (n, d), q (n, K))."""
+        y = x / self.alpha
+        centred = y - self.shared.centre
+        rough = (centred.float() @ self.shared.rough.T).double().mul_(-2).add_(self.shared.rough_norms2)
+        rough.add_(centred.square_().sum(1, keepdim=True))
+        j = torch.addcmul(self.constant, rough, self.precision, value=-0.5).argmax(1)
+        delta = y.sub_(self.shared.means[j])
+        product = delta @ self.shared.centred.T
         top = j.unsqueeze(1)
-        distance2 = (product.gather(1, top) - product).mul_(2).add_(self.distances2[j])
+        distance2 = (product.gather(1, top) - product).mul_(2).add_(self.shared.distances2[j])
         distance2.add_(delta.square().sum(1, keepdim=True))
-        return top, delta, torch.addcmul(self.constant, distance2, self.half_precision, value=-1)
+        return top, delta, torch.addcmul(self.constant, distance2, self.precision, value=-0.5)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """(n, d) -> (n,)."""
         return torch.logsumexp(self._terms(x)[2], 1)
 
     def score(self, x: Tensor) -> Tensor:
-        """(n, d) -> (n, d):  `-(sum_k s_k) (x - mu_j) - sum_k s_k (mu_j - mu_k)`, s = 2 half_precision softmax(q)."""
+        """(n, d) -> (n, d):  `-(sum_k s_k) (y - mu_j) - sum_k s_k (mu_j - mu_k)`, s = precision softmax(q)/alpha."""
         top, delta, q = self._terms(x)
-        s = torch.softmax(q, 1).mul_(2 * self.half_precision)
+        s = torch.softmax(q, 1).mul_(self.precision / self.alpha)
         total = s.sum(1, keepdim=True)
         s.scatter_(1, top, 0.0)
         s.scatter_(1, top, -s.sum(1, keepdim=True))
-        return torch.addmm(delta.mul_(total), s, self.centred, beta=-1)
+        return torch.addmm(delta.mul_(total), s, self.shared.centred, beta=-1)

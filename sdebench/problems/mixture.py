@@ -5,12 +5,14 @@ r"""Gaussian mixtures with exact densities, scores, marginals and, where a formu
 so all marginals share the eigenbases of the C_k, which are found once.
 """
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
 from ..errors import UsageError
 from ..schedules import NoiseSchedule
-from .kernels import Wide, Whitened
+from .kernels import Whitened, Wide, WideMeans
 from .quantile import Coordinates, as_float64, check_states, check_weights, rms
 
 _WIDE_FROM = 128  # isotropic components of more dimensions are evaluated by products; fewer, by differences
@@ -29,11 +31,11 @@ class GaussianMixture:
         if self.weights.ndim != 1 or len(self.weights) == 0:
             raise UsageError(f"weights have shape {tuple(self.weights.shape)}: give (K,), one weight a component")
         size = len(self.weights)
-        self.means = as_float64(means, "means")
-        if self.means.ndim != 2 or len(self.means) != size or self.means.shape[1] == 0:
-            raise UsageError(f"means have shape {tuple(self.means.shape)}: give ({size}, d) for {size} weights")
+        means = as_float64(means, "means")
+        if means.ndim != 2 or len(means) != size or means.shape[1] == 0:
+            raise UsageError(f"means have shape {tuple(means.shape)}: give ({size}, d) for {size} weights")
         check_weights(self.weights)
-        self.dim = self.means.shape[1]
+        self.dim = means.shape[1]
         covs = as_float64(covs, "covs")
         if tuple(covs.shape) not in {(size,), (size, self.dim, self.dim)}:
             raise UsageError(
@@ -42,7 +44,10 @@ class GaussianMixture:
         if covs.ndim == 3 and self.dim == 1:
             covs = covs.flatten()
         self._variances, self._basis = _isotropic(covs) if covs.ndim == 1 else _eigen(covs)
-        self._log_weights, self._kernel, self._distances2, self._stretch = self.weights.log(), None, None, 1.0
+        self._log_weights = self.weights.log()
+        self._means, self._alpha = means, 1.0  # a marginal keeps the means of x_0 and its alpha
+        wide = self._basis is None and self.dim >= _WIDE_FROM
+        self._wide, self._kernel = WideMeans(means) if wide else None, None
 
     def __repr__(self) -> str:
         form = "isotropic" if self._basis is None else "full"
@@ -56,14 +61,15 @@ class GaussianMixture:
     def marginal(self, ns: NoiseSchedule, t: float) -> "GaussianMixture":
         """The law of x_t when this is the law of x_0; shares the eigenbases."""
         alpha, sigma = ns.alpha(t), ns.sigma(t)
-        if self.dim >= _WIDE_FROM and self._basis is None and self._distances2 is None:
-            self._distances2 = torch.cdist(self.means, self.means, compute_mode="donot_use_mm_for_euclid_dist").square_()
-        law = object.__new__(GaussianMixture)
-        law.weights, law.dim, law._basis, law._log_weights = self.weights, self.dim, self._basis, self._log_weights
-        law.means = alpha * self.means
+        law = copy(self)
+        law._alpha, law._kernel = alpha * self._alpha, None
         law._variances = (alpha * alpha * self._variances).add_(sigma * sigma)
-        law._kernel, law._distances2, law._stretch = None, self._distances2, self._stretch * alpha
         return law
+
+    @property
+    def means(self) -> Tensor:
+        """(K, d)."""
+        return self._alpha * self._means
 
     @property
     def kernel(self) -> Coordinates | Wide | Whitened:
@@ -75,11 +81,9 @@ class GaussianMixture:
     def _make_kernel(self) -> Coordinates | Wide | Whitened:
         if self.dim == 1:
             return self._coordinates()
-        if self._basis is not None or self.dim < _WIDE_FROM:
-            return Whitened(self._log_weights, self.means, self._variances, self._basis)
-        if self._distances2 is None:
-            self._distances2 = torch.cdist(self.means, self.means, compute_mode="donot_use_mm_for_euclid_dist").square_()
-        return Wide(self._log_weights, self.means, self._variances, self._stretch**2 * self._distances2)
+        if self._wide is not None:
+            return Wide(self._log_weights, self._wide, self._variances, self._alpha)
+        return Whitened(self._log_weights, self.means, self._variances, self._basis)
 
     def _coordinates(self) -> Coordinates:
         return Coordinates(self._log_weights.unsqueeze(1), self.means, self._variances.sqrt())
