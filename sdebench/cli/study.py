@@ -48,7 +48,7 @@ def _show_orders(found: list[dict], rows: int = 12) -> None:
 def run(
     suite: Annotated[str, typer.Argument(help="A name of 'sdebench list suites', or a TOML file.")] = "quick",
     out: Annotated[Path | None, typer.Option(help="The results file; results/SUITE.jsonl unless given.")] = None,
-    jobs: Annotated[int, typer.Option(help="Processes at a time; the number of cores unless given.")] = 0,
+    jobs: Annotated[int | None, typer.Option(help="Processes at a time; the number of cores unless given.")] = None,
     report: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
     no_report: Annotated[bool, typer.Option("--no-report", help="Measure only.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Measure failed cases again.")] = False,
@@ -67,7 +67,7 @@ def run(
     out = out or Path("results") / f"{name}.jsonl"
     bar = Bar()
     try:
-        summary = runner.run(cases, out, jobs or _cores(), bar, retry_failed)
+        summary = runner.run(cases, out, _cores() if jobs is None else jobs, bar, retry_failed)
     finally:
         bar.close()
     if summary.repaired:
@@ -80,7 +80,8 @@ def run(
     found = records.latest(record for record in records.read(out) if record["key"] in wanted)
     pages = [] if no_report else _build(found, report)
     if as_json:
-        emit({**asdict(summary), "results": str(out), "report": pages})
+        done = {name: value for name, value in asdict(summary).items() if name != "keys"}
+        emit(done | {"results": str(out), "report": pages})
     else:
         _show_orders(found)
         if pages:

@@ -3,10 +3,13 @@
 Only this process writes.  A case that raises, or yields no finite number, becomes a failed record; the others go on.
 """
 
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,6 +61,19 @@ def _diverged(data: dict[str, Any]) -> bool:
     return bool(errors) and all(e is None for e in errors)
 
 
+@cache
+def _end_with(driver: int) -> None:
+    """End this process when its parent, the driver, does: a driver that is killed cannot tell its workers."""
+
+    def watch() -> None:
+        while os.getppid() == driver:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if os.getpid() != driver:
+        threading.Thread(target=watch, daemon=True).start()
+
+
 def _claims(case: dict) -> dict[str, Any]:
     """What the case's solver says of itself, where it can be made."""
     try:
@@ -66,8 +82,9 @@ def _claims(case: dict) -> dict[str, Any]:
         return {}
 
 
-def measure(module: str, job: Job) -> dict:
-    """The record of one case, by the study in that module: in a worker process.  Raises nothing but an interrupt."""
+def measure(module: str, job: Job, driver: int) -> dict:
+    """The record of one case, by the study in that module; in a worker of the process `driver`.  Raises nothing."""
+    _end_with(driver)
     case, code = job
     try:
         study = import_module(module)
@@ -94,7 +111,7 @@ def _results(jobs: list[Job], workers: int, note: Callable[[dict], None]) -> Ite
     def tasks():
         for job in jobs:
             note(job.case)
-            yield delayed(measure)(base.STUDIES[job.case["study"]], job)
+            yield delayed(measure)(base.STUDIES[job.case["study"]], job, os.getpid())
 
     # A batch of one: a longer batch would come back, and be recorded, only when its last case is done.
     with parallel_config("loky", inner_max_num_threads=1) if workers > 1 else parallel_config("sequential"):

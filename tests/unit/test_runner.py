@@ -1,0 +1,214 @@
+"""The runner: every finished case is recorded once, whatever happens to the others or to the process."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import dummy_study
+import pytest
+
+from sdebench import records
+from sdebench.errors import UsageError
+from sdebench.studies import base, runner
+
+HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
+DRIVER = """
+import sys
+from sdebench import records
+from sdebench.cli import main
+from sdebench.studies import base
+base.STUDIES["dummy"] = "dummy_study"
+records.code_hash = lambda extra=(): "pinned: sources that somebody edits meanwhile are no part of these tests"
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(autouse=True)
+def dummy(monkeypatch):
+    monkeypatch.setitem(base.STUDIES, "dummy", "dummy_study")
+
+
+def cases(**settings) -> list[dict]:
+    return base.expand({"study": "dummy", **settings})
+
+
+def command_line(*arguments: object) -> subprocess.Popen:
+    """`sdebench` with the dummy study, in a session of its own."""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{HERE}", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", DRIVER, *map(str, arguments)], env=environment, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+
+
+def suite(folder: Path, **settings) -> Path:
+    path = folder / "s.toml"
+    path.write_text('[[study]]\nstudy = "dummy"\n' + "".join(f"{k} = {json.dumps(v)}\n" for k, v in settings.items()))
+    return path
+
+
+def wait_for(condition, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_case_is_recorded_once_and_a_second_run_measures_nothing(tmp_path, jobs):
+    path, log = tmp_path / "r.jsonl", tmp_path / "log"
+    summary = runner.run(cases(count=6, log=str(log)) * 2, path, jobs)
+    assert (summary.cases, summary.measured, summary.skipped, summary.failed) == (6, 6, 0, [])
+    held = path.read_bytes()
+    again = runner.run(cases(count=6, log=str(log)), path, jobs)
+    assert (again.measured, again.skipped) == (0, 6)
+    assert again.keys == summary.keys
+    assert path.read_bytes() == held
+    assert sorted(log.read_text().split()) == list("012345")
+    assert sorted(r["case"]["number"] for r in records.read(path)) == list(range(6))
+
+
+def test_new_code_measures_again_and_old_records_stay(tmp_path, monkeypatch):
+    path = tmp_path / "r.jsonl"
+    runner.run(cases(count=3), path)
+    held = path.read_bytes()
+    monkeypatch.setattr(records, "code_hash", lambda extra=(): "another")
+    assert runner.run(cases(count=3), path).measured == 3
+    assert path.read_bytes().startswith(held)
+    assert len(records.latest(records.read(path))) == 3
+
+
+@pytest.mark.parametrize(("what", "message"), [("raise", "ZeroDivisionError: no such step"), ("nan", "no finite error")])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_case_that_fails_is_recorded_so_and_the_others_go_on(tmp_path, what, message, jobs):
+    path = tmp_path / "r.jsonl"
+    summary = runner.run(cases(count=4, what=what), path, jobs)
+    status = {r["case"]["number"]: (r["status"], r["message"]) for r in records.read(path)}
+    assert status.pop(1)[0] == "failed"
+    assert [text.startswith(message) for _, text in summary.failed] == [True]
+    assert status == {i: ("ok", "") for i in (0, 2, 3)}
+    assert runner.run(cases(count=4, what=what), path, jobs).measured == 0
+    assert runner.run(cases(count=4, what=what), path, jobs, retry_failed=True).measured == 1
+
+
+def test_one_error_that_is_nan_is_kept_as_null_and_fails_nothing(tmp_path):
+    runner.run(cases(count=2, what="one nan"), tmp_path / "r.jsonl")
+    found = {r["case"]["number"]: r for r in records.read(tmp_path / "r.jsonl")}
+    assert found[1]["status"] == "ok"
+    assert found[1]["data"]["rms"] == [0.5, None]
+
+
+def test_a_worker_that_dies_ends_the_run_in_one_line_and_loses_no_record(tmp_path):
+    path = tmp_path / "r.jsonl"
+    with pytest.raises(UsageError, match="a worker process died"):
+        runner.run(cases(count=30, what="die", seconds=0.02), path, 2)
+    assert all(r["status"] == "ok" for r in records.read(path))
+
+
+def test_killed_at_random_moments_a_run_loses_nothing_and_repeats_only_what_was_under_way(tmp_path):
+    path, log = tmp_path / "r.jsonl", tmp_path / "log"
+    toml = suite(tmp_path, count=40, seconds=0.03, log=str(log))
+    command = ("run", toml, "--out", path, "--jobs", 2, "--no-report")
+    rng, kills, held = random.Random(7), 0, b""
+    for _ in range(4):
+        before = lines(path)
+        run = command_line(*command)
+        wait_for(lambda before=before, run=run: lines(path) > before or run.poll() is not None)
+        time.sleep(rng.uniform(0.0, 0.2))
+        run.kill()
+        kills += run.wait() == -signal.SIGKILL
+        now = path.read_bytes()
+        assert now.startswith(held), "a record that was there is gone"
+        held = now[: now.rindex(b"\n") + 1]
+    run = command_line(*command)
+    assert run.wait(60) == 0, run.stderr.read()
+    assert kills >= 2
+    assert path.read_bytes().startswith(held)
+    assert Counter(r["case"]["number"] for r in records.read(path)) == dict.fromkeys(range(40), 1)
+    measured = Counter(map(int, log.read_text().split()))
+    assert set(measured) == set(range(40))
+    assert measured.total() - 40 <= kills * 6, "records were not written the moment that they were made"
+
+
+def test_workers_end_with_a_driver_that_is_killed(tmp_path):
+    path, log = tmp_path / "r.jsonl", tmp_path / "log"
+    run = command_line("run", suite(tmp_path, count=100, seconds=0.05, log=str(log)), "--out", path, "--jobs", 2, "--no-report")
+    wait_for(lambda: lines(path) >= 3)
+    workers = [int(child) for child in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
+    assert len(workers) >= 2
+    run.kill()
+    run.wait()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 10)
+
+
+def test_an_interrupt_stops_in_order_and_says_how_to_go_on(tmp_path):
+    path = tmp_path / "r.jsonl"
+    toml = suite(tmp_path, count=200, seconds=0.05)
+    run = command_line("run", toml, "--out", path, "--jobs", 2, "--no-report")
+    wait_for(lambda: lines(path) >= 3)
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=30)
+    assert run.returncode == 130
+    assert "Traceback" not in said
+    assert "the same command goes on" in said
+    assert 3 <= len(records.read(path)) < 200
+
+
+def test_a_torn_last_line_is_mended_with_a_message_and_its_case_measured_again(tmp_path):
+    path = tmp_path / "r.jsonl"
+    runner.run(cases(count=3), path)
+    path.write_bytes(path.read_bytes()[:-25])
+    summary = runner.run(cases(count=3), path)
+    assert "torn last line" in summary.repaired
+    assert (summary.measured, summary.skipped) == (1, 2)
+    assert len(records.read(path)) == 3
+
+
+def test_a_file_that_is_not_one_of_results_stops_the_run_before_anything_is_measured(tmp_path):
+    path, log = tmp_path / "thesis.tex", tmp_path / "log"
+    path.write_text("\\documentclass{article}\n")
+    with pytest.raises(UsageError, match="not a results file"):
+        runner.run(cases(count=3, log=str(log)), path)
+    assert path.read_text() == "\\documentclass{article}\n"
+    assert not log.exists()
+
+
+def test_the_watch_hears_of_every_case(tmp_path):
+    class Ear(runner.Watch):
+        total, finished, seen = 0, 0, set()
+
+        def begin(self, total):
+            self.total = total
+
+        def running(self, cases):
+            assert len(cases) <= 2
+            self.seen.update(cases)
+
+        def done(self, record):
+            self.finished += 1
+
+    ear = Ear()
+    runner.run(cases(count=5), tmp_path / "r.jsonl", 2, ear)
+    assert (ear.total, ear.finished, ear.seen) == (5, 5, {"dummy"})
+
+
+def test_a_user_s_own_file_counts_as_code(tmp_path, monkeypatch):
+    source = "import sdebench as sb\n\n\nclass Mine(sb.Solver):\n    order, nfe_per_step = 1, 1\n"
+    (tmp_path / "my_own_solver.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert base.sources({"solver": "my_own_solver:Mine"}) == (tmp_path / "my_own_solver.py",)
+    assert base.sources({"solver": "ddim", "problem": "mixture-1d"}) == ()
+    assert base.sources(dummy_study.cases({})[0]) == ()
+
+
+def test_no_jobs_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="1 or more"):
+        runner.run(cases(), tmp_path / "r.jsonl", 0)
