@@ -94,9 +94,9 @@ def _smooth_images(n: int, size: int, seed: int) -> Tensor:
 def image(schedule: str = "EDM") -> Problem:
     """256 isotropic components of 3 x 32 x 32 numbers: one smooth picture, varied smoothly in 256 ways.
 
-    The variations are faint (RMS 0.1): in 3072 dimensions that is a distance of 8, so that the component is decided
+    The variations are faint (RMS 0.07): in 3072 dimensions that is a distance of 5.5, so that the component is decided
     inside of the span.  Pictures unlike each other would be told apart at sigma = 20 already, and the flow be linear here.
     """
     patterns = _smooth_images(257, 32, seed=32)
-    law = GaussianMixture([1 / 256] * 256, 0.5 * patterns[:1] + 0.1 * patterns[1:], [0.5**2] * 256)
-    return on_schedule("image", law, schedule, (-1.5, 1.5))
+    law = GaussianMixture([1 / 256] * 256, 0.5 * patterns[:1] + 0.07 * patterns[1:], [0.5**2] * 256)
+    return on_schedule("image", law, schedule, (-1.0, 1.5))
