@@ -45,7 +45,8 @@ def work_precision(runs: Table, budgets: Table, problem: str, against: str = "nf
             _curve(ax, solvers[name], against, color=colour, lw=0.9, marker="o", ms=2.2, mew=0, zorder=2)
         for name in (b for b in best if b in names):
             rank = best.index(name)
-            ax.text(0.98, 0.96 - 0.09 * rank, f"{rank + 1}. {name}", transform=ax.transAxes, ha="right", va="top", fontsize=7.5)
+            at = (0.98, 0.96 - 0.09 * rank)
+            ax.text(*at, f"{rank + 1}. {name}", transform=ax.transAxes, ha="right", va="top", fontsize=7.5)
     errors = frame.loc[frame["rms"] > 0, "rms"]
     if len(errors):
         axes[0].set_ylim(max(errors.min(), 1e-18) / 4, min(errors.max(), 1e3) * 5)

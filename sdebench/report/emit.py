@@ -5,15 +5,17 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from .facts import CONFIRMED
 from .tables import Column, Table
 
 DASH = "—"
 SYMBOLS = {"confirmed": "✓", "refuted": "✗", "not asymptotic": "?", "exact": "=", "failed": "!"}
+PARTIAL = ("smooth grids only", "tolerance")  # what a confirmation must say when it does not speak of all grids
 NUMERIC = ("order", "count", "error", "seconds", "bound")
 _LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "±": r"$\pm$", "≤": r"$\leq$", "−": "$-$", DASH: "---",
+    "±": r"$\pm$", "✓": r"\checkmark{}", "✗": r"$\times$", "≤": r"$\leq$", "−": "$-$", DASH: "---",
 })
 
 
@@ -41,6 +43,9 @@ def cell(row: dict, column: Column) -> Cell:
         return Cell(f"{value:.2f}{spread}".replace("-", "−"), float(value), why)
     if column.kind == "bound":
         return Cell({"<=": "≤ ", ">": "> "}.get(half, "") + f"{value:.0f}", float(value), why)
+    if column.kind == "verdict":
+        scope = f" ({half})" if half in PARTIAL and value == CONFIRMED else ""
+        return Cell(f"{SYMBOLS[value]} {value}{scope}", str(value), why)
     if column.kind == "count":
         return Cell(f"{value:g}", float(value), why)
     if column.kind in ("error", "seconds"):

@@ -17,7 +17,7 @@ class Column(NamedTuple):
     """How one column of a frame is shown.
 
     `kind` is text, count, order, bound, error, seconds, verdict or paper; `half_width` names the column of the interval
-    (of the bound's sign, for a bound), `why` the column of the reason for a missing value, `tip` explains the heading.
+    (a bound's sign, a verdict's scope), `why` the column of the reason for a missing value, `tip` explains the heading.
     """
 
     heading: str
@@ -128,7 +128,7 @@ _ORDER_COLUMNS = (
     Column("True, irregular", "stated_irregular", "count", tip="the same on irregular grids"),
     _slope("Smooth grids", "smooth", "lowest global order measured on a smooth grid, with its 95 % half-width"),
     _slope("Irregular grids", "irregular", "lowest global order measured on an irregular grid, likewise"),
-    Column("Verdict", "verdict", "verdict", why="verdict_why", tip="measured orders against the claim"),
+    Column("Verdict", "verdict", "verdict", "scope", "verdict_why", tip="measured orders against the claim"),
     _slope("Local", "local", "slope of the error of one step, exact and unequally spaced past; main order + 1 is due"),
     _slope("Start-up", "startup", "slope of the error that the start-up phase makes"),
     _slope("Main", "main", "global order of the main scheme, from an exact start"),

@@ -1,0 +1,89 @@
+"""The one self-contained page: what was measured, tables to sort, figures, provenance."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import NamedTuple
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from . import emit
+from .facts import VERDICTS, Record, measured, series
+from .tables import Table, headline
+
+_STUDIES = {"order": "order", "work-precision": "work-precision", "floor": "rounding floor"}
+
+
+class Picture(NamedTuple):
+    """A rendered figure: file stem, section of the page, what it shows, and its bytes by format.  `inline` pictures are part of
+    the page, others are only linked."""
+
+    name: str
+    section: str
+    caption: str
+    data: Mapping[str, bytes]
+    inline: bool = True
+
+    @property
+    def svg(self) -> Markup:
+        """The drawing as an element of the page."""
+        return Markup(self.data["svg"].decode().replace("<svg ", '<svg role="img" ', 1))
+
+
+def problems_of(records: list[Record]) -> list[dict]:
+    """Each problem with the schedule, span and dimension that its records name."""
+    found: dict[str, dict] = {}
+    for r in records:
+        if r["context"]:
+            found.setdefault(r["case"]["problem"], {"name": r["case"]["problem"], **r["context"]})
+    return list(found.values())
+
+
+def provenance(records: list[Record]) -> list[tuple[str, str]]:
+    """What made the records: code, versions, machines, dates; several of one kind are all named."""
+    codes = sorted({r["code"] for r in records})
+    versions = sorted({f"{k} {v}" for r in records for k, v in r["versions"].items() if v})
+    machines, dates = sorted({r["machine"] for r in records}), sorted(r["made"] for r in records)
+    mixed = "  (the records were made by more than one version of the code)" if len(codes) > 1 else ""
+    return [("Records", f"{len(records)}, of the studies {', '.join(sorted({r['study'] for r in records}))}"),
+            ("Code", ", ".join(codes) + mixed), ("Libraries", ", ".join(versions)), ("Machine", "; ".join(machines)),
+            ("Measured", dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}")]
+
+
+def details(records: list[Record]) -> dict[str, list]:
+    """For each solver|problem|dtype, its cases: [where, order, claim, window, error at the finest step, verdict, reason]."""
+    out: dict[str, list] = {}
+    for m in measured(records):
+        order = emit.cell(m._asdict(), emit.Column("", "order", "order", "half_width", "reason")).text
+        window = "" if m.n_window[0] != m.n_window[0] or not m.n_window[1] > m.n_window[0] else f"{m.n_window[0]:g}–{m.n_window[1]:g}"
+        h, error = series(m.record, "h"), series(m.record, "rms")
+        finest = error[h.argmin()] if h.size and h.size == error.size else float("nan")
+        where = f"global, {m.grid}" if m.kind == "global" else m.kind
+        claim = "" if m.claim != m.claim else f"{m.claim:g}"
+        row = [where, order, claim, window, "" if finest != finest else f"{finest:.1e}", m.verdict or "measured", m.reason]
+        out.setdefault(f"{m.solver}|{m.problem}|{m.dtype}", []).append(row)
+    return out
+
+
+def _rows(table: Table) -> list[dict]:
+    """The rows of a table as the template wants them: cells, and what the filters look at."""
+    frame = table.frame.to_dict("records")
+    return [{"cells": cells, "verdict": row.get("verdict", ""), "scope": row.get("scope", ""),
+             "id": f"{row.get('solver')}|{row.get('problem')}|{row.get('dtype')}"}
+            for row, cells in zip(frame, emit.cells(table))]
+
+
+def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Picture]) -> str:
+    """The whole page as one string that loads nothing."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals.update(rows=_rows, numeric=emit.NUMERIC)
+    source = {p.name: p.read_text(encoding="utf-8") for p in (files(__package__) / "templates").iterdir() if p.is_file()}
+    counts = headline(tables["orders"].frame)
+    solvers = {r["case"]["solver"] for r in records}
+    return environment.from_string(source["index.html.j2"]).render(
+        css=Markup(source["page.css"]), js=Markup(source["page.js"]), tables=tables, pictures=pictures,
+        verdicts=[(v, counts.get(v, 0), emit.SYMBOLS[v]) for v in VERDICTS], solvers=len(solvers),
+        problems=problems_of(records), provenance=provenance(records), details=details(records),
+        studies=[_STUDIES[s] for s in _STUDIES if any(r["study"] == s for r in records)],
+        dtypes=sorted({r["case"]["dtype"] for r in records if r["study"] == "order"}),
+    )
