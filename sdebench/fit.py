@@ -1,7 +1,8 @@
 """The order that a ladder of errors shows, how sure it is, and what that says of a claim.  Knows no solver; numpy only.
 
-The model is `log e = log C + p log h + b h`: a power law and its first correction.  Two-point slopes telescope to the
-two end points of a ladder, and a mean of them hides a bend; a regression with the correction term does neither.
+The model is `e = C h^p (1 + r h)`: a power law and the next one, which may still be the larger of the two (a start-up
+of order p under a main scheme of order p + 1).  Two-point slopes telescope to the two end points of a ladder, and a mean
+of them hides a bend; a regression on log e with the correction term does neither.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ MARGIN = 10.0  # an error this many times its floor shifts a slope over a factor
 RESOLVED = 0.2  # a half-width beyond this decides nothing
 TOLERANCE = 0.1  # how far below its claim an order may be measured
 MIN_POINTS = 4
+# r h at the coarsest rung: from a correction that halves the error there to one that is a thousand times the leading term.
+_CORRECTIONS = np.concatenate([-np.geomspace(0.5, 0.003, 24), [0.0], np.geomspace(0.003, 1000.0, 60)])
 
 
 @dataclass(frozen=True)
@@ -48,18 +51,28 @@ def _unresolved(reason: str, order: float = np.nan, half_width: float = np.inf, 
 def _regress(h: np.ndarray, e: np.ndarray) -> tuple[float, float]:
     """(order, half-width) over one window.
 
-    The half-width is Student's 95 % interval of the regression plus half of what the correction term moved the slope
-    from that of the two finest rungs: the extrapolation is trusted, but not for free.
+    For each r the model is linear in (log C, p), so r is found by a scan and the rest by least squares.  The half-width is
+    Student's 95 % interval plus a quarter of what the correction moved the slope from that of the two finest rungs: the
+    extrapolation is trusted, but not for free.
     """
     x, y = np.log(h), np.log(e)
-    columns = [np.ones_like(x), x] + ([h / h.max()] if len(h) > MIN_POINTS else [])
-    a = np.stack(columns, axis=1)
-    solution, *_ = np.linalg.lstsq(a, y, rcond=None)
-    residual = y - a @ solution
-    degrees = len(h) - a.shape[1]
-    covariance = np.linalg.inv(a.T @ a) * (residual @ residual) / degrees
-    finest = (y[-1] - y[-2]) / (x[-1] - x[-2])
-    return solution[1], student.ppf(0.975, degrees) * np.sqrt(covariance[1, 1]) + 0.5 * abs(solution[1] - finest)
+    line = np.stack([np.ones_like(x), x], axis=1)
+    candidates = _CORRECTIONS if len(h) > MIN_POINTS else np.zeros(1)
+    residuals, solutions = zip(*(_least_squares(line, y - np.log1p(r * h / h.max())) for r in candidates))
+    best = int(np.argmin([float(v @ v) for v in residuals]))
+    slope = (h / h.max()) / (1 + candidates[best] * h / h.max())  # d log e / d r
+    jacobian = np.column_stack([line, slope]) if len(candidates) > 1 else line
+    degrees = len(h) - jacobian.shape[1]
+    variance = float(residuals[best] @ residuals[best]) / degrees
+    covariance = np.linalg.pinv(jacobian.T @ jacobian) * variance
+    p, finest = solutions[best][1], (y[-1] - y[-2]) / (x[-1] - x[-2])
+    return p, student.ppf(0.975, degrees) * np.sqrt(covariance[1, 1]) + 0.25 * abs(p - finest)
+
+
+def _least_squares(a: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(residual, solution)"""
+    solution = np.linalg.lstsq(a, y, rcond=None)[0]
+    return y - a @ solution, solution
 
 
 def fit_order(h: Sequence[float], error: Sequence[float], floor: Sequence[float] | float = 0.0) -> Fit:
@@ -81,7 +94,8 @@ def fit_order(h: Sequence[float], error: Sequence[float], floor: Sequence[float]
     used = above[_last_run(np.searchsorted(-h[finite], -h[above])) :]
     if len(used) < MIN_POINTS:
         return _unresolved(f"only {len(used)} rungs stand above the floor, {MIN_POINTS} are needed", window=tuple(map(int, used)))
-    fits = [(_regress(h[w], error[w]), w) for w in (used[i:] for i in range(len(used) - MIN_POINTS + 1))]
+    shortest = min(len(used), MIN_POINTS + 1)  # four rungs leave the correction out: only where there are no more
+    fits = [(_regress(h[w], error[w]), w) for w in (used[i:] for i in range(len(used) - shortest + 1))]
     (p, half_width), window = min(fits, key=lambda f: f[0][1])
     window = tuple(map(int, window))
     if not half_width <= RESOLVED:

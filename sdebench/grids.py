@@ -73,9 +73,13 @@ def irregular(ns: NoiseSchedule, s: float, t: float, n: int, ratio: float = 2.0)
 
 
 def jitter(ns: NoiseSchedule, s: float, t: float, n: int, seed: int = 0) -> Grid:
-    """Steps in lam from a seeded pattern of eight lengths in [1/2, 3/2], repeated: self-similar at every n."""
+    """Steps in lam from a seeded pattern of four lengths in [1/2, 3/2], repeated: self-similar at every multiple of 4.
+
+    A longer pattern would hold too few periods in an affordable n: an error that is made in one region would then follow
+    the part of the pattern that happens to lie there.
+    """
     rng = random.Random(seed)
-    return _weighted(ns, s, t, n, [0.5 + rng.random() for _ in range(8)])
+    return _weighted(ns, s, t, n, [0.5 + rng.random() for _ in range(4)])
 
 
 SMOOTH: dict[str, Callable[..., Grid]] = {

@@ -50,7 +50,7 @@ class IPNDMVariable(Solver):
 
     @property
     def order_irregular(self) -> int:
-        return 2 if self.k == 2 else 0
+        return 0 if self.k == 4 else 2
 
     @property
     def claimed_order(self) -> int:

@@ -1,0 +1,98 @@
+"""What all studies share: a problem with its starting points and references, a solver's claims, errors over the points."""
+
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from math import inf, sqrt
+
+import torch
+from torch import Tensor
+
+from ..catalogue import get_problem
+from ..oracle import Reference, trajectory
+from ..problems import Problem
+from ..registry import SOLVERS
+from ..solver import Sampler, Solver
+
+PAST_RATIOS = (0.6, 1.5, 0.8)  # steps before the current one, in units of it: UNEQUAL, so that wrong ratios show
+LOCAL_STEPS = tuple(0.5 * 2 ** (-i / 2) for i in range(14))
+LOCAL_START = 0.4  # where in the span (of lam) the local step stands
+
+
+class Setting:
+    """A problem, `points` exact draws at its noisy end, and references of the exact flow, each made once."""
+
+    def __init__(self, problem: Problem, points: int, seed: int):
+        self.problem, self.model = problem, problem.model
+        self.x = problem.initial(points, seed)
+        self.scale = float(self.x.square().mean().sqrt())
+
+    @cached_property
+    def end(self) -> Reference:
+        """The exact state at the clean end of the span."""
+        return trajectory(self.problem, self.x, self.problem.span)
+
+    @lru_cache(maxsize=512)  # noqa: B019  settings live as long as the process
+    def states(self, times: tuple[float, ...]) -> Reference:
+        """Exact states at `times`, from the points at the noisy end."""
+        s = self.problem.span[0]
+        if times[0] == s:
+            return trajectory(self.problem, self.x, times)
+        reference = trajectory(self.problem, self.x, (s, *times))
+        return Reference(reference.states[1:], reference.error[1:])
+
+    @cached_property
+    def middle(self) -> tuple[float, Tensor]:
+        """The time at which local errors are measured, and the exact state there."""
+        ns, (s, t) = self.problem.schedule, self.problem.span
+        u = ns.t(ns.lam(s) + LOCAL_START * (ns.lam(t) - ns.lam(s)))
+        return u, self.states((u,)).states[0]
+
+    @lru_cache(maxsize=64)  # noqa: B019
+    def local_rung(self, h: float) -> tuple[tuple[float, ...], Reference]:
+        """Times (s, t, and three unequally spaced before s) for a step h of lam at the middle, and the exact states there."""
+        ns, (s, x_s) = self.problem.schedule, self.middle
+        lam = ns.lam(s)
+        times = (s, ns.t(lam + h), *(ns.t(lam - h * r) for r in accumulate(PAST_RATIOS)))
+        return times, trajectory(self.problem, x_s, times)
+
+    def rounding(self, steps: int, dtype: torch.dtype = torch.float64) -> float:
+        """Estimate of what rounding does to the state over `steps` steps."""
+        return 2 * torch.finfo(dtype).eps * self.scale * sqrt(steps)
+
+
+@lru_cache(maxsize=8)
+def setting(problem: str, points: int, seed: int) -> Setting:
+    """The setting of a problem spec; kept, because every case of a study comes back to it."""
+    return Setting(get_problem(problem), points, seed)
+
+
+def claims(solver: Solver | Sampler) -> dict:
+    """What the method says of itself, as plain data for a record."""
+    names = ("family", "claimed_order", "order", "order_irregular", "main_order", "nfe_per_step", "memory", "reference")
+    return {name: getattr(solver, name) for name in names} | {"adaptive": bool(getattr(solver, "adaptive", False))}
+
+
+def context(problem: Problem) -> dict:
+    """What the record says of the problem."""
+    return {"schedule": str(problem.schedule), "span": list(problem.span), "dim": problem.dim}
+
+
+def error_norms(x: Tensor, exact: Tensor) -> dict[str, float]:
+    """RMS, median and maximum over the points of the RMS error over the coordinates; inf where the state is not finite."""
+    e = (x.double() - exact).square().mean(dim=1).sqrt()
+    if not bool(torch.isfinite(e).all()):
+        return {"rms": inf, "median": inf, "max": inf}
+    return {"rms": float(e.square().mean().sqrt()), "median": float(e.median()), "max": float(e.max())}
+
+
+def chosen_solvers(wanted: str | list[str]) -> list[str]:
+    """Solver specs of a study's `solvers` key: "all", "family:NAME", or a list of these and of spec strings."""
+    out: list[str] = []
+    for item in [wanted] if isinstance(wanted, str) else wanted:
+        if item == "all":
+            out += SOLVERS.names()
+        elif item.startswith("family:"):
+            out += [n for n in SOLVERS.names() if SOLVERS.get(n).family == item.removeprefix("family:")]
+        else:
+            out.append(item)
+    return list(dict.fromkeys(out))
