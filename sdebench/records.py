@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from . import __version__
 from .errors import UsageError
+
 SCHEMA = 1
 LIBRARIES = ("torch", "numpy", "scipy", "torchdiffeq")
 _FIELDS = {"key": str, "study": str, "status": str, "message": str, "case": dict, "context": dict, "claims": dict,
@@ -204,7 +205,7 @@ class Writer:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process dies
         except BlockingIOError:
-            raise UsageError(f"{self.path} is being written by another run: wait for it, or give another --out") from None
+            raise UsageError(f"another run is writing {self.path}: wait for it, or give another --out") from None
 
     def _mend(self, content: _Content) -> list[dict]:
         if content.unended:

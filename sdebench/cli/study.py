@@ -144,11 +144,14 @@ def _measured(spec: str, problem: str, families: list[str], note: Callable[[str]
 
 
 def _show_measured(specs: list[str], problem: str, found: list[dict]) -> None:
+    from ..studies import base
+
     for spec in specs:
         rows = [row for row in found if row["solver"] == spec]
         cells = [(row["kind"], row["grid"], row["claim"], *_figures(row), row["verdict"]) for row in rows]
         heads = ("kind", "grid", "claim", "measured", "constant", "verdict")
-        table(heads, cells, f"{spec} on {problem}", ("claim", "measured", "constant"))
+        title = f"{spec} on {problem}; the literature claims order {base.solver(spec).claimed_order}"
+        table(heads, cells, title, ("claim", "measured", "constant"))
         for row in rows:
             if row["reason"]:
                 print(f"{row['kind']} {row['grid']}: {row['reason']}".replace(" :", ":"))

@@ -78,7 +78,7 @@ def _moved(before: float | None, now: float | None, rtol: float, atol: float) ->
         return "" if before is now else "gone" if now is None else "appeared"
     if abs(now - before) <= rtol * abs(before) + atol:
         return ""
-    return f"{now / before - 1:+.2%}" if rtol and before else f"{now - before:+.3g}"
+    return f"{100 * (now / before - 1):+.2g}%" if rtol and before else f"{now - before:+.3g}"
 
 
 def _compare_one(solver: str, before: dict, now: dict) -> Iterator[Moved]:

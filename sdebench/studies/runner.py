@@ -4,10 +4,12 @@ Only this process writes.  A case that raises, or yields no finite number, becom
 """
 
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -104,6 +106,16 @@ def _jobs(cases: list[dict]) -> list[Job]:
     return [Job(case, records.code_hash(base.sources(case))) for case in unique.values()]
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes started in here never hear an interrupt from the keyboard: it is for this one, which ends them."""
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+
+
 def _results(jobs: list[Job], workers: int, note: Callable[[dict], None]) -> Iterator[dict]:
     """Records as they are made, in any order; `note` hears of each case when it is handed out."""
     from joblib import Parallel, delayed, parallel_config
@@ -116,7 +128,9 @@ def _results(jobs: list[Job], workers: int, note: Callable[[dict], None]) -> Ite
     # A batch of one: a longer batch would come back, and be recorded, only when its last case is done.
     with parallel_config("loky", inner_max_num_threads=1) if workers > 1 else parallel_config("sequential"):
         pool = Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered", pre_dispatch=2 * workers)
-        yield from pool(tasks())
+        with _deaf():
+            results = pool(tasks())  # starts the workers
+        yield from results
 
 
 class Watch:

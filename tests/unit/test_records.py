@@ -48,7 +48,7 @@ def test_a_key_depends_on_every_setting_and_on_the_code_and_not_on_their_order()
 
 
 def test_nan_and_inf_are_null_and_arrays_are_lists():
-    data = {"a": [1.0, float("nan"), -float("inf")], "b": np.array([1.5, np.nan]), "c": np.int64(3), "d": (True, None, "x")}
+    data = {"a": [1.0, np.nan, -np.inf], "b": np.array([1.5, np.nan]), "c": np.int64(3), "d": (True, None, "x")}
     assert records.clean(data) == {"a": [1.0, None, None], "b": [1.5, None], "c": 3, "d": [True, None, "x"]}
     with pytest.raises(TypeError, match="object"):
         records.clean(object())

@@ -58,6 +58,10 @@ def wait_for(condition, seconds: float = 30.0) -> None:
         time.sleep(0.005)
 
 
+def children(run: subprocess.Popen) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
+
+
 def lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
@@ -86,7 +90,7 @@ def test_new_code_measures_again_and_old_records_stay(tmp_path, monkeypatch):
     assert len(records.latest(records.read(path))) == 3
 
 
-@pytest.mark.parametrize(("what", "message"), [("raise", "ZeroDivisionError: no such step"), ("nan", "no finite error")])
+@pytest.mark.parametrize(("what", "message"), [("raise", "ZeroDivisionError: no such"), ("nan", "no finite error")])
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_case_that_fails_is_recorded_so_and_the_others_go_on(tmp_path, what, message, jobs):
     path = tmp_path / "r.jsonl"
@@ -94,7 +98,7 @@ def test_a_case_that_fails_is_recorded_so_and_the_others_go_on(tmp_path, what, m
     status = {r["case"]["number"]: (r["status"], r["message"]) for r in records.read(path)}
     assert status.pop(1)[0] == "failed"
     assert [text.startswith(message) for _, text in summary.failed] == [True]
-    assert status == {i: ("ok", "") for i in (0, 2, 3)}
+    assert status == dict.fromkeys((0, 2, 3), ("ok", ""))
     assert runner.run(cases(count=4, what=what), path, jobs).measured == 0
     assert runner.run(cases(count=4, what=what), path, jobs, retry_failed=True).measured == 1
 
@@ -139,27 +143,28 @@ def test_killed_at_random_moments_a_run_loses_nothing_and_repeats_only_what_was_
 
 
 def test_workers_end_with_a_driver_that_is_killed(tmp_path):
-    path, log = tmp_path / "r.jsonl", tmp_path / "log"
-    run = command_line("run", suite(tmp_path, count=100, seconds=0.05, log=str(log)), "--out", path, "--jobs", 2, "--no-report")
+    path = tmp_path / "r.jsonl"
+    run = command_line("run", suite(tmp_path, count=100, seconds=0.05), "--out", path, "--jobs", 2, "--no-report")
     wait_for(lambda: lines(path) >= 3)
-    workers = [int(child) for child in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
+    workers = children(run)
     assert len(workers) >= 2
     run.kill()
     run.wait()
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 10)
 
 
-def test_an_interrupt_stops_in_order_and_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("held", [0, 3])
+def test_an_interrupt_stops_in_order_and_says_how_to_go_on(tmp_path, held):
     path = tmp_path / "r.jsonl"
     toml = suite(tmp_path, count=200, seconds=0.05)
     run = command_line("run", toml, "--out", path, "--jobs", 2, "--no-report")
-    wait_for(lambda: lines(path) >= 3)
+    wait_for(lambda: len(children(run)) >= 2 and lines(path) >= held)
     os.killpg(run.pid, signal.SIGINT)
     _, said = run.communicate(timeout=30)
     assert run.returncode == 130
     assert "Traceback" not in said
     assert "the same command goes on" in said
-    assert 3 <= len(records.read(path)) < 200
+    assert held <= len(records.read(path)) < 200
 
 
 def test_a_torn_last_line_is_mended_with_a_message_and_its_case_measured_again(tmp_path):

@@ -1,0 +1,282 @@
+"""The command line: what it prints, where, and with which exit status."""
+
+import json
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from sdebench import cli, records
+from sdebench.studies import base, gate
+
+ROOT = Path(__file__).parents[2]
+ONE_CASE = """[[study]]
+study = "order"
+problems = ["mixture-1d"]
+solvers = ["ddim"]
+grids = ["uniform_lam"]
+points = 8
+"""
+
+
+@pytest.fixture
+def sdebench(capsys, tmp_path, monkeypatch):
+    """`sdebench(*arguments) -> (status, stdout, stderr)`, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(a) for a in arguments])
+        return (end.value.code, *capsys.readouterr())
+
+    return command
+
+
+def test_help_needs_no_torch_and_half_a_second():
+    code = "import sys; from sdebench.cli import _status; _status(['--help']); sys.exit('torch' in sys.modules)"
+    seconds = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+        seconds.append(time.perf_counter() - begun)
+    assert done.returncode == 0, done.stderr
+    for command in ("list", "run", "order", "check", "report"):
+        assert command in done.stdout
+    assert min(seconds) < 0.5
+
+
+def test_the_solvers_are_listed_with_their_claims(sdebench):
+    status, out, err = sdebench("list", "solvers", "--json")
+    solvers = {row["name"]: row for row in json.loads(out)}
+    assert (status, err) == (0, "")
+    assert solvers["dpm-solver-2"].keys() >= {"family", "claimed_order", "order", "nfe_per_step", "memory", "reference"}
+    assert (solvers["dpm-solver-2"]["order"], solvers["dpm-solver-2"]["nfe_per_step"]) == (2, 2)
+
+
+@pytest.mark.parametrize("what", ["solvers", "problems", "schedules", "grids", "suites"])
+def test_every_list_fits_80_columns_and_cuts_no_name(sdebench, what):
+    status, out, _ = sdebench("list", what)
+    names = [row["name"] for row in json.loads(sdebench("list", what, "--json")[1])]
+    assert status == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert names
+    assert [name for name in names if name not in out] == []
+
+
+def test_the_suites_that_come_along_can_be_read_and_name_existing_things():
+    for name, path in base.suites().items():
+        if path.stat().st_size < 100_000:
+            found, cases = base.load_suite(name)
+            assert found == tomllib.loads(path.read_text())["name"] == name
+            assert cases
+
+
+def test_order_prints_a_table_that_fits_a_terminal(sdebench):
+    status, out, err = sdebench("order", "dpm-solver-2", "--grid", "irregular")
+    assert (status, err) == (0, "")
+    assert "confirmed" in out
+    assert "refuted" not in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+WRONG_SOLVER = """
+from dataclasses import dataclass
+import sdebench as sb
+
+@dataclass(frozen=True)
+class Boast(sb.Solver):
+    order, nfe_per_step = 2, 1
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        return sb.get_solver("ddim").step(model, x, s, t)
+
+class Raises(Boast):
+    def step(self, model, x, s, t, past=(), noise=None):
+        raise ArithmeticError("no")
+
+@dataclass(frozen=True)
+class Needy(Boast):
+    scale: float
+"""
+
+
+def test_a_claim_of_one_s_own_that_is_refuted_ends_with_status_1(sdebench):
+    Path("boasting.py").write_text(WRONG_SOLVER)
+    status, out, _ = sdebench("order", "boasting:Boast", "--grid", "uniform_lam", "--json")
+    rows = {row["kind"]: row for row in json.loads(out)}
+    assert status == 1
+    assert rows["global"]["verdict"] == rows["local"]["verdict"] == "refuted"
+    assert rows["global"]["order"] == pytest.approx(1.0, abs=0.05)
+    status, out, _ = sdebench("order", "boasting:Raises", "--grid", "uniform_lam")
+    assert status == 1
+    assert "ArithmeticError: no" in out
+
+
+def changed(old: str, new: str) -> str:
+    assert old in ONE_CASE
+    return ONE_CASE.replace(old, new)
+
+
+SUITES = {
+    "typo in a key": (changed("problems", "problms"), "key 'problms' of study 'order'; did you mean 'problems'"),
+    "typo above the studies": ("nmae = 1\n" + ONE_CASE, "unknown key 'nmae'; did you mean 'name'?"),
+    "typo in the study": (changed('"order"', '"ordre"'), "unknown study 'ordre'; did you mean 'order'?"),
+    "no study's name": (changed('study = "order"\n', ""), "a study without its name"),
+    "typo in a solver": (changed("ddim", "dimm"), "unknown solver 'dimm'; did you mean 'ddim'?"),
+    "misspelt setting": (changed("ddim", "dpm-solver-2[rr=1]"), "unknown setting 'rr' of solver 'dpm-solver-2'"),
+    "bad setting": (changed("ddim", "dpm-solver-2[r=half]"), "setting 'r' of 'dpm-solver-2' is 'half'"),
+    "unclosed setting": (changed("ddim", "dpm-solver-2[r=0.5"), "with the closing bracket"),
+    "misspelt family": (changed("ddim", "family:UniPD"), "unknown family 'UniPD'; did you mean 'UniPC'"),
+    "misspelt problem": (changed("mixture-1d", "mixture-1"), "unknown problem 'mixture-1'; did you mean"),
+    "typo in a grid": (changed("uniform_lam", "uniform_lamb"), "unknown grid 'uniform_lamb'; did you mean"),
+    "a number for a list": (changed('["ddim"]', "3"), "solvers is 3: give"),
+    "an empty list": (changed('["ddim"]', "[]"), "solvers is []: give"),
+    "not TOML": ("[[study\n", "give a TOML file of [[study]] tables"),
+    "no study": ('name = "x"\n', "no study in it"),
+    "one table": (changed("[[study]]", "[study]"), "no study in it"),
+    "a path for a name": ('name = "../x"\n' + ONE_CASE, "name is '../x'"),
+}
+
+
+@pytest.mark.parametrize("case", SUITES)
+def test_a_suite_with_a_mistake_is_refused_in_one_line_and_nothing_is_made(sdebench, case, tmp_path):
+    text, message = SUITES[case]
+    Path("mine.toml").write_text(text)
+    status, out, err = sdebench("run", "mine.toml")
+    assert (status, out) == (2, "")
+    assert err.startswith(("sdebench: mine.toml: ", "sdebench: cannot read mine.toml"))
+    assert message in err
+    assert err.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.toml"]
+
+
+ARGUMENTS = {
+    "a misspelt command": (("lits",), "'lits'"),
+    "a misspelt list": (("list", "solvrs"), "did you mean 'solvers'"),
+    "a misspelt option": (("run", "--ouy", "x"), "--ouy"),
+    "a missing solver": (("order",), "Missing argument"),
+    "a misspelt solver": (("order", "dpmpp-2m"), "unknown solver 'dpmpp-2m'"),
+    "a misspelt problem": (("order", "ddim", "--problem", "mixture1d"), "did you mean 'mixture-1d'"),
+    "a misspelt grid": (("order", "ddim", "--grid", "kerras"), "did you mean 'karras'"),
+    "no module": (("order", "no_such_module:Mine"), "cannot load solver 'no_such_module:Mine'"),
+    "no solver": (("order", "json:dumps"), "'json:dumps'"),
+    "no class": (("order", "boasting:Boats"), "boasting"),
+    "a field without default": (("order", "boasting:Needy"), "scale"),
+    "a module that raises": (("order", "broken:Mine"), "SyntaxError"),
+    "a misspelt suite": (("run", "quikc"), "did you mean 'quick'"),
+    "no file": (("run", "none.toml"), "there is no file none.toml"),
+    "no jobs": (("run", "--jobs", "0"), "1 or more"),
+    "results that are none": (("run", "one.toml", "--out", "notes.txt"), "not a results file (line 1 is not JSON)"),
+    "results in a folder": (("run", "one.toml", "--out", "folder"), "folder is not a file"),
+    "a report of no results": (("report", "notes.txt"), "notes.txt is not a results file"),
+    "a report of nothing": (("report",), "nothing in results/*.jsonl"),
+    "a report of a missing file": (("report", "none.jsonl"), "there is no results file none.jsonl"),
+    "no baseline": (("check", "--solvers", "ddim"), "there is no baseline results/baseline.json"),
+    "a baseline that is none": (("check", "--baseline", "notes.txt"), "notes.txt is not a baseline"),
+    "no baseline to write over": (("check", "--baseline", "notes.txt", "--write"), "notes.txt is not a baseline"),
+}
+
+
+@pytest.mark.parametrize("case", ARGUMENTS)
+def test_bad_input_ends_with_status_2_and_one_line_and_nothing_is_lost(sdebench, case):
+    Path("boasting.py").write_text(WRONG_SOLVER)
+    Path("broken.py").write_text("class\n")
+    Path("one.toml").write_text(ONE_CASE)
+    Path("folder").mkdir()
+    Path("notes.txt").write_text("precious\n")
+    arguments, message = ARGUMENTS[case]
+    status, out, err = sdebench(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("sdebench: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert Path("notes.txt").read_text() == "precious\n"
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(sdebench):
+    Path("one.toml").write_text(ONE_CASE)
+    Path("file").write_text("x")
+    status, _, err = sdebench("run", "one.toml", "--out", "file/r.jsonl")
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "file" in err
+
+
+def test_a_run_measures_reports_and_then_has_nothing_left_to_do(sdebench):
+    Path("one.toml").write_text(ONE_CASE)
+    status, out, err = sdebench("run", "one.toml", "--jobs", 1)
+    assert status == 0
+    assert "2 cases measured" in err
+    assert "ddim" in out
+    assert "index.html" in out
+    assert Path("reports/index.html").stat().st_size > 1000
+    assert {r["case"]["kind"] for r in records.read("results/one.jsonl")} == {"local", "global"}
+    status, out, _ = sdebench("run", "one.toml", "--no-report", "--json")
+    assert status == 0
+    assert {k: json.loads(out)[k] for k in ("cases", "measured", "skipped", "failed", "report")} == {
+        "cases": 2, "measured": 0, "skipped": 2, "failed": [], "report": []}  # fmt: skip
+    assert sdebench("report", "results/one.jsonl", "--out", "again")[0] == 0
+    assert Path("again/index.html").exists()
+
+
+def test_a_torn_results_file_is_mended_with_a_message(sdebench):
+    Path("one.toml").write_text(ONE_CASE)
+    sdebench("run", "one.toml", "--jobs", 1, "--no-report")
+    path = Path("results/one.jsonl")
+    path.write_bytes(path.read_bytes()[:-9])
+    status, _, err = sdebench("run", "one.toml", "--jobs", 1, "--no-report")
+    assert status == 0
+    assert "removed a torn last line" in err
+    assert len(records.read(path)) == 2
+
+
+GATED = ["ddim", "ipndm-2", "scipy-rk45"]
+
+
+def figures() -> dict[str, dict]:
+    return {row: dict(its) for row, its in gate.measure(GATED).items()}
+
+
+def test_the_gate_holds_and_its_figures_are_the_same_on_every_run(sdebench):
+    arguments = ("check", *(a for name in GATED for a in ("--solvers", name)))
+    status, _, err = sdebench(*arguments, "--write")
+    assert status == 0
+    assert "3 solvers written" in err
+    first = Path("results/baseline.json").read_bytes()
+    status, out, err = sdebench(*arguments)
+    assert (status, out) == (0, "")
+    assert "3 solvers compared" in err
+    assert sdebench(*arguments, "--write")[0] == 0
+    assert Path("results/baseline.json").read_bytes() == first
+
+
+def test_the_gate_tells_what_moved_and_by_how_much(sdebench):
+    before = figures()
+    before["ddim"]["constant"] *= 1 - 1e-5
+    before["ipndm-2"]["order"] += 0.1
+    before["gone-3"] = before["ddim"]
+    Path("b.json").write_text(json.dumps({"solvers": before}))
+    status, out, err = sdebench("check", "--baseline", "b.json", "--json")
+    moved = {(m["solver"], m["what"]): m["change"] for m in json.loads(out)["moved"]}
+    assert status == 1
+    assert moved == {("ddim", "constant"): "+0.001%", ("ipndm-2", "order"): "-0.1", ("gone-3", "solver"): "gone"}
+    assert "FAILED, 3 figures moved" in err
+    status, out, _ = sdebench("check", "--baseline", "b.json", "--solvers", "ddim")
+    assert status == 1
+    assert "ipndm-2" not in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert json.loads(Path("b.json").read_text())["solvers"] == before
+
+
+def test_the_gate_lets_rounding_pass_and_stops_a_solver_that_begins_to_raise():
+    before, now = figures(), figures()
+    for its in now.values():
+        its["errors"] = [e * (1 + 1e-9) for e in its["errors"]]
+    assert gate.compare(before, now) == []
+    now["ddim"] = {"order": None, "constant": None, "errors": [None, None], "nfe": [None, None]}
+    assert {m.what for m in gate.compare(before, now)} >= {"order", "constant"}
+    assert gate.compare(before, before | {"new-1": before["ddim"]}) == []
