@@ -1,6 +1,6 @@
 """Records to tables, figures and one page.  Never imports torch: a report can be made where nothing can be measured."""
 
-from .build import build, make_tables
+from .assemble import build, make_tables
 from .emit import csv, latex, markdown
 from .facts import checked
 from .tables import Column, Table

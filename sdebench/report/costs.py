@@ -29,24 +29,24 @@ def runs_table(records: Iterable[Record]) -> Table:
                  frame, columns)
 
 
-def _within(group: pd.DataFrame, low: int, high: int) -> dict:
-    """The longest run of more than `low` and at most `high` evaluations."""
-    fitting = group[(group["nfe"] > low) & (group["nfe"] <= high)]
-    if fitting.empty:
+def _within(runs: list[tuple[float, float]], low: int, high: int) -> dict:
+    """The longest of the (nfe, error) runs of more than `low` and at most `high` evaluations."""
+    fitting = [run for run in runs if low < run[0] <= high]
+    if not fitting:
         why = f"no run of {low + 1} to {high} evaluations"
         return {f"nfe_{high}": np.nan, f"used_{high}": np.nan, f"why_{high}": why}
-    best = fitting.loc[fitting["nfe"].idxmax()]
-    why = f"{best['nfe']:g} evaluations" + (", not finite" if np.isnan(best["rms"]) else "")
-    return {f"nfe_{high}": best["rms"], f"used_{high}": best["nfe"], f"why_{high}": why}
+    nfe, error = max(fitting, key=lambda run: run[0])
+    why = f"{nfe:g} evaluations" + (", not finite" if np.isnan(error) else "")
+    return {f"nfe_{high}": error, f"used_{high}": nfe, f"why_{high}": why}
 
 
 def budget_table(records: Iterable[Record], budgets: tuple[int, ...] = BUDGETS) -> Table:
     """The error of the longest run within each NFE budget, and beyond the budget before it; nothing is interpolated."""
     runs, keys, rows = runs_table(records).frame, ["solver", "problem", "dtype", "family"], []
     for case, group in runs.groupby(keys, sort=False) if len(runs) else ():
-        row = dict(zip(keys, case))
+        row, measured = dict(zip(keys, case)), list(zip(group["nfe"], group["rms"]))
         for low, high in zip((0, *budgets), budgets):
-            row |= _within(group, low, high)
+            row |= _within(measured, low, high)
         rows.append(row)
     frame = pd.DataFrame(rows)
     shown = [b for b in budgets if len(frame) and frame[f"nfe_{b}"].notna().any()]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.resources import files
+from math import isnan, nan
 from typing import NamedTuple
 
 from jinja2 import Environment, StrictUndefined
@@ -15,14 +16,12 @@ _STUDIES = {"order": "order", "work-precision": "work-precision", "floor": "roun
 
 
 class Picture(NamedTuple):
-    """A rendered figure: file stem, section of the page, what it shows, and its bytes by format.  `inline` pictures are part of
-    the page, others are only linked."""
+    """A rendered figure: file stem, section of the page, what it shows, and its bytes by format."""
 
     name: str
     section: str
     caption: str
     data: Mapping[str, bytes]
-    inline: bool = True
 
     @property
     def svg(self) -> Markup:
@@ -51,16 +50,16 @@ def provenance(records: list[Record]) -> list[tuple[str, str]]:
 
 
 def details(records: list[Record]) -> dict[str, list]:
-    """For each solver|problem|dtype, its cases: [where, order, claim, window, error at the finest step, verdict, reason]."""
+    """For each solver|problem|dtype, its cases: where, order, claim, window, error at the finest step, verdict, why."""
     out: dict[str, list] = {}
     for m in measured(records):
         order = emit.cell(m._asdict(), emit.Column("", "order", "order", "half_width", "reason")).text
-        window = "" if m.n_window[0] != m.n_window[0] or not m.n_window[1] > m.n_window[0] else f"{m.n_window[0]:g}–{m.n_window[1]:g}"
+        window = "{:g} to {:g}".format(*m.n_window) if m.n_window[1] > m.n_window[0] else ""
         h, error = series(m.record, "h"), series(m.record, "rms")
-        finest = error[h.argmin()] if h.size and h.size == error.size else float("nan")
+        finest = error[h.argmin()] if h.size and h.size == error.size else nan
         where = f"global, {m.grid}" if m.kind == "global" else m.kind
-        claim = "" if m.claim != m.claim else f"{m.claim:g}"
-        row = [where, order, claim, window, "" if finest != finest else f"{finest:.1e}", m.verdict or "measured", m.reason]
+        claim, last = "" if isnan(m.claim) else f"{m.claim:g}", "" if isnan(finest) else f"{finest:.1e}"
+        row = [where, order, claim, window, last, m.verdict or "no claim", m.reason]
         out.setdefault(f"{m.solver}|{m.problem}|{m.dtype}", []).append(row)
     return out
 
@@ -77,7 +76,8 @@ def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Pict
     """The whole page as one string that loads nothing."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals.update(rows=_rows, numeric=emit.NUMERIC)
-    source = {p.name: p.read_text(encoding="utf-8") for p in (files(__package__) / "templates").iterdir() if p.is_file()}
+    folder = files(__package__) / "templates"
+    source = {name: (folder / name).read_text(encoding="utf-8") for name in ("index.html.j2", "page.css", "page.js")}
     counts = headline(tables["orders"].frame)
     solvers = {r["case"]["solver"] for r in records}
     return environment.from_string(source["index.html.j2"]).render(

@@ -93,8 +93,13 @@ def _compact(svg: bytes) -> str:
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<!DOCTYPE.*?>|<\?xml.*?\?>", "", svg.decode(), flags=re.DOTALL)
     text = re.sub(r'="[^"]*"', lambda m: re.sub(r"(\d\.\d\d)\d+", r"\1", m[0]), text)
     text = re.sub(r' transform="rotate\(-?0 [^"]*\)"| id="[A-Za-z0-9]+(\.axis)?_\d+"', "", text)
-    text = text.replace("font-family: 'DejaVu Sans'; ", "").replace("</style>", f"text{{font-family: {_FONTS}}}</style>", 1)
-    return re.sub(r"\s*\n\s*", "\n", text).strip() + "\n"
+    text = text.replace("font-family: 'DejaVu Sans'; ", "")
+    text = text.replace("</style>", f"text{{font-family: {_FONTS}}}</style>", 1)
+    text = re.sub(r"\s*\n\s*", "\n", text).strip() + "\n"
+    for _ in range(3):  # groups of one or none
+        text = re.sub(r"<g/>\n|<g>\n</g>\n", "", text)
+        text = re.sub(r"<g>\n(<(?:text|path|use)\b[^<]*(?:/>|</text>))\n</g>", r"\1", text)
+    return text
 
 
 def render(figure: Figure, name: str) -> dict[str, bytes]:

@@ -122,19 +122,19 @@ def _slope(heading: str, key: str, tip: str) -> Column:
 
 
 _ORDER_COLUMNS = (
-    Column("Family", "family"),
+    Column("Verdict", "verdict", "verdict", "scope", "verdict_why", tip="measured orders against the claim"),
     Column("Claimed", "claimed", "count", tip="global order that the literature claims"),
-    Column("True", "stated", "count", tip="global order on smooth grids that the catalogue of this suite states"),
-    Column("True, irregular", "stated_irregular", "count", tip="the same on irregular grids"),
     _slope("Smooth grids", "smooth", "lowest global order measured on a smooth grid, with its 95 % half-width"),
     _slope("Irregular grids", "irregular", "lowest global order measured on an irregular grid, likewise"),
-    Column("Verdict", "verdict", "verdict", "scope", "verdict_why", tip="measured orders against the claim"),
+    Column("True", "stated", "count", tip="global order on smooth grids that the catalogue of this suite states"),
+    Column("True, irregular", "stated_irregular", "count", tip="the same on irregular grids"),
     _slope("Local", "local", "slope of the error of one step, exact and unequally spaced past; main order + 1 is due"),
     _slope("Start-up", "startup", "slope of the error that the start-up phase makes"),
     _slope("Main", "main", "global order of the main scheme, from an exact start"),
     _slope("End point", "endpoint", "slope of the error of the last step alone, from an exact past"),
     _slope("Tolerance", "tolerance", "slope of error against tolerance, for adaptive methods; 1 is due"),
     Column("NFE/step", "nfe_per_step", "count", tip="network evaluations a step, once started"),
+    Column("Family", "family"),
     Column("Reference", "reference", "paper"),
 )
 

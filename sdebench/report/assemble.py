@@ -1,0 +1,110 @@
+"""Everything a report consists of, written so that a reader never sees half a file."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from . import cost_figures, costs, emit, heatmap, tables
+from .facts import Record, checked
+from .figures import convergence
+from .page import Picture, html, problems_of
+from .style import render
+from .tables import Table, grid_names, headline
+
+
+def write_atomic(path: Path, content: str | bytes) -> Path:
+    """Write to a file beside it, then put that in its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def make_tables(records: list[Record]) -> dict[str, Table]:
+    """All tables of a report, by name."""
+    makers = (tables.order_table, tables.grid_table, tables.failure_table, costs.budget_table, costs.runs_table,
+              costs.floor_table)
+    return {table.name: table for table in (make(records) for make in makers)}
+
+
+class Plan(NamedTuple):
+    """A figure to draw: file stem, section of the page, caption, and what draws it."""
+
+    name: str
+    section: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+def _order_plans(records: list[Record], grids: Table, problem: str, full: bool) -> Iterator[Plan]:
+    names = grid_names(records)
+    caption = f"{problem}: measured minus claimed order on each grid; the claim in brackets."
+    yield Plan(f"orders-{problem}", "grids", caption, partial(heatmap.heat_map, grids, problem, names))
+    smooth = "uniform_lam" if "uniform_lam" in names else names[0]
+    for grid in dict.fromkeys([smooth, "irregular"] if full and "irregular" in names else [smooth]):
+        caption = f"{problem}, grid {grid}: dots are measured, full lines fitted slopes, dashes claimed ones."
+        draw = partial(convergence, records, problem, grid)
+        yield Plan(f"convergence-{problem}-{grid}", "convergence", caption, draw)
+
+
+def plans(records: list[Record], made: dict[str, Table]) -> Iterator[Plan]:
+    """The figures of a report.  The first problem has all; of the others the page would be too heavy with them."""
+    grids, runs, budgets, floors = (made[k] for k in ("grids", "work-precision-runs", "work-precision", "floor"))
+    for i, problem in enumerate(p["name"] for p in problems_of(records)):
+        has = {t.name: "problem" in t.frame and problem in set(t.frame["problem"]) for t in (grids, runs, floors)}
+        if has["grids"]:
+            yield from _order_plans(records, grids, problem, i == 0)
+        for against, what in (("nfe", "network evaluations"), ("seconds", "time"))[: 2 if i == 0 else 1]:
+            if has["work-precision-runs"]:
+                yield Plan(f"work-precision-{problem}-{against}", "work", f"{problem}: error against {what}.",
+                           partial(cost_figures.work_precision, runs, budgets, problem, against))
+        if has["floor"]:
+            yield Plan(f"floor-{problem}", "floor", f"{problem}: error against steps in three number formats.",
+                       partial(cost_figures.floor, records, floors, problem))
+
+
+def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture]) -> str:
+    """The report as GitHub shows it: counts, main table, figures."""
+    counts = ", ".join(f"{n} {v}" for v, n in headline(made["orders"].frame).items()) or "no orders measured"
+    solvers = {r["case"]["solver"] for r in records}
+    where = ("{name} ({schedule}, t from {span[0]:g} to {span[1]:g})".format(**p) for p in problems_of(records))
+    parts = ["# The order of every sampler, measured", f"{len(solvers)} solvers: {counts}.", f"Problems: {'; '.join(where)}.",
+             "Made by `sdebench report`. `index.html` is the same, with tables to sort; `tables/` has CSV and LaTeX too."]
+    if not made["orders"].frame.empty:
+        parts += ["## Orders", made["orders"].caption, emit.markdown(made["orders"])]
+    parts += ["## Figures", *(f"![{p.caption}](figures/{p.name}.svg)\n\n{p.caption}" for p in pictures)]
+    if not made["floor"].frame.empty:
+        parts += [f"## {made['floor'].title}", made["floor"].caption, emit.markdown(made["floor"])]
+    if not made["failures"].frame.empty:
+        parts += [f"## {made['failures'].title}", emit.markdown(made["failures"])]
+    return "\n\n".join(p.strip() for p in parts) + "\n"
+
+
+def build(records: Iterable[Record], out_dir: str | Path) -> list[Path]:
+    """Write index.html, README.md, tables/ (.md, .csv, .tex), figures/ (.svg, .png) under `out_dir`; returns the paths.
+
+    Raises UsageError where there are no records.
+    """
+    kept, out = checked(records), Path(out_dir)
+    made = make_tables(kept)
+    pictures = [Picture(p.name, p.section, p.caption, render(p.draw(), p.name)) for p in plans(kept, made)]
+    files = {f"figures/{p.name}.{kind}": data for p in pictures for kind, data in p.data.items()}
+    for table in (t for t in made.values() if not t.frame.empty):
+        files[f"tables/{table.name}.csv"] = emit.csv(table)
+        if table.name != "work-precision-runs":  # thousands of rows: for programs only
+            files |= {f"tables/{table.name}.md": emit.markdown(table), f"tables/{table.name}.tex": emit.latex(table)}
+    files |= {"README.md": readme(kept, made, pictures), "index.html": html(kept, made, pictures)}
+    return [write_atomic(out / name, content) for name, content in files.items()]

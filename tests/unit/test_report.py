@@ -1,0 +1,274 @@
+"""The report: tables from records with known slopes, their emitters, figures, and a page that loads nothing."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from sdebench.errors import UsageError
+from sdebench.report import assemble, build, costs, emit, facts, heatmap, page, style, tables
+from sdebench.report import figures as figures_module
+
+LADDER = [8, 12, 16, 24, 32, 48, 64]
+CLAIMS = {"family": "DEIS", "claimed_order": 2, "order": 2, "order_irregular": 2, "main_order": 2, "nfe_per_step": 1,
+          "memory": 1, "reference": "Zhang & Chen 2022, eq. 15", "adaptive": False}
+
+
+def record(solver="two", kind="global", grid="uniform_lam", slope=2.0, study="order", dtype="float64", errors=None,
+           floor=1e-15, status="ok", message="", n=None, nfe=1, **claims):
+    """A record whose errors are h^slope, or the given ones."""
+    n = n or LADDER
+    case = {"study": study, "kind": kind, "solver": solver, "problem": "mixture-1d", "grid": grid, "dtype": dtype, "seed": 0}
+    h = [1.0 / k for k in n]
+    rms = [x**slope for x in h] if errors is None else list(errors)
+    data = {"n": n, "h": h, "nfe": [nfe * k + 1 for k in n], "rms": rms, "median": rms, "max": rms,
+            "seconds": [1e-4 * k for k in n], "floor": [floor] * len(n)}
+    return {
+        "schema": 1, "key": "0", "study": study, "status": status, "message": message, "case": case,
+        "context": {"schedule": "VPLinear(beta_min=0.1, beta_max=20.0)", "span": [0.9, 0.1], "dim": 1},
+        "claims": CLAIMS | claims, "data": data if status == "ok" else {}, "code": "abc",
+        "versions": {"torch": "2.13.0"}, "machine": "a cpu, 2 cores, Linux", "made": "2026-01-01T00:00:00+00:00",
+    }
+
+
+def order_row(*records):
+    """The only row of the order table of these records."""
+    frame = tables.order_table(facts.checked(records)).frame
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+WIGGLE = [0.1, 0.001, 0.05, 0.0004, 0.02, 0.0001, 0.01]
+
+
+@pytest.mark.parametrize(("change", "verdict"), [
+    ({}, "confirmed"),
+    ({"slope": 1.0}, "refuted"),
+    ({"errors": WIGGLE}, "not asymptotic"),
+    ({"errors": [0.0] * 7}, "exact"),
+    ({"status": "failed", "message": "FloatingPointError: nan"}, "failed"),
+])
+def test_verdict_of_a_single_case(change, verdict):
+    assert order_row(record(**change))["verdict"] == verdict
+
+
+def test_measured_orders_are_the_worst_over_each_family_of_grids():
+    grids = {"uniform_t": 2.0, "uniform_lam": 2.4, "karras": 2.2, "irregular": 3.0, "jitter": 2.6}
+    row = order_row(*(record(grid=g, slope=p) for g, p in grids.items()), record(kind="local", grid="", slope=3.0))
+    assert row["smooth"] == pytest.approx(2.0, abs=1e-6)
+    assert row["irregular"] == pytest.approx(2.6, abs=1e-6)
+    assert row["local"] == pytest.approx(3.0, abs=1e-6)
+    assert row["confirmed_on"] == row["measured_on"] == 5
+
+
+@pytest.mark.parametrize(("bad", "verdict"), [
+    ({"slope": 1.0}, "refuted"), ({"errors": WIGGLE}, "not asymptotic"), ({"errors": [0.0] * 7}, "confirmed"),
+    ({"status": "failed", "message": "x"}, "failed"),
+])
+def test_one_grid_decides_for_all_unless_it_is_exact(bad, verdict):
+    assert order_row(record(grid="uniform_t"), record(grid="karras", **bad))["verdict"] == verdict
+
+
+def test_unresolved_is_a_dash_with_its_reason_and_never_a_pass():
+    table = tables.order_table(facts.checked([record(errors=WIGGLE), record(solver="other")]))
+    shown = {row[0].text: dict(zip((c.key for c in table.columns), row)) for row in emit.cells(table)}
+    assert shown["two"]["smooth"].text == emit.DASH
+    assert "slopes disagree" in shown["two"]["smooth"].why
+    assert "confirmed" not in shown["two"]["verdict"].text
+    assert tables.headline(table.frame) == {"confirmed": 1, "not asymptotic": 1}
+
+
+def test_a_poor_reference_is_not_exactness():
+    assert order_row(record(errors=[1e-5] * 7, floor=1e-4))["verdict"] == "not asymptotic"
+
+
+def test_irregular_grids_are_held_to_the_order_stated_for_them_and_the_verdict_says_so():
+    lower = {"order_irregular": 1}
+    cases = facts.checked([record(**lower), record(grid="irregular", slope=1.0, **lower)])
+    table = tables.order_table(cases)
+    assert table.frame.iloc[0]["verdict"] == "confirmed"
+    assert "smooth grids only" in emit.markdown(table)
+    excess = tables.grid_table(cases).frame.iloc[0]
+    assert excess["irregular_excess"] == pytest.approx(-1.0, abs=1e-6)     # against the literature, whatever is stated
+    assert order_row(record(), record(grid="irregular", slope=1.0))["verdict"] == "refuted"
+
+
+def test_main_scheme_and_whole_run_are_told_apart():
+    claims = {"claimed_order": 3, "order": 2, "main_order": 3, "order_irregular": 2}
+    row = order_row(record(**claims), record(kind="main", grid="irregular", slope=3.0, **claims),
+                    record(kind="start-up", grid="", slope=2.0, **claims))
+    assert (row["verdict"], row["as_stated"]) == ("refuted", "confirmed")
+    assert (round(row["main"], 3), round(row["startup"], 3)) == (3.0, 2.0)
+
+
+def test_an_adaptive_black_box_is_judged_by_its_tolerance_and_says_so():
+    box = record(kind="tolerance", grid="", slope=1.0, claimed_order=5, adaptive=True)
+    table = tables.order_table(facts.checked([box]))
+    assert "confirmed (tolerance)" in emit.markdown(table)
+    assert table.frame.iloc[0]["smooth_why"] == "chooses its own steps: no grids"
+
+
+def test_nfe_a_step_is_counted():
+    assert order_row(record(nfe=3))["nfe_counted"] == 3
+
+
+def test_the_last_record_of_a_case_counts():
+    assert order_row(record(slope=1.0), record(slope=2.0))["verdict"] == "confirmed"
+
+
+def test_a_failure_without_claims_takes_them_from_its_solver():
+    broken = record(grid="karras", status="failed", message="boom") | {"claims": {}, "context": {}}
+    row = order_row(broken, record())
+    assert (row["claimed"], row["verdict"]) == (2, "failed")
+    assert order_row(broken)["verdict"] == "failed"
+    assert list(tables.failure_table(facts.checked([broken])).frame["message"]) == ["boom"]
+
+
+def test_budgets_take_the_longest_run_within_and_interpolate_nothing():
+    run = record(study="work-precision", kind="nfe", n=[5, 7, 13, 40], errors=[4.0, 3.0, 2.0, None])
+    table = costs.budget_table([run], budgets=(4, 8, 16, 32, 64))
+    row = table.frame.iloc[0]
+    assert [row[f"nfe_{b}"] for b in (8, 16)] == [3.0, 2.0]
+    assert row["used_8"] == 8
+    assert [np.isnan(row[f"nfe_{b}"]) for b in (4, 32, 64)] == [True] * 3
+    assert row["why_64"] == "41 evaluations, not finite"
+
+
+def test_rounding_onset_is_the_first_rung_over_twice_the_truncation_error():
+    n = [8, 16, 32, 64, 128]
+    truth = record(study="floor", n=n)
+    low = record(study="floor", n=n, dtype="float32", errors=[k**-2.0 + 3e-4 for k in n])
+    lower = record(study="floor", n=n, dtype="bfloat16", errors=[1.0] * 5)
+    row = costs.floor_table([truth, low, lower]).frame.iloc[0]
+    assert (row["n_float32"], row["bound_float32"]) == (64, "=")     # 64^-2 = 2.4e-4 is the first below 3e-4
+    assert (row["n_bfloat16"], row["bound_bfloat16"]) == (8, "<=")
+    assert (row["n_float64"], row["bound_float64"]) == (128, ">")
+    assert costs.floor_table([low]).frame.iloc[0]["why_float32"].startswith("no float64 run")
+
+
+def test_latex_and_markdown_escape():
+    odd = record(solver=r"a_b|c\d", reference="50% & more #1 {x}~^$")
+    table = tables.order_table(facts.checked([odd]))
+    tex = emit.latex(table)
+    assert r"a\_b|c\textbackslash{}d" in tex
+    assert r"50\% \& more \#1 \{x\}\textasciitilde{}\textasciicircum{}\$" in tex
+    assert r"$\pm$" in tex
+    assert r"\toprule" in tex
+    assert r"a_b\|c" in emit.markdown(table)
+    assert emit.csv(table).startswith("solver,problem,dtype,")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A built report of every kind of record; solver names that try to break out of the page."""
+    rounding = [record(study="floor", dtype=d, floor=1e-16) for d in ("float64", "float32")]
+    records = [
+        record(), record(grid="irregular"), record(grid="karras", errors=WIGGLE), *rounding,
+        record(solver="</script><b>", slope=1.0), record(solver="dead", status="failed", message="<img src=x>"),
+        record(study="work-precision", kind="nfe"),
+    ]
+    out = tmp_path_factory.mktemp("site")
+    return out, build(records, out), records
+
+
+class Loads(HTMLParser):
+    """All that a browser would fetch to show a page, and its tags."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched, self.seen = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        names = {"src", "srcset", "data", "poster"} | (set() if tag == "a" else {"href", "xlink:href"})
+        self.fetched += [v for k, v in attrs if k in names and not v.startswith(("#", "data:"))]
+
+
+def test_the_page_loads_nothing_and_escapes_what_it_is_given(site):
+    text = (site[0] / "index.html").read_text()
+    parser = Loads()
+    parser.feed(text)
+    assert parser.fetched == []
+    assert not re.search(r"@import|url\((?!#)", text)
+    assert "<b>" not in re.findall(r'id="details">(.*?)</script>', text)[0]
+    assert "<img" not in text
+    assert [a for t, a in parser.seen if t == "svg" and a.get("role") == "img"]
+
+
+def test_the_tables_of_the_page_can_be_sorted_by_keyboard(site):
+    parser = Loads()
+    parser.feed((site[0] / "index.html").read_text())
+    heads = [i for i, (tag, a) in enumerate(parser.seen) if tag == "th" and a.get("scope") == "col"]
+    assert len(heads) > 20
+    assert all(parser.seen[i][1]["aria-sort"] == "none" and parser.seen[i + 1][0] == "button" for i in heads)
+    assert any(a.get("data-s", "").startswith("1.99") or a.get("data-s", "").startswith("2.0") for t, a in parser.seen)
+
+
+def test_every_file_is_written_whole_and_named(site):
+    out, paths, _ = site
+    on_disk = {p for p in out.rglob("*") if p.is_file()}
+    assert set(paths) == on_disk
+    assert {p.suffix for p in on_disk} == {".html", ".md", ".csv", ".tex", ".svg", ".png"}
+    assert "![" in (out / "README.md").read_text()
+
+
+def test_the_same_records_give_the_same_bytes(site, tmp_path):
+    out, paths, records = site
+    build(records, tmp_path)
+    assert [p for p in paths if p.read_bytes() != (tmp_path / p.relative_to(out)).read_bytes()] == []
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    target = assemble.write_atomic(tmp_path / "a" / "x.md", "old")
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("sdebench.report.assemble.os.replace", full)
+    with pytest.raises(OSError, match="no space"):
+        assemble.write_atomic(target, "new")
+    assert [p.name for p in target.parent.iterdir()] == ["x.md"]
+    assert target.read_text() == "old"
+
+
+def test_no_records_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="sdebench run") as error:
+        build([], tmp_path / "new")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_heat_map_never_colours_what_is_unresolved():
+    cases = facts.checked([record(), record(grid="karras", errors=WIGGLE), record(grid="jitter", slope=0.0)])
+    figure = heatmap.heat_map(tables.grid_table(cases), "mixture-1d", ["uniform_lam", "karras", "jitter"])
+    axes = figure.axes[0]
+    assert {"0.0", "?", "−2.0"} <= {t.get_text() for t in axes.texts}
+    passed, unresolved, lost = np.asarray(axes.collections[0].get_array())[0]
+    assert np.ptp(unresolved[:3]) == 0  # grey, and hatched
+    assert np.ptp(passed[:3]) < 0.05 < np.ptp(lost[:3])  # the middle of the palette, and far from it
+    assert not np.allclose(passed, unresolved, atol=0.02)
+    assert [p.get_hatch() for p in axes.patches] == ["//////"]
+
+
+def test_the_convergence_figure_names_what_is_refuted():
+    cases = facts.checked([record(), record(solver="slow", slope=1.0)])
+    figure = figures_module.convergence(cases, "mixture-1d", "uniform_lam")
+    assert any("slow  1.00, claims 2" in t.get_text() for t in figure.axes[0].texts)
+    svg = style.render(figure, "x")["svg"].decode()
+    assert "slow" in svg
+    assert "dc:date" not in svg
+
+
+def test_provenance_says_when_code_is_mixed():
+    mixed = [record(), record(solver="b") | {"code": "def"}]
+    assert "more than one version" in dict(page.provenance(mixed))["Code"]
+    assert json.dumps(page.details(facts.checked(mixed)))
+
+
+def test_the_report_never_imports_torch():
+    code = "import sys, sdebench.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
