@@ -10,6 +10,7 @@ difference is the error bar.  (Hairer, Norsett and Wanner 1993, Solving Ordinary
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import ceil, exp, log
 from typing import NamedTuple
 
@@ -94,7 +95,7 @@ def extrapolated(problem: Problem, x: Tensor, s: float, t: float) -> Tensor:
     steps = max(1, ceil(abs(end - lam) / _MACRO_STEP - 1e-9))
     nodes = [exp(-(lam + (end - lam) * i / steps)) for i in range(steps + 1)]
     y = x / ns.alpha(s)
-    for start, stop in zip(nodes[:-1], nodes[1:]):
+    for start, stop in pairwise(nodes):
         y = _macro_step(slope, y, start, stop)
     return ns.alpha(t) * y
 

@@ -6,12 +6,13 @@ r"""Evaluation of a Gaussian mixture, by the form of its covariances.  Every ker
 Differences x - mu_k are formed before any product: `x W - mu W` would cancel where a component is narrow and far out.
 """
 
+from functools import cached_property
 from math import log, pi
 
 import torch
 from torch import Tensor
 
-_CHUNK_BYTES = 3 << 20  # of one (K, d, chunk) array; two are live, and share the last-level cache with the bases
+_CHUNK_BYTES = 6 << 20  # of one (K, d, chunk) array; two are live, and share the last-level cache with the bases
 
 
 def _constants(log_weights: Tensor, variances: Tensor, d: int) -> Tensor:
@@ -69,8 +70,12 @@ class WideMeans:
     def __init__(self, means: Tensor):
         self.means, self.centre = means, means.mean(0)
         self.centred = means - self.centre
-        self.distances2 = torch.cdist(means, means, compute_mode="donot_use_mm_for_euclid_dist").square_()
         self.rough, self.rough_norms2 = self.centred.float(), self.centred.square().sum(1)
+
+    @cached_property
+    def distances2(self) -> Tensor:
+        """|mu_j - mu_k|^2 by differences, (K, K): a product would cancel between neighbours far from the centre."""
+        return torch.cdist(self.means, self.means, compute_mode="donot_use_mm_for_euclid_dist").square_()
 
 
 class Wide:

@@ -19,11 +19,11 @@ _WIDE_FROM = 128  # isotropic components of more dimensions are evaluated by pro
 
 
 class GaussianMixture:
-    """`sum_k w_k N(mu_k, C_k)`, float64.  `weights` (K,), `means` (K, d), `covs` (K, d, d), or (K,) isotropic variances.
+    """`sum_k w_k N(mu_k, C_k)`.  `weights` (K,), `means` (K, d), `covs` (K, d, d), or (K,) isotropic variances; float64.
 
-    States are `(n, d)` of any floating dtype: evaluated in float64, returned in their own.  Raises UsageError for weights
-    that are not positive or do not sum to one, shapes that disagree, values that are not finite, and covariances that are
-    not symmetric positive definite.
+    States are `(n, d)` of any floating dtype: evaluated in float64, returned in their own.  Raises UsageError for
+    weights that are not positive or do not sum to one, shapes that disagree, values that are not finite, and
+    covariances that are not symmetric positive definite.
     """
 
     def __init__(self, weights, means, covs):
@@ -38,9 +38,8 @@ class GaussianMixture:
         self.dim = means.shape[1]
         covs = as_float64(covs, "covs")
         if tuple(covs.shape) not in {(size,), (size, self.dim, self.dim)}:
-            raise UsageError(
-                f"covs have shape {tuple(covs.shape)}: give ({size}, {self.dim}, {self.dim}), or ({size},) isotropic variances"
-            )
+            full = f"({size}, {self.dim}, {self.dim})"
+            raise UsageError(f"covs have shape {tuple(covs.shape)}: give {full}, or ({size},) isotropic variances")
         if covs.ndim == 3 and self.dim == 1:
             covs = covs.flatten()
         self._variances, self._basis = _isotropic(covs) if covs.ndim == 1 else _eigen(covs)
@@ -134,7 +133,7 @@ class GaussianMixture:
         """(flow, its conditioning bound: RMS over points and coordinates)."""
         check_states(x, self.dim)
         if not self.has_flow:
-            raise UsageError(f"{self!r} has no formula for its flow: use sdebench.oracle.trajectory, or K = 1, or d = 1")
+            raise UsageError(f"{self!r} has no formula for its flow: use sdebench.oracle.trajectory, or K=1, or d=1")
         start, end = self.marginal(ns, s), self.marginal(ns, t)
         if self.dim == 1 and len(self.weights) > 1:
             y, bound = start._coordinates().flow_to(end._coordinates(), x.double())
@@ -163,11 +162,11 @@ def _eigen(covs: Tensor) -> tuple[Tensor, Tensor]:
     skew = (covs - covs.transpose(1, 2)).abs().amax((1, 2))
     k = int(skew.argmax())
     if float(skew[k]) > 1e-12 * float(covs[k].abs().max()):
-        raise UsageError(f"covariance of component {k} differs from its transpose by {float(skew[k]):g}: give (C + C.T)/2")
+        gap = float(skew[k])
+        raise UsageError(f"covariance of component {k} differs from its transpose by {gap:g}: give (C + C.T)/2")
     values, basis = torch.linalg.eigh(covs)
     k = int(values[:, 0].argmin())
     if not float(values[k, 0]) > 0:
-        raise UsageError(
-            f"covariance of component {k} has smallest eigenvalue {float(values[k, 0]):g}: give positive definite covariances"
-        )
+        least = float(values[k, 0])
+        raise UsageError(f"covariance of component {k} has smallest eigenvalue {least:g}: give positive definite ones")
     return values, basis

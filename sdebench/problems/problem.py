@@ -1,4 +1,4 @@
-"""Problem: a data law, a schedule and a time span, with the law's exact model and its solution where a formula exists."""
+"""Problem: a data law, a schedule and a time span; its exact model, and its solution where a formula exists."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

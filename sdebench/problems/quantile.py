@@ -1,9 +1,9 @@
-r"""Independent one-dimensional Gaussian mixtures, one a coordinate: densities, scores, and the flow that keeps quantiles.
+r"""Independent one-dimensional Gaussian mixtures, one a coordinate: densities, scores, the flow that keeps quantiles.
 
     F(x) = sum_k w_k Phi((x - m_k)/s_k),        x_t = F_t^{-1}(F_s(x_s))
 
-In one dimension the probability flow is increasing in x and transports the marginals, so it keeps quantiles.  Which tail
-is inverted matters: near x = +inf, F is 1 up to rounding and holds no information, so each point uses its smaller one.
+In one dimension the probability flow is increasing in x and transports the marginals, so it keeps quantiles.  Which
+tail is inverted matters: near x = +inf, F is 1 up to rounding and holds no information, so each point uses its smaller.
 """
 
 from math import log, pi
@@ -74,7 +74,7 @@ class Coordinates:
             new = x - step
             slow = (high - low > 0.5 * width) & (i % 4 == 3)
             new = torch.where((new >= low) & (new <= high) & ~slow, new, 0.5 * (low + high))
-            width = torch.where(torch.tensor(i % 4 == 3), high - low, width)
+            width = high - low if i % 4 == 3 else width
             moved = (new - x).abs()
             x = new
             if bool((moved <= 2 * _EPS * x.abs().maximum(self.sd.amin(0))).all()):
@@ -109,7 +109,7 @@ def as_float64(values, name: str, shape: tuple[int, ...] | None = None) -> Tenso
     try:
         out = torch.as_tensor(values, dtype=torch.float64).detach().clone()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{name} cannot be read as numbers ({error}): give a tensor or nested lists of equal length") from None
+        raise UsageError(f"{name} cannot be read as numbers ({error}): give a tensor or even nested lists") from None
     if shape is not None and tuple(out.shape) != shape:
         raise UsageError(f"{name} has shape {tuple(out.shape)}: give {shape}")
     if not bool(torch.isfinite(out).all()):
@@ -133,4 +133,5 @@ def check_weights(weights: Tensor) -> None:
     if abs(worst - 1) > 1e-9:
         raise UsageError(f"weights sum to {worst:.10g}: give positive weights that sum to 1 (divide them by their sum)")
     if not bool((weights > 0).all()):
-        raise UsageError(f"the smallest weight is {float(weights.min()):g}: give positive weights (leave empty components out)")
+        least = float(weights.min())
+        raise UsageError(f"the smallest weight is {least:g}: give positive weights (leave empty components out)")

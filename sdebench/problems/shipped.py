@@ -20,8 +20,8 @@ from .product import ProductMixture
 def on_schedule(name: str, law: Law, schedule: str, lams: tuple[float, float]) -> Problem:
     """The problem on a schedule with its default parameters, over the interval `lams` = (noisy, clean) of lam."""
     if schedule not in SCHEDULES:
-        known = ", ".join(SCHEDULES)
-        raise UsageError(f"unknown schedule {schedule!r} of problem {name!r}{near_miss(schedule, SCHEDULES)} (there are: {known})")
+        known = f"{near_miss(schedule, SCHEDULES)} (there are: {', '.join(SCHEDULES)})"
+        raise UsageError(f"unknown schedule {schedule!r} of problem {name!r}{known}")
     ns = SCHEDULES[schedule]()
     return Problem(name, law, ns, (ns.t(lams[0]), ns.t(lams[1])))
 
