@@ -1,6 +1,7 @@
 """Everything a report consists of, written so that a reader never sees half a file."""
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -40,6 +41,11 @@ def make_tables(records: list[Record]) -> dict[str, Table]:
     return {table.name: table for table in (make(records) for make in makers)}
 
 
+def stem(name: str) -> str:
+    """A name that is safe in a path: problems may be given as `package.module:attribute`."""
+    return re.sub(r"[^\w.+-]+", "-", name)
+
+
 class Plan(NamedTuple):
     """A figure to draw: file stem, section of the page, caption, and what draws it."""
 
@@ -52,12 +58,12 @@ class Plan(NamedTuple):
 def _order_plans(records: list[Record], grids: Table, problem: str, full: bool) -> Iterator[Plan]:
     names = grid_names(records)
     caption = f"{problem}: measured minus claimed order on each grid; the claim in brackets."
-    yield Plan(f"orders-{problem}", "grids", caption, partial(heatmap.heat_map, grids, problem, names))
+    yield Plan(f"orders-{stem(problem)}", "grids", caption, partial(heatmap.heat_map, grids, problem, names))
     smooth = "uniform_lam" if "uniform_lam" in names else names[0]
     for grid in dict.fromkeys([smooth, "irregular"] if full and "irregular" in names else [smooth]):
         caption = f"{problem}, grid {grid}: dots are measured, full lines fitted slopes, dashes claimed ones."
         draw = partial(convergence, records, problem, grid)
-        yield Plan(f"convergence-{problem}-{grid}", "convergence", caption, draw)
+        yield Plan(f"convergence-{stem(problem)}-{stem(grid)}", "convergence", caption, draw)
 
 
 def plans(records: list[Record], made: dict[str, Table]) -> Iterator[Plan]:
@@ -69,10 +75,10 @@ def plans(records: list[Record], made: dict[str, Table]) -> Iterator[Plan]:
             yield from _order_plans(records, grids, problem, i == 0)
         for against, what in (("nfe", "network evaluations"), ("seconds", "time"))[: 2 if i == 0 else 1]:
             if has["work-precision-runs"]:
-                yield Plan(f"work-precision-{problem}-{against}", "work", f"{problem}: error against {what}.",
+                yield Plan(f"work-precision-{stem(problem)}-{against}", "work", f"{problem}: error against {what}.",
                            partial(cost_figures.work_precision, runs, budgets, problem, against))
         if has["floor"]:
-            yield Plan(f"floor-{problem}", "floor", f"{problem}: error against steps in three number formats.",
+            yield Plan(f"floor-{stem(problem)}", "floor", f"{problem}: error against steps in three number formats.",
                        partial(cost_figures.floor, records, floors, problem))
 
 

@@ -62,11 +62,12 @@ def _name_exceptions(ax, runs: list[Measured]) -> None:
 
 
 def _limits(runs: list[Measured], floor: float) -> tuple[float, float]:
-    """Of the error axis: all finite errors and the floor; what diverged beyond 1000 is cut off."""
+    """Of the error axis: all finite errors, and the floor unless it lies far below; what diverged past 1000 is cut."""
     errors = np.concatenate([series(m.record, "rms") for m in runs if m.verdict != FAILED] or [np.ones(1)])
     errors = errors[np.isfinite(errors) & (errors > 0)]
     high = min(errors.max(initial=1e-300), 1e3) if errors.size else 1.0
-    low = min(errors.min(initial=high), floor or high)
+    lowest = errors.min(initial=high)
+    low = min(lowest, max(floor, lowest / 1e3))
     return max(low, 1e-18) / 4, high * 5
 
 

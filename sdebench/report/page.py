@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from . import emit
-from .facts import VERDICTS, Record, measured, series
+from .facts import GRIDS, VERDICTS, Measured, Record, measured, series
 from .tables import Table, headline
 
 _STUDIES = {"order": "order", "work-precision": "work-precision", "floor": "rounding floor"}
@@ -49,10 +49,16 @@ def provenance(records: list[Record]) -> list[tuple[str, str]]:
             ("Measured", dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}")]
 
 
+def _rank(m: Measured) -> tuple:
+    """Whole runs first, smooth grids before irregular ones, then the parts."""
+    place = {name: i for i, name in enumerate((*GRIDS, "tolerance", "local", "main", "start-up", "end-point"))}
+    return place.get(m.where, len(place)), m.where
+
+
 def details(records: list[Record]) -> dict[str, list]:
     """For each solver|problem|dtype, its cases: where, order, claim, window, error at the finest step, verdict, why."""
     out: dict[str, list] = {}
-    for m in measured(records):
+    for m in sorted(measured(records), key=_rank):
         order = emit.cell(m._asdict(), emit.Column("", "order", "order", "half_width", "reason")).text
         window = "{:g} to {:g}".format(*m.n_window) if m.n_window[1] > m.n_window[0] else ""
         h, error = series(m.record, "h"), series(m.record, "rms")

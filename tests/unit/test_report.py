@@ -235,6 +235,21 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     assert target.read_text() == "old"
 
 
+BROKEN = record(status="failed", message="boom") | {"claims": {}, "context": {}}
+FOREIGN = record() | {"case": record()["case"] | {"problem": "../up:Mine", "grid": "my grid"}}
+
+
+@pytest.mark.parametrize("records", [
+    [BROKEN], [record(study="floor", dtype="float32")], [record(study="work-precision", kind="nfe", errors=[None] * 7)],
+    [record(errors=[None] * 7), record(solver="b", errors=[1, None, 0.1, 0.01, 1e-3, 1e-4, 1e-5])],
+    [record(slope=-100.0)], [record() | {"data": {}}], [record(kind="local", grid="")], [FOREIGN],
+])
+def test_no_record_breaks_the_report(tmp_path, records):
+    paths = build(records, tmp_path / "out")
+    assert {p for p in tmp_path.rglob("*") if p.is_file()} == set(paths)
+    assert all(p.parent.parent.name == "out" for p in paths if p.parent.name != "out")
+
+
 def test_no_records_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="sdebench run") as error:
         build([], tmp_path / "new")
