@@ -108,12 +108,19 @@ def _jobs(cases: list[dict]) -> list[Job]:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Processes started in here never hear an interrupt from the keyboard: it is for this one, which ends them."""
-    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Processes started in here never hear an interrupt from the keyboard: it is for this one, which ends them.
+
+    What is ignored stays ignored in a child, while a blocked signal would not: joblib unblocks it on the way.  The price
+    is that this process is deaf too for the milliseconds of starting them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread hears interrupts, and only it may say so
+        return
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+        signal.signal(signal.SIGINT, heard)
 
 
 def _results(jobs: list[Job], workers: int, note: Callable[[dict], None]) -> Iterator[dict]:
