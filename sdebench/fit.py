@@ -93,7 +93,8 @@ def fit_order(h: Sequence[float], error: Sequence[float], floor: Sequence[float]
         return _unresolved("exact: the error is at the floor at every step")
     used = above[_last_run(np.searchsorted(-h[finite], -h[above])) :]
     if len(used) < MIN_POINTS:
-        return _unresolved(f"only {len(used)} rungs stand above the floor, {MIN_POINTS} are needed", window=tuple(map(int, used)))
+        reason = f"only {len(used)} rungs stand above the floor, {MIN_POINTS} are needed"
+        return _unresolved(reason, window=tuple(map(int, used)))
     shortest = min(len(used), MIN_POINTS + 1)  # four rungs leave the correction out: only where there are no more
     fits = [(_regress(h[w], error[w]), w) for w in (used[i:] for i in range(len(used) - shortest + 1))]
     (p, half_width), window = min(fits, key=lambda f: f[0][1])
@@ -121,3 +122,9 @@ def verdict(fit: Fit, claim: float) -> str:
     if fit.order >= claim - TOLERANCE:
         return "confirmed"
     return "refuted" if fit.order + fit.half_width < claim - TOLERANCE else "not asymptotic"
+
+
+def slopes(h: Sequence[float], error: Sequence[float]) -> np.ndarray:
+    """The two-point slopes between neighbouring rungs, NaN where an error is zero or not finite."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.diff(np.log(np.asarray(error, float))) / np.diff(np.log(np.asarray(h, float)))

@@ -9,6 +9,8 @@ downwards never does: so the highest phi comes from its series where |z| is smal
 from math import exp, expm1, factorial
 
 _SERIES_BELOW = 2.0
+_INVERSE = tuple(1 / factorial(n) for n in range(40))
+_TERMS = ((0.05, 8), (0.5, 13), (_SERIES_BELOW, 22))  # |z| up to which so many terms reach the last place
 
 
 def phis(n: int, z: float) -> tuple[float, ...]:
@@ -18,22 +20,20 @@ def phis(n: int, z: float) -> tuple[float, ...]:
     if abs(z) > _SERIES_BELOW:
         out = [exp(z), expm1(z) / z]
         for k in range(1, n):
-            out.append((out[k] - 1 / factorial(k)) / z)
+            out.append((out[k] - _INVERSE[k]) / z)
         return tuple(out[: n + 1])
     out = [_series(n, z)]
     for k in range(n - 1, -1, -1):
-        out.append(z * out[-1] + 1 / factorial(k))
+        out.append(z * out[-1] + _INVERSE[k])
     return tuple(reversed(out))
 
 
 def _series(n: int, z: float) -> float:
-    """sum_j z^j / (j + n)!"""
-    term = total = 1 / factorial(n)
-    j = n
-    while abs(term) > 1e-18 * abs(total):
-        j += 1
-        term *= z / j
-        total += term
+    """sum_j z^j / (j + n)!, by Horner's rule."""
+    terms = next(count for bound, count in _TERMS if abs(z) <= bound)
+    total = 0.0
+    for c in _INVERSE[n + terms : n - 1 if n else None : -1]:
+        total = total * z + c
     return total
 
 

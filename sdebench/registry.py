@@ -113,7 +113,8 @@ class Registry:
         try:
             return Entry(getattr(import_module(module), attribute), {})
         except (ImportError, AttributeError) as error:
-            raise UsageError(f"cannot load {self.kind} {name!r} ({error}): give package.module:Class, on the Python path") from None
+            advice = "give package.module:Class, on the Python path"
+            raise UsageError(f"cannot load {self.kind} {name!r} ({error}): {advice}") from None
 
     def name_of(self, plugin: Any) -> str:
         """The spec string that makes an equal plugin, or its class's name where none is registered."""

@@ -58,7 +58,7 @@ class NoiseSchedule:
 
     def _outside(self, t: float) -> UsageError:
         end = "" if self.t_max == inf else f" <= {self.t_max:g}"
-        return UsageError(f"time {t!r} is outside the domain of {self}: give 0 < t{end} (an end where lam is infinite excluded)")
+        return UsageError(f"time {t!r} is outside the domain of {self}: give 0 < t{end}, without an end where lam is infinite")
 
     def _lam_outside(self, lam: float) -> UsageError:
         return UsageError(f"lam {lam!r} is not reached by {self}: give lam in [{self.lam_min:.6g}, inf)")

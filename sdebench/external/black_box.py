@@ -16,8 +16,8 @@ FREE = 1e100  # a tolerance that accepts every step
 class BlackBox(Sampler):
     r"""An adaptive Runge-Kutta pair for dx/dt = f x + g^2/(2 sigma) eps, blind to the semilinear structure.
 
-    The black box of Song et al. 2021, arXiv:2011.13456, section 4.3 and appendix D.4.  Uses only the ends of the grid; `fixed()`
-    takes exactly one step an interval instead, so that the order of the pair can be measured.
+    The black box of Song et al. 2021, arXiv:2011.13456, section 4.3 and appendix D.4.  Uses only the ends of the grid;
+    `fixed()` takes exactly one step an interval instead, so that the order of the pair can be measured.
     """
 
     method: str

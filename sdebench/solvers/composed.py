@@ -7,9 +7,9 @@ from itertools import pairwise
 from ..errors import UsageError
 from ..registry import register_solver
 from ..solver import Sampler, Solver
+from .ddim import DDIM
 from .dpm_solver import DPMSolver1, DPMSolver2, DPMSolver3
 from .dpm_solver_pp import DPMSolver2M, DPMSolver3M
-from .ddim import DDIM
 from .unipc import UniP, UniPC
 
 
@@ -50,7 +50,7 @@ class Composition(Sampler):
     def sample(self, model, x, grid: Sequence[float], noise=None):
         intervals = list(pairwise(grid))
         if len(intervals) < len(self.tail):
-            raise UsageError(f"a grid of {len(intervals)} steps: this sampler ends with {len(self.tail)} of its own, give at least that many")
+            raise UsageError(f"a grid of {len(intervals)} steps: the last {len(self.tail)} are special, give that many or more")
         past = ()
         methods = [self.body] * (len(intervals) - len(self.tail)) + list(self.tail)
         for method, (s, t) in zip(methods, intervals):

@@ -66,7 +66,8 @@ class DEISRhoAB(LMS):
 class DEISTimeAB(_Adams):
     r"""DEIS tAB-k: eps is extrapolated by a polynomial in t.  Zhang and Chen 2022, arXiv:2204.13902, eq. 13 to 15.
 
-        x_t = alpha_t/alpha_s x + sum_j C_j eps_j,   C_j = alpha_t int_s^t (drho/dtau) l_j(tau) dtau,   drho/dtau = rho g^2/(2 sigma^2)
+        x_t = alpha_t/alpha_s x + sum_j C_j eps_j,   C_j = alpha_t int_s^t (drho/dtau) l_j(tau) dtau
+        drho/dtau = rho g^2/(2 sigma^2)
 
     The integrals are Gauss-Legendre sums, to rounding.  The paper counts from 0: its tAB0 is k = 1.
     """

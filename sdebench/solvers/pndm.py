@@ -31,7 +31,7 @@ class _FixedWeights(Solver):
 @register_solver("plms")
 @dataclass(frozen=True)
 class PLMS(_FixedWeights):
-    r"""Pseudo linear multistep, started by the improved Euler method.  Liu et al. 2022, arXiv:2202.09778, eq. 12 and S-PNDM's start.
+    r"""Pseudo linear multistep, started by the improved Euler method.  Liu et al. 2022, arXiv:2202.09778, eq. 12.
 
         eps' = (55 eps_0 - 59 eps_1 + 37 eps_2 - 9 eps_3)/24,   x_t = DDIM(x, eps')
 
@@ -55,7 +55,7 @@ class PLMS(_FixedWeights):
 @register_solver("pndm")
 @dataclass(frozen=True)
 class PNDM(_FixedWeights):
-    r"""Pseudo linear multistep, started by three pseudo Runge-Kutta steps.  Liu et al. 2022, arXiv:2202.09778, algorithm 2 (F-PNDM).
+    r"""Pseudo linear multistep after three pseudo Runge-Kutta steps (F-PNDM).  Liu et al. 2022, arXiv:2202.09778, algorithm 2.
 
         eps' = (eps_1 + 2 eps_2 + 2 eps_3 + eps_4)/6 over DDIM's maps to the middle of t and to its end, thrice; then PLMS
 
@@ -81,7 +81,7 @@ class PNDM(_FixedWeights):
 
 @dataclass(frozen=True)
 class IPNDM(_FixedWeights):
-    r"""Improved PNDM: the fixed weights, started with as many nodes as there are.  Zhang and Chen 2022, arXiv:2204.13902, appendix H.
+    r"""Improved PNDM: fixed weights, started with as many nodes as there are.  Zhang and Chen 2022, arXiv:2204.13902, app. H.
 
         x_t = DDIM(x, sum_j AB_k[j] eps_j)
 

@@ -1,6 +1,7 @@
 """Methods as other software ships them where they differ from their papers, under names of their own."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from .pndm import IPNDM
 def ipndm_v_weights(h: list[float]) -> list[float]:
     """The "variable-step" weights of iPNDM_v for steps h (newest first) in sigma, as in use since 2024 (diff-sampler).
 
-    For two steps they are Adams-Bashforth's; for three and four the terms of the higher differences are not, unless all
-    steps are equal.
+    For two steps they are Adams-Bashforth's; for three and four the higher differences enter wrongly, unless all steps are
+    equal.  The weights of three still sum to one and keep order 2; those of four do not: it does not converge.
     """
     r = h[0] / h[1]
     if len(h) == 2:
@@ -27,7 +28,8 @@ def ipndm_v_weights(h: list[float]) -> list[float]:
     if len(h) == 3:
         return w
     h01, h12, h012, h23, h123 = h[0] + h[1], h[1] + h[2], h[0] + h[1] + h[2], h[2] + h[3], h[1] + h[2] + h[3]
-    fourth = ((1 - h[0] / (3 * h01)) / 2 + (1 - h[0] / (2 * h01)) * h[0] / (6 * h012)) * (h[0] * h01 * h012) / (h[1] * h12 * h123)
+    fourth = (1 - h[0] / (3 * h01)) / 2 + (1 - h[0] / (2 * h01)) * h[0] / (6 * h012)
+    fourth *= h[0] * h01 * h012 / (h[1] * h12 * h123)
     p = h[1] * h12 / (h[2] * h23)
     return [w[0] + fourth, w[1] - (1 + q + p) * fourth, w[2] + (q + p * (1 + h[2] / h[3])) * fourth, -fourth * p * q]
 
@@ -36,7 +38,7 @@ def ipndm_v_weights(h: list[float]) -> list[float]:
 class IPNDMVariable(Solver):
     r"""iPNDM_v-k, k = 2 to 4: DDIM's map with the weights above.  Zhou et al. 2024 (diff-sampler) and what was copied from it.
 
-    Compare `lms-k`, which is what its name promises.  Its weights do not even sum to one on unequal steps where they are wrong.
+    Compare `lms-k`, which is what its name promises.
     """
 
     k: int
@@ -66,7 +68,7 @@ class IPNDMVariable(Solver):
         if not past:
             return IPNDM(1).step(model, x, s, t)._replace(past=(node,))
         rho = [ns.rho(u) for u in (t, *(n.t for n in nodes))]
-        w = ipndm_v_weights([a - b for a, b in zip(rho, rho[1:])])
+        w = ipndm_v_weights([a - b for a, b in pairwise(rho)])
         alpha_t, drho = ns.alpha(t), rho[0] - rho[1]
         terms = [term for w_j, n in zip(w, nodes) for term in (alpha_t * drho * w_j, n.prediction.eps)]
         return Step(lincomb(alpha_t / ns.alpha(s), x, *terms), remember(node, past, self.memory))

@@ -1,4 +1,4 @@
-"""Multistep methods started by a one-step method of their own order, so that the order of the main scheme shows in a whole run."""
+"""Multistep methods started by a one-step method of their own order: then a whole run shows the main scheme's order."""
 
 from dataclasses import dataclass
 

@@ -31,7 +31,8 @@ def _combine(line: Linear, x, weights: list[float], predictions):
 class UniP(Solver):
     r"""The predictor alone.  Zhao et al. 2023, arXiv:2302.04867, eq. 3 and 8 (data prediction: appendix).
 
-        x_t = sigma_t/sigma_s x - alpha_t (e^{-h} - 1) m_0 + alpha_t B(h) sum_k a_k D_k/r_k,   D_k = m_k - m_0,  r_k = (lam_k - lam_s)/h
+        x_t = sigma_t/sigma_s x - alpha_t (e^{-h} - 1) m_0 + alpha_t B(h) sum_k a_k D_k/r_k
+        D_k = m_k - m_0,   r_k = (lam_k - lam_s)/h
 
     Started with the order that its nodes allow, from 1; a whole run is of order 2 at most.
     """

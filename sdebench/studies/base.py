@@ -6,14 +6,15 @@ A study is a module with
     cases(settings: dict) -> list[dict]    one plain dict a measurement, with "study" among its settings
     measure(case: dict) -> dict            {"context": ..., "claims": ..., "data": ...}, a pure function of the case
 
-Settings "solvers" and "problems" arrive as lists of spec strings that exist.
+Settings "solvers" and "problems" arrive as lists of spec strings that exist; "grids", "kinds" and "dtypes" as lists of
+strings, "budgets" as a list of whole numbers, "points" and "seed" as whole numbers, "grid" as a string.
 """
 
 import inspect
 import re
 import tomllib
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from importlib import import_module, resources
 from pathlib import Path
 from types import ModuleType
@@ -75,7 +76,7 @@ def problem(spec: str) -> Any:
 def _strings(value: Any, where: str) -> list[str]:
     specs = [value] if isinstance(value, str) else value
     if not isinstance(specs, list | tuple) or not specs or not all(isinstance(spec, str) for spec in specs):
-        raise UsageError(f'{where} is {value!r}: give "all", a name, or a list of names in quotes')
+        raise UsageError(f"{where} is {value!r}: give a name, or a list of names, in quotes")
     return list(specs)
 
 
@@ -117,7 +118,22 @@ def problem_specs(value: Any) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-_EXPAND = {"solvers": solver_specs, "problems": problem_specs}
+def _numbers(value: Any, where: str, least: int) -> list[int]:
+    numbers = value if isinstance(value, list) else [value]
+    if not numbers or not all(type(n) is int and n >= least for n in numbers):
+        raise UsageError(f"{where} is {value!r}: give whole numbers, {least} or more")
+    return numbers
+
+
+_EXPAND = {
+    "solvers": solver_specs,
+    "problems": problem_specs,
+    **{name: partial(_strings, where=name) for name in ("grids", "kinds", "dtypes")},
+    "grid": lambda value: _strings(value, "grid")[0],
+    "budgets": partial(_numbers, where="budgets", least=1),
+    "points": lambda value: _numbers(value, "points", 1)[0],
+    "seed": lambda value: _numbers(value, "seed", 0)[0],
+}
 
 
 def expand(table: dict[str, Any]) -> list[dict]:

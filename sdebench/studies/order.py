@@ -10,38 +10,45 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from time import perf_counter
 
 from torch import Tensor
 
 from .. import grids
-from ..catalogue import get_problem, get_solver
+from ..catalogue import get_solver
 from ..errors import UsageError, near_miss
 from ..fit import Fit, fit_order, verdict
-from ..prediction import Counted
+from ..prediction import ModelLike
 from ..problems import Problem
 from ..registry import SOLVERS
 from ..solver import Node, Sampler, Solver, integrate, integrate_adaptive
-from .setting import LOCAL_STEPS, Setting, chosen_solvers, claims, context, error_norms, setting
+from .base import claims
+from .setting import LOCAL_STEPS, Ladder, Setting, context, setting
 
 KEYS = frozenset({"problems", "solvers", "grids", "kinds", "points", "seed"})
 PIECES = ("main", "start-up", "end-point")
 KINDS = ("local", "global", *PIECES, "tolerance")
+MOST = 3  # past nodes that any method wants
 PIECE_GRID = "irregular"  # the strictest: wrong variable-step coefficients show
 
 
 def ladder(order: int, nfe: int) -> tuple[int, ...]:
-    """Numbers of steps for a global study of a method of that order and cost; multiples of 4, so irregular grids stay similar.
+    """Numbers of steps for a global study of a method of that order and cost; multiples of 4, so irregular grids stay
+    similar.
 
     Multistep methods get long ladders: their constants are large, and where a start-up of low order ends with a main scheme
     of high order, the order of the run shows only once the main scheme's larger but faster term has fallen below it.
     """
-    if order <= 3 and nfe == 1:
+    if order == 3 and nfe == 1:
+        return (128, 192, 256, 384, 512, 768, 1024)
+    if order <= 2 and nfe == 1:
         return (64, 96, 128, 192, 256, 384, 512)
     if order <= 2 or (order <= 5 and nfe == 1):
         return (32, 48, 64, 96, 128, 192, 256)
-    return (16, 24, 32, 48, 64, 96, 128) if order <= 5 else (2, 3, 4, 5, 6, 8, 10, 12)
+    if order <= 5:
+        return (16, 24, 32, 48, 64, 96, 128) if order <= 4 else (12, 16, 24, 32, 48, 64, 96)
+    return (2, 3, 4, 5, 6, 8, 10, 12)
 
 
 def tolerances(order: int) -> tuple[float, ...]:
@@ -50,50 +57,12 @@ def tolerances(order: int) -> tuple[float, ...]:
     return tuple(10.0 ** (-k / 2) for k in range(first, last + 1))
 
 
-class _Ladder:
-    """Collects the rungs of one case."""
-
-    def __init__(self):
-        self.data: dict[str, list] = {k: [] for k in ("n", "h", "nfe", "rms", "median", "max", "seconds", "floor")}
-
-    def rung(self, n: int, h: float, floor: float, exact: Tensor, run: Callable[[Counted], Tensor], model) -> None:
-        """Run once and keep the errors against `exact`, which are known to `floor`."""
-        counted = Counted(model)
-        start = perf_counter()
-        x = run(counted)
-        seconds = perf_counter() - start
-        values = {"n": n, "h": h, "nfe": counted.nfe, "seconds": seconds, "floor": floor} | error_norms(x, exact)
-        for key, value in values.items():
-            self.data[key].append(value)
-
-
-def _grid_of(at: Setting, family: str, n: int) -> tuple[tuple[float, ...], float]:
-    """(grid over the span, mean step in lam)"""
-    ns, (s, t) = at.problem.schedule, at.problem.span
-    return grids.get(family)(ns, s, t, n), (ns.lam(t) - ns.lam(s)) / n
-
-
 def _nodes(model, times, states) -> tuple[Node, ...]:
     """Nodes at exact states, newest first when the times rise."""
     return tuple(Node(t, model(x, t)) for t, x in zip(times, states))
 
 
-def _local(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
-    out, one = _Ladder(), _main(solver)
-    for h in LOCAL_STEPS:
-        times, exact = at.local_rung(h)
-        s, t = times[:2]
-        past = _nodes(at.model, times[2 : 2 + solver.memory], exact.states[2 : 2 + solver.memory])
-        x_s = exact.states[0]
-        if isinstance(one, Solver):
-            run = lambda m: one.step(m, x_s, s, t, past).x  # noqa: E731
-        else:
-            run = lambda m: one.sample(m, x_s, (s, t))  # noqa: E731
-        out.rung(1, h, max(exact.error[1], at.rounding(1)), exact.states[1], run, at.model)
-    return out.data
-
-
-def _main(solver: Solver | Sampler) -> Solver | Sampler:
+def _inner(solver: Solver | Sampler) -> Solver | Sampler:
     """The method that crosses an inner interval."""
     return getattr(solver, "body", None) or _on_grid(solver)
 
@@ -103,66 +72,81 @@ def _on_grid(solver: Solver | Sampler) -> Solver | Sampler:
     return solver.fixed() if isinstance(solver, Sampler) and solver.adaptive else solver
 
 
-def _global(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
-    out, run = _Ladder(), _on_grid(solver)
-    for n in ladder(solver.order, solver.nfe_per_step):
-        times, h = _grid_of(at, grid, n)
-        floor = max(at.end.error[-1], at.rounding(n))
-        out.rung(n, h, floor, at.end.states[-1], lambda m, times=times: integrate(run, m, at.x, times), at.model)
+def _crossing(method: Solver | Sampler, x: Tensor, times, past: tuple[Node, ...] = ()) -> Callable[[ModelLike], Tensor]:
+    """A run of the method over `times` from the state x with that past, as a function of the model."""
+
+    def run(model: ModelLike) -> Tensor:
+        state, memory = x, past
+        for s, t in pairwise(times):
+            state, memory, _ = method.step(model, state, s, t, memory)
+        return state
+
+    return run if isinstance(method, Solver) else lambda model: method.sample(model, x, times)
+
+
+def _local(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
+    out, one, k = Ladder(at.model), _inner(solver), solver.memory
+    for h in LOCAL_STEPS:
+        times, exact = at.local_rung(h)
+        past = _nodes(at.model, times[2 : 2 + k], exact.states[2 : 2 + k])
+        floor = max(exact.error[1], at.rounding(1))
+        out.rung(1, h, floor, exact.states[1], _crossing(one, exact.states[0], times[:2], past))
     return out.data
 
 
-def _cross(solver: Solver, model, x: Tensor, times, past: tuple[Node, ...]) -> Tensor:
-    for s, t in pairwise(times):
-        x, past, _ = solver.step(model, x, s, t, past)
-    return x
+def _global(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
+    out, method = Ladder(at.model), _on_grid(solver)
+    for n in ladder(solver.order, solver.nfe_per_step):
+        times, h = at.grid(grid, n)
+        floor = max(at.end.error[-1], at.rounding(n))
+        out.rung(n, h, floor, at.end.states[-1], partial(integrate, method, x=at.x, grid=times))
+    return out.data
 
 
 def _from_exact_start(solver: Solver, at: Setting, grid: str) -> dict:
-    out, k = _Ladder(), solver.memory
+    out, k = Ladder(at.model), solver.memory
     for n in ladder(solver.main_order, solver.nfe_per_step):
-        times, h = _grid_of(at, grid, n)
-        exact = at.states(times[: k + 1])
+        times, h = at.grid(grid, n)
+        exact = at.states(times[: MOST + 1])  # the same few for all methods, so that they are made once
         past = _nodes(at.model, times[:k][::-1], exact.states[:k][::-1])
         floor = max(at.end.error[-1], exact.error[-1], at.rounding(n))
-        run = lambda m, x=exact.states[k], times=times, past=past: _cross(solver, m, x, times[k:], past)  # noqa: E731
-        out.rung(n, h, floor, at.end.states[-1], run, at.model)
+        out.rung(n, h, floor, at.end.states[-1], _crossing(solver, exact.states[k], times[k:], past))
     return out.data
 
 
 def _start_up(solver: Solver, at: Setting, grid: str) -> dict:
-    out, k = _Ladder(), solver.memory
+    out, k = Ladder(at.model), solver.memory
     for n in ladder(2, 1):
-        times, h = _grid_of(at, grid, n)
-        exact = at.states(times[: k + 1])
-        run = lambda m, times=times: _cross(solver, m, at.x, times[: k + 1], ())  # noqa: E731
-        out.rung(n, h, max(exact.error[-1], at.rounding(k)), exact.states[-1], run, at.model)
+        times, h = at.grid(grid, n)
+        exact = at.states(times[: MOST + 1])
+        out.rung(n, h, max(exact.error[k], at.rounding(k)), exact.states[k], _crossing(solver, at.x, times[: k + 1]))
     return out.data
 
 
 def _end_point(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
-    out, k = _Ladder(), solver.memory
     last = solver if isinstance(solver, Solver) else solver.tail[-1]
+    out, k = Ladder(at.model), last.memory
     for n in ladder(solver.main_order, solver.nfe_per_step):
-        times, h = _grid_of(at, grid, n)
-        exact = at.states(times[n - 1 - k :])
-        past = _nodes(at.model, times[n - 1 - k : n - 1][::-1], exact.states[:k][::-1])
-        if isinstance(solver, Sampler):
-            past = past[: last.memory]
-        run = lambda m, x=exact.states[k], times=times, past=past: last.step(m, x, times[n - 1], times[n], past).x  # noqa: E731, B023
-        out.rung(n, h, max(exact.error[-1], at.rounding(1)), exact.states[-1], run, at.model)
+        times, h = at.grid(grid, n)
+        exact = at.states(times[n - 1 - MOST :])
+        past = _nodes(at.model, times[n - 1 - k : n - 1][::-1], exact.states[MOST - k : MOST][::-1])
+        floor = max(exact.error[-1], at.rounding(1))
+        out.rung(n, h, floor, exact.states[-1], _crossing(last, exact.states[MOST], times[n - 1 :], past))
     return out.data
 
 
+def run_at_tolerance(solver: Solver | Sampler, model, x: Tensor, s: float, t: float, tol: float) -> Tensor:
+    """The state at t of an adaptive run, an embedded pair's or a black box's, with both tolerances at `tol`."""
+    if isinstance(solver, Solver):
+        return integrate_adaptive(solver, model, x, s, t, rtol=tol)[0]
+    return solver.at_tolerance(tol).sample(model, x, (s, t))
+
+
 def _tolerance(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
-    out = _Ladder()
-    s, t = at.problem.span
+    out, (s, t) = Ladder(at.model), at.problem.span
+    floor = max(at.end.error[-1], at.rounding(64))
     for tol in tolerances(solver.order):
-        if isinstance(solver, Solver):
-            run = lambda m, tol=tol: integrate_adaptive(solver, m, at.x, s, t, rtol=tol)[0]  # noqa: E731
-        else:
-            run = lambda m, tol=tol: solver.at_tolerance(tol).sample(m, at.x, (s, t))  # noqa: E731
-        out.rung(0, tol, max(at.end.error[-1], at.rounding(64)), at.end.states[-1], run, at.model)
+        out.rung(0, tol, floor, at.end.states[-1], lambda m, tol=tol: run_at_tolerance(solver, m, at.x, s, t, tol))
     return out.data
 
 
@@ -187,20 +171,24 @@ def claim_of(solver: Solver | Sampler, kind: str, grid: str) -> int | None:
 def cases(settings: dict) -> list[dict]:
     """The cases of a `[[study]]` table: every solver on every problem, of every kind and grid asked for."""
     common = {"dtype": "float64", "seed": settings.get("seed", 0), "points": settings.get("points", 64)}
+    families = settings.get("grids", list(grids.GRIDS))
+    for family in families:
+        grids.get(family)  # says so where there is none
     out = []
     for problem in settings.get("problems", ["mixture-1d"]):
-        get_problem(problem)
-        for spec in chosen_solvers(settings.get("solvers", "all")):
+        for spec in settings.get("solvers") or SOLVERS.names():
             solver = get_solver(spec)
             for kind in _allowed("kind", settings.get("kinds", KINDS), KINDS):
                 if kind not in kinds_of(solver):
                     continue
-                families = settings.get("grids", list(grids.GRIDS)) if kind == "global" else [PIECE_GRID if kind in PIECES else ""]
-                for grid in families:
-                    if grid:
-                        grids.get(grid)
+                for grid in families if kind == "global" else [_grid_of(kind)]:
                     out.append({"study": "order", "kind": kind, "solver": spec, "problem": problem, "grid": grid} | common)
     return out
+
+
+def _grid_of(kind: str, grid: str = "") -> str:
+    """The grid on which a kind is measured: the one asked for, the strictest, or none."""
+    return grid if kind == "global" else PIECE_GRID if kind in PIECES else ""
 
 
 def _allowed(what: str, given, allowed):
@@ -258,19 +246,16 @@ def measure_order(solver, problem="mixture-1d", kind: str = "global", grid: str 
                   seed: int = 0, claim: int | None = None) -> Measurement:  # fmt: skip
     """Measure one order of a solver (or spec string) on a problem (or spec string).
 
-    Held against `claim`, or else against what the method says of itself.  Raises UsageError for a kind that the method does not have.
+    Held against `claim`, or else against what the method says of itself.  Raises UsageError for a kind that the method does
+    not have.
     """
     solver = get_solver(solver) if isinstance(solver, str) else solver
     _allowed("kind", [kind], kinds_of(solver))
     if kind == "global":
         grids.get(grid)
     at = Setting(problem, points, seed) if isinstance(problem, Problem) else setting(problem, points, seed)
-    grid = grid if kind == "global" else PIECE_GRID if kind in PIECES else ""
+    grid = _grid_of(kind, grid)
     data = _MEASURES[kind](solver, at, grid)
     fit = fit_order(data["h"], data["rms"], data["floor"])
-    return Measurement(kind, grid, fit, claim if claim is not None else claim_of(solver, kind, grid), tuple(zip(data["h"], data["rms"])))
-
-
-def describe(solver: Solver | Sampler) -> str:
-    """The spec string of a solver object, or its class's path."""
-    return SOLVERS.name_of(solver)
+    claim = claim_of(solver, kind, grid) if claim is None else claim
+    return Measurement(kind, grid, fit, claim, tuple(zip(data["h"], data["rms"])))

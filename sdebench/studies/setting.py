@@ -1,17 +1,19 @@
-"""What all studies share: a problem with its starting points and references, a solver's claims, errors over the points."""
+"""What all studies share: a problem with its starting points and references, the rungs of a ladder, errors over the points."""
 
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from math import inf, sqrt
+from time import perf_counter
 
 import torch
 from torch import Tensor
 
+from .. import grids
 from ..catalogue import get_problem
 from ..oracle import Reference, trajectory
-from ..problems import Problem
-from ..registry import SOLVERS
-from ..solver import Sampler, Solver
+from ..prediction import Counted
+from ..problems import ExactModel, Problem
 
 PAST_RATIOS = (0.6, 1.5, 0.8)  # steps before the current one, in units of it: UNEQUAL, so that wrong ratios show
 LOCAL_STEPS = tuple(0.5 * 2 ** (-i / 2) for i in range(14))
@@ -55,6 +57,11 @@ class Setting:
         times = (s, ns.t(lam + h), *(ns.t(lam - h * r) for r in accumulate(PAST_RATIOS)))
         return times, trajectory(self.problem, x_s, times)
 
+    def grid(self, family: str, n: int) -> tuple[grids.Grid, float]:
+        """(grid of n steps over the span, mean step in lam)"""
+        ns, (s, t) = self.problem.schedule, self.problem.span
+        return grids.get(family)(ns, s, t, n), (ns.lam(t) - ns.lam(s)) / n
+
     def rounding(self, steps: int, dtype: torch.dtype = torch.float64) -> float:
         """Estimate of what rounding does to the state over `steps` steps."""
         return 2 * torch.finfo(dtype).eps * self.scale * sqrt(steps)
@@ -66,15 +73,27 @@ def setting(problem: str, points: int, seed: int) -> Setting:
     return Setting(get_problem(problem), points, seed)
 
 
-def claims(solver: Solver | Sampler) -> dict:
-    """What the method says of itself, as plain data for a record."""
-    names = ("family", "claimed_order", "order", "order_irregular", "main_order", "nfe_per_step", "memory", "reference")
-    return {name: getattr(solver, name) for name in names} | {"adaptive": bool(getattr(solver, "adaptive", False))}
-
-
 def context(problem: Problem) -> dict:
     """What the record says of the problem."""
     return {"schedule": str(problem.schedule), "span": list(problem.span), "dim": problem.dim}
+
+
+class Ladder:
+    """The rungs of one case, as the lists that its record keeps."""
+
+    def __init__(self, model: ExactModel):
+        self.model = model
+        self.data: dict[str, list] = {k: [] for k in ("n", "h", "nfe", "rms", "median", "max", "seconds", "floor")}
+
+    def rung(self, n: int, h: float, floor: float, exact: Tensor, run: Callable[[Counted], Tensor]) -> None:
+        """Run once, counting and timing; keep the errors against `exact`, which are known to `floor`."""
+        counted = Counted(self.model)
+        start = perf_counter()
+        x = run(counted)
+        seconds = perf_counter() - start
+        values = {"n": n, "h": h, "nfe": counted.nfe, "seconds": seconds, "floor": floor} | error_norms(x, exact)
+        for key, value in values.items():
+            self.data[key].append(value)
 
 
 def error_norms(x: Tensor, exact: Tensor) -> dict[str, float]:
@@ -83,16 +102,3 @@ def error_norms(x: Tensor, exact: Tensor) -> dict[str, float]:
     if not bool(torch.isfinite(e).all()):
         return {"rms": inf, "median": inf, "max": inf}
     return {"rms": float(e.square().mean().sqrt()), "median": float(e.median()), "max": float(e.max())}
-
-
-def chosen_solvers(wanted: str | list[str]) -> list[str]:
-    """Solver specs of a study's `solvers` key: "all", "family:NAME", or a list of these and of spec strings."""
-    out: list[str] = []
-    for item in [wanted] if isinstance(wanted, str) else wanted:
-        if item == "all":
-            out += SOLVERS.names()
-        elif item.startswith("family:"):
-            out += [n for n in SOLVERS.names() if SOLVERS.get(n).family == item.removeprefix("family:")]
-        else:
-            out.append(item)
-    return list(dict.fromkeys(out))
