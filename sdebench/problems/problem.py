@@ -31,6 +31,9 @@ class ExactModel:
         numbers = 4 * law.means.numel() + (0 if basis is None else 2 * basis.numel())
         self._most = max(4, min(4096, _KEPT_BYTES // (8 * numbers)))
 
+    def __reduce__(self):  # the kept marginals stay at home when a worker process gets the model
+        return ExactModel, (self.law, self.schedule)
+
     def _at(self, t: float) -> tuple[Callable, float]:
         """(score of the marginal at t, -sigma_t)."""
         if len(self._kept) >= self._most:

@@ -1,5 +1,6 @@
 """Densities, scores, moments and samples of the exact laws: against multiprecision, far away, and on bad input."""
 
+import pickle
 from math import pi, sqrt
 
 import mpmath as mp
@@ -139,9 +140,10 @@ def test_far_away_nothing_overflows(case, sigma):
     assert ((score * x).sum(1) < 0).all()
 
 
-def test_narrow_components_far_apart_keep_their_digits():
+@pytest.mark.parametrize("covs", [torch.eye(2, dtype=F).repeat(2, 1, 1) * 1e-12, [1e-12, 1e-12]], ids=["full", "isotropic"])
+def test_narrow_components_far_apart_keep_their_digits(covs):
     """Standard deviation 1e-6 at distance 1000: the score near a mean is that of the component alone, to rounding."""
-    law = GaussianMixture([0.5, 0.5], [[-500.0, 1.0], [500.0, -1.0]], torch.eye(2, dtype=F).repeat(2, 1, 1) * 1e-12)
+    law = GaussianMixture([0.5, 0.5], [[-500.0, 1.0], [500.0, -1.0]], covs)
     step = torch.tensor([[3e-6, -1e-6]], dtype=F)
     x = law.means[1:] + step
     exact = -(x - law.means[1:]) / 1e-12
@@ -204,6 +206,10 @@ def test_model_predicts_eps_of_the_marginal_and_keeps_nothing_that_shows(name):
     assert first.kind == "eps"
     assert torch.equal(model(x, t).eps, first.eps)
     assert torch.equal(x, kept)
+    assert len(model._kept) == 20
+    there = pickle.loads(pickle.dumps(model))
+    assert not there._kept
+    assert torch.equal(there(x, t).eps, first.eps)
     ns = problem.schedule
     assert torch.allclose(first.eps, -ns.sigma(t) * problem.law.marginal(ns, t).score(x), rtol=1e-14)
     assert torch.allclose(ns.alpha(t) * first.x0 + ns.sigma(t) * first.eps, x, rtol=1e-13, atol=1e-13)
