@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from . import emit
 from .facts import GRIDS, VERDICTS, Measured, Record, measured, series
-from .tables import Table, headline
+from .tables import Table, confirmed_with, headline
 
 _STUDIES = {"order": "order", "work-precision": "work-precision", "floor": "rounding floor"}
 
@@ -86,9 +86,11 @@ def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Pict
     source = {name: (folder / name).read_text(encoding="utf-8") for name in ("index.html.j2", "page.css", "page.js")}
     counts = headline(tables["orders"].frame)
     solvers = {r["case"]["solver"] for r in records}
+    partial = [(scope, confirmed_with(tables["orders"].frame, scope)) for scope in emit.PARTIAL]
     return environment.from_string(source["index.html.j2"]).render(
         css=Markup(source["page.css"]), js=Markup(source["page.js"]), tables=tables, pictures=pictures,
-        verdicts=[(v, counts.get(v, 0), emit.SYMBOLS[v]) for v in VERDICTS], solvers=len(solvers),
+        partial=[p for p in partial if p[1]], solvers=len(solvers),
+        verdicts=[(v, counts.get(v, 0), emit.SYMBOLS[v]) for v in VERDICTS],
         problems=problems_of(records), provenance=provenance(records), details=details(records),
         studies=[_STUDIES[s] for s in _STUDIES if any(r["study"] == s for r in records)],
         dtypes=sorted({r["case"]["dtype"] for r in records if r["study"] == "order"}),

@@ -186,3 +186,11 @@ def headline(orders: pd.DataFrame) -> dict[str, int]:
     if orders.empty:
         return {}
     return orders.groupby("solver", sort=False)["verdict"].agg(overall).value_counts().to_dict()
+
+
+def confirmed_with(orders: pd.DataFrame, scope: str) -> int:
+    """How many of the solvers that the headline counts as confirmed are so within no more than `scope`."""
+    if orders.empty:
+        return 0
+    cases = orders.groupby("solver").agg({"verdict": overall, "scope": set})
+    return int(sum(v == CONFIRMED and scope in s for v, s in zip(cases["verdict"], cases["scope"])))

@@ -92,6 +92,7 @@ def test_irregular_grids_are_held_to_the_order_stated_for_them_and_the_verdict_s
     table = tables.order_table(cases)
     assert table.frame.iloc[0]["verdict"] == "confirmed"
     assert "smooth grids only" in emit.markdown(table)
+    assert tables.confirmed_with(table.frame, "smooth grids only") == 1
     excess = tables.grid_table(cases).frame.iloc[0]
     assert excess["irregular_excess"] == pytest.approx(-1.0, abs=1e-6)     # against the literature, whatever is stated
     assert order_row(record(), record(grid="irregular", slope=1.0))["verdict"] == "refuted"
