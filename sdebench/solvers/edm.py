@@ -14,10 +14,10 @@ class HeunEDM(Solver):
     r"""Heun's second-order method in sigma, for y = x/alpha.  Karras et al. 2022, arXiv:2206.00364, algorithm 1.
 
         u   = alpha_t (x/alpha_s + (rho_t - rho_s) eps_s)
-        x_t = alpha_t (x/alpha_s + (rho_t - rho_s) (eps_s + eps_t)/2),      rho = sigma/alpha
+        x_t = alpha_t (x/alpha_s + (rho_t - rho_s) (eps_s + eps_t)/2) = u + alpha_t (rho_t - rho_s) (eps_t - eps_s)/2
 
-    The paper's `d_i` is eps.  One map with `deis-rhork-2`; two on the paper's own schedules, where alpha = 1, as here.
-    Without the paper's special last step to sigma = 0, which is one of Euler's.
+    rho = sigma/alpha; the paper's `d_i` is eps.  One map with `deis-rhork-2`, and on the paper's schedules, where alpha = 1,
+    its own.  Without the paper's special last step to sigma = 0, which is one of Euler's.
     """
 
     order, nfe_per_step = 2, 2
@@ -26,10 +26,11 @@ class HeunEDM(Solver):
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns = model.schedule
+        c = ns.alpha(t) * (ns.rho(t) - ns.rho(s))
         eps_s = model(x, s).eps
-        eps_t = model(transfer(ns, x, eps_s, s, t), t).eps
-        half = 0.5 * ns.alpha(t) * (ns.rho(t) - ns.rho(s))
-        return Step(lincomb(ns.alpha(t) / ns.alpha(s), x, half, eps_s, half, eps_t))
+        u = lincomb(ns.alpha(t) / ns.alpha(s), x, c, eps_s)
+        eps_t = model(u, t).eps
+        return Step(lincomb(1.0, u, c / 2, eps_t, -c / 2, eps_s))
 
 
 @register_solver("midpoint-log-sigma")

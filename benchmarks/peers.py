@@ -1,0 +1,84 @@
+"""Peer software, driven on OUR grids: what the comparisons and the benchmarks share.
+
+diffusers gets its noise levels from a table of training steps; `prepare` puts the levels of a given grid, in a given dtype,
+in that table's place, so that a scheduler crosses exactly the intervals that our steps cross.
+"""
+
+import importlib
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from types import ModuleType
+
+import torch
+
+
+class _Anything(ModuleType):
+    """A module of which every attribute exists: in place of torchvision, which k-diffusion imports and no sampler uses."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return
+
+
+@cache
+def k_diffusion_sampling() -> ModuleType:
+    """`k_diffusion.sampling` alone; ImportError where k-diffusion, or what its samplers use, is not installed.
+
+    The package's `__init__` imports its training code and with it a dozen packages, so it is not run; torchvision is
+    stood in for where it is missing, for the length of the import.
+    """
+    spec = find_spec("k_diffusion")
+    if spec is None:
+        raise ImportError("k-diffusion is not installed")
+    names = [] if find_spec("torchvision") else ["torchvision", "torchvision.transforms", "torchvision.transforms.functional"]
+    package = ModuleType("k_diffusion")
+    package.__path__ = list(spec.submodule_search_locations)
+    sys.modules.update({name: _Anything(name) for name in names}, k_diffusion=package)
+    try:
+        return importlib.import_module("k_diffusion.sampling")
+    finally:
+        for name in (*names, "k_diffusion"):
+            del sys.modules[name]
+
+
+def versions() -> dict[str, str]:
+    """The versions of torch and of the peers that are installed."""
+    found = {}
+    for name in ("torch", "diffusers", "k-diffusion"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def levels(ns, grid, dtype) -> torch.Tensor:
+    """sigma/alpha at the times of the grid: what diffusers and k-diffusion call `sigmas`."""
+    return torch.tensor([ns.rho(t) for t in grid], dtype=dtype)
+
+
+def prepare(scheduler, ns, grid, dtype=torch.float64):
+    """The scheduler, ready for its first step, with the levels of the grid as its whole table."""
+    n = len(grid) - 1
+    if hasattr(scheduler, "final_alpha_cumprod"):  # DDIM and PNDM look alphas up by an integer time, which falls to 0
+        table = torch.tensor([ns.alpha(t) ** 2 for t in reversed(grid)], dtype=dtype)
+        scheduler.final_alpha_cumprod, scheduler.alphas_cumprod = table[0], table[1:]
+        scheduler.register_to_config(num_train_timesteps=n)
+        scheduler.set_timesteps(n)
+        return scheduler
+    scheduler.set_timesteps(n)
+    sigmas = levels(ns, grid, dtype)
+    twice = torch.cat([sigmas[:1], sigmas[1:].repeat_interleave(2)])
+    if hasattr(scheduler, "state_in_first_order"):  # two evaluations a step: every level but the first stands twice
+        scheduler.sigmas, scheduler.timesteps = twice, torch.arange(2 * n, dtype=dtype)
+        if hasattr(scheduler, "sigmas_interpol"):
+            middle = (sigmas[:-1] * sigmas[1:]).sqrt()
+            scheduler.sigmas_interpol = torch.cat([sigmas[:1], middle.repeat_interleave(2)])
+    else:
+        scheduler.sigmas, scheduler.timesteps = sigmas, torch.arange(n, dtype=dtype)
+    scheduler.is_scale_input_called = True
+    scheduler.set_begin_index(0)
+    return scheduler
