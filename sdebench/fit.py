@@ -7,6 +7,7 @@ of them hides a bend; a regression on log e with the correction term does neithe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.stats import t as student
@@ -55,24 +56,25 @@ def _regress(h: np.ndarray, e: np.ndarray) -> tuple[float, float]:
     Student's 95 % interval plus a quarter of what the correction moved the slope from that of the two finest rungs: the
     extrapolation is trusted, but not for free.
     """
-    x, y = np.log(h), np.log(e)
+    x, y, u = np.log(h), np.log(e), h / h.max()
     line = np.stack([np.ones_like(x), x], axis=1)
     candidates = _CORRECTIONS if len(h) > MIN_POINTS else np.zeros(1)
-    residuals, solutions = zip(*(_least_squares(line, y - np.log1p(r * h / h.max())) for r in candidates))
-    best = int(np.argmin([float(v @ v) for v in residuals]))
-    slope = (h / h.max()) / (1 + candidates[best] * h / h.max())  # d log e / d r
-    jacobian = np.column_stack([line, slope]) if len(candidates) > 1 else line
+    right = y[:, None] - np.log1p(u[:, None] * candidates)
+    solution = np.linalg.lstsq(line, right, rcond=None)[0]
+    squares = ((right - line @ solution) ** 2).sum(axis=0)
+    best = int(squares.argmin())
+    slope_of_r = u / (1 + candidates[best] * u)  # d log e / d r
+    jacobian = np.column_stack([line, slope_of_r]) if len(candidates) > 1 else line
     degrees = len(h) - jacobian.shape[1]
-    variance = float(residuals[best] @ residuals[best]) / degrees
-    covariance = np.linalg.pinv(jacobian.T @ jacobian) * variance
-    p, finest = solutions[best][1], (y[-1] - y[-2]) / (x[-1] - x[-2])
-    return p, student.ppf(0.975, degrees) * np.sqrt(covariance[1, 1]) + 0.25 * abs(p - finest)
+    covariance = np.linalg.pinv(jacobian.T @ jacobian) * squares[best] / degrees
+    p, finest = solution[1, best], (y[-1] - y[-2]) / (x[-1] - x[-2])
+    return p, _student(degrees) * np.sqrt(covariance[1, 1]) + 0.25 * abs(p - finest)
 
 
-def _least_squares(a: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(residual, solution)"""
-    solution = np.linalg.lstsq(a, y, rcond=None)[0]
-    return y - a @ solution, solution
+@cache
+def _student(degrees: int) -> float:
+    """The 97.5 % point of Student's distribution."""
+    return float(student.ppf(0.975, degrees))
 
 
 def fit_order(h: Sequence[float], error: Sequence[float], floor: Sequence[float] | float = 0.0) -> Fit:
