@@ -10,5 +10,6 @@ class UsageError(ValueError):
 
 def near_miss(name: str, allowed: Iterable[str]) -> str:
     """`"; did you mean 'x' or 'y'?"`, or an empty string where nothing is near."""
-    close = get_close_matches(name, list(allowed), n=2, cutoff=0.6)
+    by_lower = {option.lower(): option for option in allowed}
+    close = [by_lower[found] for found in get_close_matches(name.lower(), by_lower, n=2, cutoff=0.6)]
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""

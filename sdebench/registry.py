@@ -77,7 +77,7 @@ class Registry:
                 loaded = point.load()
                 if point.name not in self.entries and callable(loaded):
                     self.register(point.name)(loaded)
-            except Exception as error:  # a stranger's code may fail in any way; it is reported by name
+            except (Exception, SystemExit) as error:  # a stranger's code may fail in any way; it is reported by name
                 self.broken[point.name] = f"{type(error).__name__}: {error}"
 
     def names(self) -> tuple[str, ...]:

@@ -33,22 +33,21 @@ MOST = 3  # past nodes that any method wants
 PIECE_GRID = "irregular"  # the strictest: wrong variable-step coefficients show
 
 
-def ladder(order: int, nfe: int) -> tuple[int, ...]:
-    """Numbers of steps for a global study of a method of that order and cost; multiples of 4, so irregular grids stay
-    similar.
+def ladder(order: int, nfe: int, main_order: int) -> tuple[int, ...]:
+    """Numbers of steps for a global study of a method; multiples of 4, so irregular grids stay similar.
 
     Multistep methods get long ladders: their constants are large, and where a start-up of low order ends with a main scheme
     of high order, the order of the run shows only once the main scheme's larger but faster term has fallen below it.
     """
-    if order == 3 and nfe == 1:
-        return (128, 192, 256, 384, 512, 768, 1024)
-    if order <= 2 and nfe == 1:
-        return (64, 96, 128, 192, 256, 384, 512)
-    if order <= 2 or (order <= 5 and nfe == 1):
-        return (32, 48, 64, 96, 128, 192, 256)
-    if order <= 5:
+    if order > 5:
+        return (2, 3, 4, 5, 6, 8, 10, 12)
+    if nfe > 1 and order > 2:
         return (16, 24, 32, 48, 64, 96, 128) if order <= 4 else (12, 16, 24, 32, 48, 64, 96)
-    return (2, 3, 4, 5, 6, 8, 10, 12)
+    if nfe > 1:
+        return (32, 48, 64, 96, 128, 192)
+    if order < main_order:
+        return (128, 192, 256, 384, 512, 768, 1024) if order > 2 else (64, 96, 128, 192, 256, 384, 512)
+    return (48, 64, 96, 128, 192, 256, 384) if order <= 2 else (32, 48, 64, 96, 128, 192, 256)
 
 
 def tolerances(order: int) -> tuple[float, ...]:
@@ -96,7 +95,7 @@ def _local(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
 
 def _global(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     out, method = Ladder(at.model), _on_grid(solver)
-    for n in ladder(solver.order, solver.nfe_per_step):
+    for n in ladder(solver.order, solver.nfe_per_step, solver.main_order):
         times, h = at.grid(grid, n)
         floor = max(at.end.error[-1], at.rounding(n))
         out.rung(n, h, floor, at.end.states[-1], partial(integrate, method, x=at.x, grid=times))
@@ -105,7 +104,7 @@ def _global(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
 
 def _from_exact_start(solver: Solver, at: Setting, grid: str) -> dict:
     out, k = Ladder(at.model), solver.memory
-    for n in ladder(solver.main_order, solver.nfe_per_step):
+    for n in ladder(solver.main_order, solver.nfe_per_step, solver.main_order):
         times, h = at.grid(grid, n)
         exact = at.states(times[: MOST + 1])  # the same few for all methods, so that they are made once
         past = _nodes(at.model, times[:k][::-1], exact.states[:k][::-1])
@@ -116,7 +115,7 @@ def _from_exact_start(solver: Solver, at: Setting, grid: str) -> dict:
 
 def _start_up(solver: Solver, at: Setting, grid: str) -> dict:
     out, k = Ladder(at.model), solver.memory
-    for n in ladder(2, 1):
+    for n in ladder(2, 1, 2):
         times, h = at.grid(grid, n)
         exact = at.states(times[: MOST + 1])
         out.rung(n, h, max(exact.error[k], at.rounding(k)), exact.states[k], _crossing(solver, at.x, times[: k + 1]))
@@ -126,7 +125,7 @@ def _start_up(solver: Solver, at: Setting, grid: str) -> dict:
 def _end_point(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     last = solver if isinstance(solver, Solver) else solver.tail[-1]
     out, k = Ladder(at.model), last.memory
-    for n in ladder(solver.main_order, solver.nfe_per_step):
+    for n in ladder(solver.main_order, solver.nfe_per_step, solver.main_order):
         times, h = at.grid(grid, n)
         exact = at.states(times[n - 1 - MOST :])
         past = _nodes(at.model, times[n - 1 - k : n - 1][::-1], exact.states[MOST - k : MOST][::-1])
