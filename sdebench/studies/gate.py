@@ -14,6 +14,7 @@ from ..prediction import Counted
 from ..records import clean
 from ..solver import integrate
 from . import base
+from .setting import one_thread
 
 PROBLEM, GRID, POINTS, SEED = "mixture-1d", "irregular", 64, 0
 STEPS, TOLERANCES = (24, 48), (1e-5, 1e-7)
@@ -69,7 +70,8 @@ def measure(names: Iterable[str]) -> dict[str, dict]:
     A figure is None where there is none: a solver that raises (`message` says how), diverges, or is exact.
     """
     problem = base.problem(PROBLEM)
-    return {name: _figures(name, problem) for name in names}
+    with one_thread():
+        return {name: _figures(name, problem) for name in names}
 
 
 def _moved(before: float | None, now: float | None, rtol: float, atol: float) -> str:

@@ -24,7 +24,7 @@ from ..problems import Problem
 from ..registry import SOLVERS
 from ..solver import Node, Sampler, Solver, integrate, integrate_adaptive
 from .base import claims
-from .setting import LOCAL_STEPS, Ladder, Setting, context, setting
+from .setting import LOCAL_STEPS, Ladder, Setting, context, one_thread, setting
 
 KEYS = frozenset({"problems", "solvers", "grids", "kinds", "points", "seed"})
 PIECES = ("main", "start-up", "end-point")
@@ -254,7 +254,8 @@ def measure_order(solver, problem="mixture-1d", kind: str = "global", grid: str 
         grids.get(grid)
     at = Setting(problem, points, seed) if isinstance(problem, Problem) else setting(problem, points, seed)
     grid = _grid_of(kind, grid)
-    data = _MEASURES[kind](solver, at, grid)
+    with one_thread():
+        data = _MEASURES[kind](solver, at, grid)
     fit = fit_order(data["h"], data["rms"], data["floor"])
     claim = claim_of(solver, kind, grid) if claim is None else claim
     return Measurement(kind, grid, fit, claim, tuple(zip(data["h"], data["rms"])))

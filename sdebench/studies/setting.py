@@ -1,6 +1,7 @@
 """What all studies share: a problem with its starting points and references, the rungs of a ladder, errors over the points."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from math import inf, sqrt
@@ -18,6 +19,17 @@ from ..problems import ExactModel, Problem
 PAST_RATIOS = (0.6, 1.5, 0.8)  # steps before the current one, in units of it: UNEQUAL, so that wrong ratios show
 LOCAL_STEPS = tuple(0.5 * 2 ** (-i / 2) for i in range(14))
 LOCAL_START = 0.4  # where in the span (of lam) the local step stands
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run with one torch thread: on states as small as a study's, a second one costs more than it brings."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Setting:
