@@ -32,7 +32,7 @@ def start_up(name: str) -> int:
 
 
 def interpolated(name: str) -> tuple[str, str, int] | None:
-    """(prediction, variable, degree) of the polynomials that the method's weights integrate exactly, where they are interpolatory."""
+    """(prediction, variable, degree) of what the method integrates exactly, where its weights are interpolatory."""
     base, last = name.removesuffix("-rk-start").removesuffix("-bh1"), sb.get_solver(name).main_order - 1
     by_name = {
         "dpm-solver-3": ("eps", "lam", 1),  # (e^h - 1)/h - 1 is h phi_2: the first difference, and no higher one
