@@ -26,10 +26,12 @@ def check(grid: Sequence[float]) -> Grid:
     return grid
 
 
-def _mapped(s: float, t: float, fractions: Sequence[float], to_u: Callable, to_t: Callable) -> Grid:
+def _mapped(ns: NoiseSchedule, s: float, t: float, fractions: Sequence[float], to_u: Callable, to_t: Callable) -> Grid:
     """The times at the given fractions of the way from u(s) to u(t), with both ends exact."""
     if len(fractions) < 2:
         raise UsageError(f"a grid of {len(fractions) - 1} steps: give n >= 1")
+    for end in (s, t):
+        ns.alpha(end)  # refuses a time out of the domain, which a map of t alone would not
     u_s, u_t = to_u(s), to_u(t)
     inner = (to_t(u_s + q * (u_t - u_s)) for q in fractions[1:-1])
     return check((s, *inner, t))
@@ -41,22 +43,22 @@ def _even(n: int) -> list[float]:
 
 def uniform_t(ns: NoiseSchedule, s: float, t: float, n: int) -> Grid:
     """Equal steps in t.  Near t = 0 its steps in lam are huge: not asymptotic there for any affordable n."""
-    return _mapped(s, t, _even(n), float, float)
+    return _mapped(ns, s, t, _even(n), float, float)
 
 
 def uniform_lam(ns: NoiseSchedule, s: float, t: float, n: int) -> Grid:
     """Equal steps in lam (Lu et al. 2022, arXiv:2206.00927, section 3.3)."""
-    return _mapped(s, t, _even(n), ns.lam, ns.t)
+    return _mapped(ns, s, t, _even(n), ns.lam, ns.t)
 
 
 def quadratic(ns: NoiseSchedule, s: float, t: float, n: int) -> Grid:
     """Equal steps in sqrt(t) (Song et al. 2020, arXiv:2010.02502, appendix D.2)."""
-    return _mapped(s, t, _even(n), sqrt, lambda u: u * u)
+    return _mapped(ns, s, t, _even(n), sqrt, lambda u: u * u)
 
 
 def karras(ns: NoiseSchedule, s: float, t: float, n: int, rho: float = 7.0) -> Grid:
     """Equal steps in (sigma/alpha)^(1/rho) (Karras et al. 2022, arXiv:2206.00364, eq. 5)."""
-    return _mapped(s, t, _even(n), lambda t: exp(-ns.lam(t) / rho), lambda u: ns.t(-rho * log(u)))
+    return _mapped(ns, s, t, _even(n), lambda t: exp(-ns.lam(t) / rho), lambda u: ns.t(-rho * log(u)))
 
 
 def _weighted(ns: NoiseSchedule, s: float, t: float, n: int, pattern: Sequence[float]) -> Grid:
@@ -64,7 +66,7 @@ def _weighted(ns: NoiseSchedule, s: float, t: float, n: int, pattern: Sequence[f
     sums = [0.0]
     for i in range(n):
         sums.append(sums[-1] + pattern[i % len(pattern)])
-    return _mapped(s, t, [w / sums[-1] for w in sums] if n > 0 else [0.0], ns.lam, ns.t)
+    return _mapped(ns, s, t, [w / sums[-1] for w in sums] if n > 0 else [0.0], ns.lam, ns.t)
 
 
 def irregular(ns: NoiseSchedule, s: float, t: float, n: int, ratio: float = 2.0) -> Grid:
