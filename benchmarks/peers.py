@@ -9,6 +9,7 @@ import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from itertools import pairwise
 from types import ModuleType
 
 import torch
@@ -61,24 +62,33 @@ def levels(ns, grid, dtype) -> torch.Tensor:
 
 
 def prepare(scheduler, ns, grid, dtype=torch.float64):
-    """The scheduler, ready for its first step, with the levels of the grid as its whole table."""
+    """The scheduler of diffusers, ready for its first step, with the levels of the grid as its whole table.
+
+    DDIM and PNDM look alpha^2 up by an integer label, which is 0 at the start of the last step.  Flow matching counts in
+    sigma itself.  A scheduler of two evaluations a step holds every level but the first twice.
+    """
     n = len(grid) - 1
-    if hasattr(scheduler, "final_alpha_cumprod"):  # DDIM and PNDM look alphas up by an integer time, which falls to 0
-        table = torch.tensor([ns.alpha(t) ** 2 for t in reversed(grid)], dtype=dtype)
-        scheduler.final_alpha_cumprod, scheduler.alphas_cumprod = table[0], table[1:]
-        scheduler.register_to_config(num_train_timesteps=n)
+    if hasattr(scheduler, "final_alpha_cumprod"):
+        each = 2 if scheduler.config.get("skip_prk_steps") is False else 1  # the Runge-Kutta start has labels halfway, in t
+        times = [u for s, t in pairwise(grid) for u in (s, 0.5 * (s + t))[:each]] + [grid[-1]]
+        table = torch.tensor([ns.alpha(t) ** 2 for t in reversed(times)], dtype=dtype)
+        scheduler.final_alpha_cumprod, scheduler.alphas_cumprod = table[0], table[each:]
+        scheduler.register_to_config(num_train_timesteps=each * n)
         scheduler.set_timesteps(n)
         return scheduler
     scheduler.set_timesteps(n)
-    sigmas = levels(ns, grid, dtype)
-    twice = torch.cat([sigmas[:1], sigmas[1:].repeat_interleave(2)])
-    if hasattr(scheduler, "state_in_first_order"):  # two evaluations a step: every level but the first stands twice
-        scheduler.sigmas, scheduler.timesteps = twice, torch.arange(2 * n, dtype=dtype)
-        if hasattr(scheduler, "sigmas_interpol"):
-            middle = (sigmas[:-1] * sigmas[1:]).sqrt()
-            scheduler.sigmas_interpol = torch.cat([sigmas[:1], middle.repeat_interleave(2)])
+    name = type(scheduler).__name__
+    sigmas = torch.tensor(grid, dtype=dtype) if name.startswith("FlowMatch") else levels(ns, grid, dtype)
+    if hasattr(scheduler, "state_in_first_order"):
+        scheduler.sigmas = torch.cat([sigmas[:1], sigmas[1:].repeat_interleave(2)])
+        scheduler.timesteps = torch.arange(2 * n, dtype=dtype)
+        middle = (sigmas[:-1] * sigmas[1:]).sqrt()
+        scheduler.sigmas_interpol = torch.cat([sigmas[:1], middle.repeat_interleave(2)])  # KDPM2's
     else:
         scheduler.sigmas, scheduler.timesteps = sigmas, torch.arange(n, dtype=dtype)
-    scheduler.is_scale_input_called = True
+    if name == "IPNDMScheduler":  # its `betas` are sigmas, and its `alphas` our alphas
+        scheduler.betas = torch.tensor([ns.sigma(t) for t in grid], dtype=dtype)
+        scheduler.alphas = torch.tensor([ns.alpha(t) for t in grid], dtype=dtype)
+    scheduler.is_scale_input_called = True  # by whoever calls us
     scheduler.set_begin_index(0)
     return scheduler

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..prediction import lincomb
 from ..registry import register_solver
-from ..solver import Node, Solver, Step, remember
+from ..solver import Node, Solver, Step
 from .linear import Linear, linear
 from .weights import exponential
 
@@ -61,11 +61,13 @@ class UniP(Solver):
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns = model.schedule
-        nodes = (Node(s, model(x, s)), *past[: self.memory])
+        if not (past and past[0].t == s):  # a corrected step (UniPC) leaves the node at its end
+            past = (Node(s, model(x, s)), *past)
+        nodes = past[: self.k]
         line, lam_s = linear("x0", ns, s, t), ns.lam(s)
         theta = [(ns.lam(node.t) - lam_s) / line.h for node in nodes]
         x_t = _combine(line, x, uni_weights(line, theta, self.bh), [node.prediction for node in nodes])
-        return Step(x_t, remember(nodes[0], past, self.memory))
+        return Step(x_t, nodes[: self.memory])
 
 
 @dataclass(frozen=True)
