@@ -93,7 +93,7 @@ def fit_order(h: Sequence[float], error: Sequence[float], floor: Sequence[float]
     above = finite[error[finite] > MARGIN * floor[finite]]
     if len(above) == 0:
         return _unresolved("exact: the error is at the floor at every step")
-    used = above[_last_run(np.searchsorted(-h[finite], -h[above])) :]
+    used = above[_last_run(np.flatnonzero(np.isin(order, above))) :]
     if len(used) < MIN_POINTS:
         reason = f"only {len(used)} rungs stand above the floor, {MIN_POINTS} are needed"
         return _unresolved(reason, window=tuple(map(int, used)))
@@ -102,13 +102,13 @@ def fit_order(h: Sequence[float], error: Sequence[float], floor: Sequence[float]
     (p, half_width), window = min(fits, key=lambda f: f[0][1])
     window = tuple(map(int, window))
     if not half_width <= RESOLVED:
-        return _unresolved(f"slopes disagree: {p:.2f} +- {half_width:.2f}", p, half_width, window)
+        return _unresolved(f"slopes disagree: {p:.2f} +- {half_width:.2f}", float(p), float(half_width), window)
     last = window[-1]
     return Fit(float(p), float(half_width), float(error[last] / h[last] ** round(p)), window)
 
 
 def _last_run(positions: np.ndarray) -> int:
-    """Where the last run of consecutive positions begins: a rung lost to the floor in between ends the window."""
+    """Where the last run of consecutive positions begins: a rung lost in between ends the window."""
     gaps = np.flatnonzero(np.diff(positions) > 1)
     return int(gaps[-1]) + 1 if len(gaps) else 0
 
@@ -116,13 +116,16 @@ def _last_run(positions: np.ndarray) -> int:
 def verdict(fit: Fit, claim: float) -> str:
     """`confirmed`, `refuted` or `not asymptotic`.
 
-    Confirmed: the order is at least the claim less 0.1.  Refuted: the whole interval lies below that.  Anything else,
-    and anything unresolved, is not asymptotic, which is never counted as confirmed.
+    Confirmed: the order is the claim or a higher integer, to 0.1 beyond its interval.  Orders are integers: one in between
+    is the mark of an error that changes sign, and a one-sided test would let its spuriously high slope confirm anything.
+    Refuted: the whole interval lies below the claim less 0.1.  Anything else, and anything unresolved, is not asymptotic,
+    which is never counted as confirmed.
     """
     if not fit.resolved:
         return "not asymptotic"
     if fit.order >= claim - TOLERANCE:
-        return "confirmed"
+        near = abs(fit.order - round(fit.order)) <= min(0.25, fit.half_width + TOLERANCE)
+        return "confirmed" if near and round(fit.order) >= claim else "not asymptotic"
     return "refuted" if fit.order + fit.half_width < claim - TOLERANCE else "not asymptotic"
 
 

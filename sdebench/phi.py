@@ -8,9 +8,9 @@ downwards never does: so the highest phi comes from its series where |z| is smal
 
 from math import exp, expm1, factorial
 
-_SERIES_BELOW = 2.0
-_INVERSE = tuple(1 / factorial(n) for n in range(40))
-_TERMS = ((0.05, 8), (0.5, 13), (_SERIES_BELOW, 22))  # |z| up to which so many terms reach the last place
+_SERIES_BELOW = 4.0
+_INVERSE = tuple(1 / factorial(n) for n in range(48))
+_TERMS = ((0.05, 8), (0.5, 13), (2.0, 22), (_SERIES_BELOW, 32))  # |z| up to which so many terms reach the last place
 
 
 def phis(n: int, z: float) -> tuple[float, ...]:

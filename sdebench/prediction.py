@@ -33,6 +33,8 @@ def conversion(source: str, target: str, alpha: float, sigma: float) -> tuple[fl
     p, q = _PARTS[source](alpha, sigma)
     p_new, q_new = _PARTS[target](alpha, sigma)
     det = alpha * q - sigma * p
+    if det == 0.0:
+        raise UsageError(f"{source} does not tell {target} where alpha = {alpha:g} and sigma = {sigma:g}: end the grid before")
     return (p_new * q - q_new * p) / det, (alpha * q_new - sigma * p_new) / det
 
 

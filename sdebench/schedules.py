@@ -54,7 +54,10 @@ class NoiseSchedule:
 
     def rho(self, t: float) -> float:
         """sigma/alpha, the noise level of x/alpha (the `sigma` of EDM, the `rho` of DEIS)."""
-        return self.sigma(t) / self.alpha(t)
+        alpha = self.alpha(t)
+        if alpha == 0.0:
+            raise self._outside(t)
+        return self.sigma(t) / alpha
 
     def _outside(self, t: float) -> UsageError:
         end = "" if self.t_max == inf else f" <= {self.t_max:g}"

@@ -109,9 +109,9 @@ def integrate(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Seque
 
 
 def _scaled_norm(error: Tensor, x: Tensor, x_new: Tensor, rtol: float, atol: float) -> float:
-    """RMS over all entries of error / (atol + rtol max(|x|, |x_new|)) (Lu et al. 2022, appendix C)."""
+    """The RMS of error / (atol + rtol max(|x|, |x_new|)) over the entries of a sample, at its largest over the samples."""
     scale = x.abs().maximum(x_new.abs()).mul_(rtol).add_(atol)
-    return float((error / scale).square().mean().sqrt())
+    return float((error / scale).square().flatten(1).mean(1).max().sqrt())
 
 
 def integrate_adaptive(
@@ -120,15 +120,15 @@ def integrate_adaptive(
 ) -> tuple[Tensor, tuple[float, ...]]:
     """Cross from s to t in steps of lam chosen by the solver's embedded error; returns the state and the grid it took.
 
-    The controller of Lu et al. 2022, arXiv:2206.00927, algorithm 3: accept when the scaled error E is at most 1, then
-    h <- min(safety h E^(-1/p), what is left), p the order of the pair's lower method plus one.  `atol` is `rtol` unless
-    given; the first step is a twentieth of the span unless given.  Raises UsageError where the solver has no embedded
-    error, RuntimeError when the step size vanishes or `max_steps` is passed.
+    In the manner of Lu et al. 2022, arXiv:2206.00927, appendix C: accept when the scaled error E is at most 1, then
+    h <- min(safety h E^(-1/p), what is left), p the order of the pair's lower method plus one, h growing or shrinking by 5 at
+    most.  `atol` is `rtol` unless given; the first step is a twentieth of the span unless given.  Raises UsageError where the
+    solver has no embedded error, RuntimeError when the step size vanishes or `max_steps` is passed.
     """
     ns, past = model.schedule, ()
     lam, lam_end = ns.lam(s), ns.lam(t)
     atol = rtol if atol is None else atol
-    h = (lam_end - lam) / 20 if h is None else h
+    h = (lam_end - lam) / 20 if h is None else min(h, lam_end - lam)
     taken = [s]
     for _ in range(max_steps):
         last = lam + h >= lam_end - 1e-12 * abs(lam_end)
@@ -144,7 +144,7 @@ def integrate_adaptive(
                 return x, tuple(taken)
         if not error < float("inf"):
             raise RuntimeError(f"the error estimate at t = {s:.6g} is {error}: the step diverged")
-        h = min(5.0, max(0.2, safety * max(error, 1e-12) ** (-1 / solver.order))) * h
+        h = min(min(5.0, max(0.2, safety * max(error, 1e-12) ** (-1 / solver.order))) * h, lam_end - lam)
         if h < 1e-14 * max(1.0, sqrt(abs(lam))):
             raise RuntimeError(f"the step size vanished at t = {s:.6g}: rtol = {rtol:g} cannot be met")
     raise RuntimeError(f"more than {max_steps} steps at rtol = {rtol:g}")

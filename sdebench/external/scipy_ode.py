@@ -1,6 +1,7 @@
 """scipy.integrate.solve_ivp as a sampler."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from scipy.integrate import solve_ivp
@@ -16,15 +17,18 @@ class ScipyODE(BlackBox):
 
     reference = "scipy.integrate.solve_ivp"
 
-    def _solve(self, model, x, s, t):
+    def _solve(self, model, x, times):
         def slope(tau, y):
             return slope_t(model, torch.from_numpy(y.copy()).reshape(x.shape).to(x.dtype), float(tau)).double().numpy().ravel()
 
-        fixed = {} if self.adaptive else {"first_step": s - t}
-        result = solve_ivp(slope, (s, t), x.double().numpy().ravel(), self.method, rtol=self.rtol, atol=self.atol, **fixed)
-        if not result.success:
-            raise RuntimeError(f"scipy {self.method} at rtol = {self.rtol:g}: {result.message}")
-        return torch.from_numpy(result.y[:, -1].copy()).reshape(x.shape).to(x.dtype)
+        y = x.double().numpy().ravel()
+        for s, t in pairwise(times):
+            fixed = {} if self.adaptive else {"first_step": s - t}
+            result = solve_ivp(slope, (s, t), y, self.method, rtol=self.rtol, atol=self.atol, **fixed)
+            if not result.success:
+                raise RuntimeError(f"scipy {self.method} at rtol = {self.rtol:g}: {result.message}")
+            y = result.y[:, -1]
+        return torch.from_numpy(y.copy()).reshape(x.shape).to(x.dtype)
 
 
 register_solver("scipy-rk45", method="RK45")(ScipyODE)

@@ -15,7 +15,7 @@ class TorchdiffeqODE(BlackBox):
 
     reference = "torchdiffeq.odeint"
 
-    def _solve(self, model, x, s, t):
+    def _solve(self, model, x, times):
         from torchdiffeq import odeint  # a slow import, for those who ask
 
         from . import tsit5  # noqa: F401  adds the method
@@ -23,10 +23,12 @@ class TorchdiffeqODE(BlackBox):
         def slope(u, y):
             return -slope_t(model, y, s - float(u))
 
-        times = torch.tensor([0.0, s - t], dtype=torch.float64)
+        s = times[0]
+        u = torch.tensor([s - t for t in times], dtype=torch.float64)
         # Without step_t it steps past the end, perhaps out of the schedule's domain, and interpolates back to it.
-        options = {"dtype": torch.float64, "step_t": times[1:]} | ({} if self.adaptive else {"first_step": s - t})
-        return odeint(slope, x, times, rtol=self.rtol, atol=self.atol, method=self.method, options=options)[-1]
+        # It passes on to the next of them only where it had to cut a step: so the first one is asked for too long.
+        options = {"dtype": torch.float64, "step_t": u[1:]} | ({} if self.adaptive else {"first_step": 2 * float(u[1])})
+        return odeint(slope, x, u[[0, -1]], rtol=self.rtol, atol=self.atol, method=self.method, options=options)[-1]
 
 
 for _method in ("dopri5", "dopri8", "tsit5"):

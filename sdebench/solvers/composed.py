@@ -67,8 +67,8 @@ register_solver("dpm-solver-fast-3k1", body=DPMSolver3(), tail=(DPMSolver1(),), 
 register_solver("dpm-solver-fast-3k2", body=DPMSolver3(), tail=(DPMSolver2(),), true_order=3, claim=3,
                 family="DPM-Solver", reference=_FAST)(Composition)  # fmt: skip
 
-# What diffusers calls `lower_order_final`: on by default there.
-_FINAL = "the default of diffusers (lower_order_final) for "
+# What diffusers calls `lower_order_final`, on by default there; for DPM-Solver++ it acts on runs of fewer than 15 steps.
+_FINAL = "diffusers, lower_order_final of "
 register_solver("dpm-solver++-2m-lower-final", body=DPMSolver2M("x0"), tail=(DDIM(),), true_order=2, claim=2,
                 family="DPM-Solver++", reference=_FINAL + "2M")(Composition)  # fmt: skip
 register_solver("dpm-solver++-3m-lower-final", body=DPMSolver3M("x0"), tail=(DPMSolver2M("x0"), DDIM()), true_order=2,

@@ -7,6 +7,7 @@ from ..phi import phi
 from ..prediction import lincomb
 from ..registry import register_solver
 from ..solver import Solver, Step
+from .linear import check_fraction
 
 
 class _DPMSolver(Solver):
@@ -44,6 +45,9 @@ class DPMSolver2(_DPMSolver):
     order, nfe_per_step = 2, 2
     reference = "Lu et al. 2022, arXiv:2206.00927, algorithms 1 and 4"
 
+    def __post_init__(self):
+        check_fraction("r", self.r)
+
     def step(self, model, x, s, t, past=(), noise=None):
         ns, r = model.schedule, self.r
         h = ns.lam(t) - ns.lam(s)
@@ -64,20 +68,22 @@ class DPMSolver3(_DPMSolver):
         u_2 = alpha_2/alpha_s x - sigma_2 (e^{r2 h} - 1) eps_s - sigma_2 r2/r1 ((e^{r2 h} - 1)/(r2 h) - 1) D_1
         x_t = alpha_t/alpha_s x - sigma_t (e^h - 1) eps_s - sigma_t/r2 ((e^h - 1)/h - 1) D_2,   D_i = eps_i - eps_s
 
-    `(e^z - 1)/z - 1` is `z phi_2(z)`, which does not cancel.
+    `(e^z - 1)/z - 1` is `z phi_2(z)`, which does not cancel.  r1 is free; r2 = 2/3 is what order 3 needs.
     """
 
     r1: float = 1 / 3
-    r2: float = 2 / 3
     order, nfe_per_step = 3, 3
     reference = "Lu et al. 2022, arXiv:2206.00927, algorithm 2"
+
+    def __post_init__(self):
+        check_fraction("r1", self.r1)
 
     def step(self, model, x, s, t, past=(), noise=None):
         return Step(self._stages(model, x, s, t)[0])
 
     def _stages(self, model, x, s, t):
         """(x_t, eps_s, eps_1): what the pair of orders 2 and 3 needs too."""
-        ns, r1, r2 = model.schedule, self.r1, self.r2
+        ns, r1, r2 = model.schedule, self.r1, 2 / 3
         h, alpha_s = ns.lam(t) - ns.lam(s), ns.alpha(s)
         s_1, s_2 = ns.t(ns.lam(s) + r1 * h), ns.t(ns.lam(s) + r2 * h)
         eps_s = model(x, s).eps

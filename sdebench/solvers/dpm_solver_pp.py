@@ -7,7 +7,7 @@ from ..phi import phi, phis
 from ..prediction import lincomb
 from ..registry import register_solver
 from ..solver import Node, Solver, Step, remember
-from .linear import linear
+from .linear import check_fraction, linear
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DPMSolver2M(Solver):
 
 @dataclass(frozen=True)
 class DPMSolver3M(Solver):
-    r"""Three-step exponential Adams method, DPM-Solver(++) 3M.  Lu et al. 2022, arXiv:2211.01095, section 5.
+    r"""Three-step exponential Adams method, DPM-Solver(++) 3M: what the official code of arXiv:2211.01095 sets out to be.
 
         d_0 = (m_0 - m_1)/r_0,  d_1 = (m_1 - m_2)/r_1,  q = 1/(r_0 + r_1)
         x_t = a x + b h [phi_1 m_0 + phi_2 (d_0 + r_0 q (d_0 - d_1)) + 2 phi_3 q (d_0 - d_1)]
@@ -53,7 +53,7 @@ class DPMSolver3M(Solver):
 
     form: str
     order, claimed_order, main_order, nfe_per_step, memory = 2, 3, 3, 1, 2
-    reference = "Lu et al. 2022, arXiv:2211.01095, section 5"
+    reference = "official code, after Lu et al. 2022, arXiv:2211.01095"
     _taylor = 2.0
 
     @property
@@ -102,6 +102,9 @@ class DPMSolverPP2S(Solver):
     family = "DPM-Solver++"
     reference = "Lu et al. 2022, arXiv:2211.01095, algorithm 1"
 
+    def __post_init__(self):
+        check_fraction("r", self.r)
+
     def step(self, model, x, s, t, past=(), noise=None):
         ns, r = model.schedule, self.r
         h = ns.lam(t) - ns.lam(s)
@@ -116,8 +119,8 @@ class DPMSolverPP2S(Solver):
 @register_solver("dpm-solver++-3s")
 @dataclass(frozen=True)
 class DPMSolverPP3S(Solver):
-    r"""DPM-Solver++(3S): two intermediate evaluations, in x0.  Lu et al. 2022, arXiv:2211.01095, section 4: the method of
-    `dpm-solver-3` (arXiv:2206.00927, algorithm 2) on the data prediction.
+    r"""DPM-Solver++(3S): two intermediate evaluations, in x0: `dpm-solver-3` (Lu et al. 2022, arXiv:2206.00927, algorithm 2)
+    on the data prediction, as in the official code of arXiv:2211.01095.
 
         u_1 = sigma_1/sigma_s x - alpha_1 (e^{-r1 h} - 1) x0_s
         u_2 = sigma_2/sigma_s x - alpha_2 (e^{-r2 h} - 1) x0_s + alpha_2 r2/r1 ((e^{-r2 h} - 1)/(r2 h) + 1) D_1
@@ -125,13 +128,15 @@ class DPMSolverPP3S(Solver):
     """
 
     r1: float = 1 / 3
-    r2: float = 2 / 3
     order, nfe_per_step = 3, 3
     family = "DPM-Solver++"
-    reference = "Lu et al. 2022, arXiv:2211.01095, section 4"
+    reference = "official code, after Lu et al. 2022, arXiv:2211.01095"
+
+    def __post_init__(self):
+        check_fraction("r1", self.r1)
 
     def step(self, model, x, s, t, past=(), noise=None):
-        ns, r1, r2 = model.schedule, self.r1, self.r2
+        ns, r1, r2 = model.schedule, self.r1, 2 / 3
         h, sigma_s = ns.lam(t) - ns.lam(s), ns.sigma(s)
         s_1, s_2 = ns.t(ns.lam(s) + r1 * h), ns.t(ns.lam(s) + r2 * h)
         x0_s = model(x, s).x0

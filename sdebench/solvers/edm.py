@@ -41,12 +41,12 @@ class MidpointLogSigma(Solver):
         u   = alpha_m (x/alpha_s + (rho_m - rho_s) eps_s),   rho_m = sqrt(rho_s rho_t)
         x_t = alpha_t (x/alpha_s + (rho_t - rho_s) eps_m)
 
-    Karras et al. 2022, arXiv:2206.00364, section 3, with the midpoint of log sigma.  One map with `dpm-solver-2` at r = 1/2.
+    `sample_dpm_2` there, after Karras et al. 2022, arXiv:2206.00364.  One map with `dpm-solver-2` at r = 1/2.
     """
 
     order, nfe_per_step = 2, 2
     family = "EDM"
-    reference = "Karras et al. 2022, arXiv:2206.00364, section 3"
+    reference = "k-diffusion 2022, after Karras et al. 2022, arXiv:2206.00364"
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns = model.schedule

@@ -55,13 +55,13 @@ def _krogstad(z: float) -> list[Row]:
 @register_solver("krogstad-4")
 @dataclass(frozen=True)
 class Krogstad4(_ExponentialRK):
-    r"""ETDRK4-B.  Krogstad 2005, J. Comput. Phys. 203, eq. 51; in this notation Hochbruck and Ostermann 2005, eq. 5.8.
+    r"""ETDRK4-B.  Krogstad 2005, J. Comput. Phys. 203; in this notation Hochbruck and Ostermann 2010, section 2.
 
         a_32 = phi_2(z/2),  a_43 = 2 phi_2(z),  b_2 = b_3 = 2 phi_2 - 4 phi_3,  b_4 = 4 phi_3 - phi_2,   c = 0, 1/2, 1/2, 1
     """
 
     order = 4
-    reference = "Krogstad 2005, J. Comput. Phys. 203, eq. 51"
+    reference = "Krogstad 2005, J. Comput. Phys. 203"
     c = (0.0, 0.5, 0.5, 1.0)
     rows = staticmethod(_krogstad)
 
@@ -93,12 +93,12 @@ def _luan_ostermann(z: float) -> list[Row]:
 @register_solver("exprk5s8")
 @dataclass(frozen=True)
 class ExpRK5s8(_ExponentialRK):
-    r"""expRK5s8, stiff order 5 with eight stages.  Luan and Ostermann 2014, J. Comput. Appl. Math. 255, section 4.
+    r"""expRK5s8, stiff order 5 with eight stages.  Luan and Ostermann 2014, J. Comput. Appl. Math. 256, p. 168.
 
     c = 0, 1/2, 1/2, 1/4, 1/2, 1/5, 2/3, 1.
     """
 
     order = 5
-    reference = "Luan and Ostermann 2014, J. Comput. Appl. Math. 255"
+    reference = "Luan and Ostermann 2014, J. Comput. Appl. Math. 256"
     c = (0.0, 0.5, 0.5, 0.25, 0.5, 0.2, 2 / 3, 1.0)
     rows = staticmethod(_luan_ostermann)

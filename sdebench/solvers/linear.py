@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ..errors import UsageError
 from ..prediction import lincomb
 from ..schedules import NoiseSchedule
 
@@ -32,10 +33,16 @@ def linear(form: str, ns: NoiseSchedule, s: float, t: float) -> Linear:
     return Linear(ns.sigma(t) / ns.sigma(s), ns.alpha(t), h, -h)
 
 
+def check_fraction(name: str, r: float) -> None:
+    """Raise UsageError unless r lies in (0, 1]: it is the place of a stage within the step."""
+    if not 0.0 < r <= 1.0:
+        raise UsageError(f"{name} = {r!r}: give the place of the stage within the step, 0 < {name} <= 1")
+
+
 def transfer(ns: NoiseSchedule, x: Tensor, eps: Tensor, s: float, t: float) -> Tensor:
     """DDIM's map with a given noise, `alpha_t/alpha_s x + alpha_t (sigma_t/alpha_t - sigma_s/alpha_s) eps`.
 
     It is linear in eps, so a combination of several of them may stand in its place (the pseudo-numerical methods).
     """
-    alpha_t = ns.alpha(t)
-    return lincomb(alpha_t / ns.alpha(s), x, alpha_t * (ns.rho(t) - ns.rho(s)), eps)
+    alpha_t, drho = ns.alpha(t), ns.rho(t) - ns.rho(s)
+    return lincomb(alpha_t / ns.alpha(s), x, alpha_t * drho, eps)

@@ -35,7 +35,8 @@ class PLMS(_FixedWeights):
 
         eps' = (55 eps_0 - 59 eps_1 + 37 eps_2 - 9 eps_3)/24,   x_t = DDIM(x, eps')
 
-    With fewer nodes the weights of the lower order; with none, eps' = (eps_s + eps_t)/2 with one evaluation more.
+    With fewer nodes the weights of the lower order; with none, eps' = (eps_s + eps_t)/2 with one evaluation more (the start
+    of latent-diffusion's PLMS).
     """
 
     claimed_order = 4
@@ -62,7 +63,7 @@ class PNDM(_FixedWeights):
     The start-up steps cost 4 evaluations each.
     """
 
-    claimed_order = 2  # section 3.4 proves second order
+    claimed_order = 2  # the paper proves second order
     family = "PNDM"
     reference = "Liu et al. 2022, arXiv:2202.09778, algorithm 2"
 
@@ -81,16 +82,17 @@ class PNDM(_FixedWeights):
 
 @dataclass(frozen=True)
 class IPNDM(_FixedWeights):
-    r"""Improved PNDM: fixed weights, started with as many nodes as there are.  Zhang and Chen 2022, arXiv:2204.13902, app. H.
+    r"""Improved PNDM: fixed weights, started with as many nodes as there are.  Zhang and Chen 2022, arXiv:2204.13902.
 
         x_t = DDIM(x, sum_j AB_k[j] eps_j)
 
-    NOT variable-step: of order k only on equal steps in rho; 2 on other smooth grids and 1 on irregular ones, for every k >= 2.
+    NOT variable-step: once started, of order k only on equal steps in rho; 2 on other smooth grids and 1 on irregular ones,
+    for every k >= 2.
     """
 
     k: int
     family = "iPNDM"
-    reference = "Zhang and Chen 2022, arXiv:2204.13902, appendix H"
+    reference = "Zhang and Chen 2022, arXiv:2204.13902"
 
     @property
     def order(self) -> int:

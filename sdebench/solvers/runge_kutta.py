@@ -102,12 +102,12 @@ class RhoRungeKutta(Solver):
 
         y_i = y + drho sum_j a_ij eps_j,   y_t = y + drho sum_i b_i eps_i
 
-    DEIS rhoRK: Zhang and Chen 2022, arXiv:2204.13902, section 4 and appendix B.  On EDM's schedule, rho is sigma.
+    DEIS rhoRK: Zhang and Chen 2022, arXiv:2204.13902.  On EDM's schedule, rho is sigma.
     """
 
     tableau: str
     family = "DEIS"
-    reference = "Zhang and Chen 2022, arXiv:2204.13902, section 4"
+    reference = "Zhang and Chen 2022, arXiv:2204.13902"
 
     @property
     def order(self) -> int:

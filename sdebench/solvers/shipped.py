@@ -14,7 +14,7 @@ from .pndm import IPNDM
 
 
 def ipndm_v_weights(h: list[float]) -> list[float]:
-    """The "variable-step" weights of iPNDM_v for steps h (newest first) in sigma, as in use since 2024 (diff-sampler).
+    """The "variable-step" weights of iPNDM_v for steps h (newest first) in sigma, as in use (diff-sampler).
 
     For two steps they are Adams-Bashforth's; for three and four the higher differences enter wrongly, unless all steps are
     equal.  The weights of three still sum to one and keep order 2; those of four do not: it does not converge.
@@ -36,7 +36,7 @@ def ipndm_v_weights(h: list[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class IPNDMVariable(Solver):
-    r"""iPNDM_v-k, k = 2 to 4: DDIM's map with the weights above.  Zhou et al. 2024 (diff-sampler) and what was copied from it.
+    r"""iPNDM_v-k, k = 2 to 4: DDIM's map with the weights above.  diff-sampler, and what was copied from it.
 
     Compare `lms-k`, which is what its name promises.
     """
@@ -44,7 +44,7 @@ class IPNDMVariable(Solver):
     k: int
     nfe_per_step = 1
     family = "iPNDM"
-    reference = "diff-sampler 2024 (iPNDM_v)"
+    reference = "diff-sampler (iPNDM_v)"
 
     @property
     def order(self) -> int:

@@ -10,11 +10,12 @@ from ..solver import Node, Solver, Step, remember
 class _Known:
     """A model whose prediction at one state is known already: the start's first evaluation is the node to remember."""
 
-    def __init__(self, model: ModelLike, x, prediction: Prediction):
-        self.model, self.schedule, self.x, self.prediction = model, model.schedule, x, prediction
+    def __init__(self, model: ModelLike, prediction: Prediction):
+        self.model, self.schedule, self.prediction = model, model.schedule, prediction
 
     def __call__(self, x, t):
-        return self.prediction if x is self.x else self.model(x, t)
+        known = self.prediction
+        return known if x is known.x and t == known.t else self.model(x, t)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Started(Solver):
         if len(past) >= self.memory:
             return self.method.step(model, x, s, t, past, noise)
         m_s = model(x, s)
-        x_t = self.start.step(_Known(model, x, m_s), x, s, t).x
+        x_t = self.start.step(_Known(model, m_s), x, s, t).x
         return Step(x_t, remember(Node(s, m_s), past, self.memory))
 
 

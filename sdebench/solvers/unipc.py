@@ -12,8 +12,9 @@ from .weights import exponential
 def uni_weights(line: Linear, nodes: list[float], bh: int) -> list[float]:
     r"""The weights of the nodes (theta = 0 first) in `x_t = a x + b h sum_j w_j m_j`.
 
-    Zhao et al. solve `R a B(h) = phi` for their coefficients (eq. 6): where they do, B(h) cancels and the weights are those
-    of exponential Adams.  Where ONE difference is used they set a = 1/2 instead, and B(h) stays: `B_1 = h`, `B_2 = e^h - 1`.
+    Zhao et al. solve `R a B(h) = phi` for their coefficients: where they do, B(h) cancels and the weights are those
+    of exponential Adams.  Where ONE difference is used they set a = 1/2 instead, and B(h) stays: `B_1 = h`, and `B_2 = e^h - 1`
+    for the noise prediction, which is `1 - e^{-h} = h phi_1(-h)` for the data prediction here.
     """
     if len(nodes) != 2:
         return exponential(nodes, line.z)
@@ -29,7 +30,7 @@ def _combine(line: Linear, x, weights: list[float], predictions):
 
 @dataclass(frozen=True)
 class UniP(Solver):
-    r"""The predictor alone.  Zhao et al. 2023, arXiv:2302.04867, eq. 3 and 8 (data prediction: appendix).
+    r"""The predictor alone.  Zhao et al. 2023, arXiv:2302.04867, section 3.
 
         x_t = sigma_t/sigma_s x - alpha_t (e^{-h} - 1) m_0 + alpha_t B(h) sum_k a_k D_k/r_k
         D_k = m_k - m_0,   r_k = (lam_k - lam_s)/h
@@ -41,7 +42,7 @@ class UniP(Solver):
     bh: int = 2
     nfe_per_step = 1
     family = "UniPC"
-    reference = "Zhao et al. 2023, arXiv:2302.04867, eq. 3"
+    reference = "Zhao et al. 2023, arXiv:2302.04867, section 3"
 
     @property
     def order(self) -> int:

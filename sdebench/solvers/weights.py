@@ -53,11 +53,12 @@ def _gauss(n: int) -> tuple[tuple[float, float], ...]:
     return tuple(zip((0.5 * (x + 1)).tolist(), (0.5 * w).tolist()))
 
 
-def quadrature(nodes: Sequence[float], kernel: Callable[[float], float]) -> list[float]:
-    """Weights for any smooth kernel on [0, 1]: its moments by a 12-point Gauss rule, exact to rounding for short steps."""
+def quadrature(nodes: Sequence[float], kernel: Callable[[float], tuple[float, float]], points: int) -> list[float]:
+    """Weights for a kernel known in another variable q in [0, 1]: `kernel(q)` gives (k dtheta/dq, theta); Gauss-Legendre."""
     moments = [0.0] * len(nodes)
-    for theta, w in _gauss(12):
-        value = w * kernel(theta)
+    for q, w in _gauss(points):
+        value, theta = kernel(q)
+        value *= w
         for n in range(len(nodes)):
             moments[n] += value
             value *= theta

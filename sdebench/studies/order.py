@@ -24,12 +24,11 @@ from ..problems import Problem
 from ..registry import SOLVERS
 from ..solver import Node, Sampler, Solver, integrate, integrate_adaptive
 from .base import claims
-from .setting import LOCAL_STEPS, Ladder, Setting, context, one_thread, setting
+from .setting import LOCAL_STEPS, PAST_RATIOS, Ladder, Setting, context, one_thread, setting
 
 KEYS = frozenset({"problems", "solvers", "grids", "kinds", "points", "seed"})
 PIECES = ("main", "start-up", "end-point")
 KINDS = ("local", "global", *PIECES, "tolerance")
-MOST = 3  # past nodes that any method wants
 PIECE_GRID = "irregular"  # the strictest: wrong variable-step coefficients show
 
 
@@ -61,6 +60,13 @@ def _nodes(model, times, states) -> tuple[Node, ...]:
     return tuple(Node(t, model(x, t)) for t, x in zip(times, states))
 
 
+def _reach(memory: int) -> int:
+    """How many exact past states to make: the same three for most methods, so that they are made once."""
+    if memory > len(PAST_RATIOS):
+        raise UsageError(f"a method that wants {memory} past nodes: its pieces are measured for up to {len(PAST_RATIOS)}")
+    return max(3, memory)
+
+
 def _inner(solver: Solver | Sampler) -> Solver | Sampler:
     """The method that crosses an inner interval."""
     return getattr(solver, "body", None) or _on_grid(solver)
@@ -86,7 +92,7 @@ def _crossing(method: Solver | Sampler, x: Tensor, times, past: tuple[Node, ...]
 def _local(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     out, one, k = Ladder(at.model), _inner(solver), solver.memory
     for h in LOCAL_STEPS:
-        times, exact = at.local_rung(h)
+        times, exact = at.local_rung(h, _reach(k))
         past = _nodes(at.model, times[2 : 2 + k], exact.states[2 : 2 + k])
         floor = max(exact.error[1], at.rounding(1))
         out.rung(1, h, floor, exact.states[1], _crossing(one, exact.states[0], times[:2], past))
@@ -106,9 +112,9 @@ def _from_exact_start(solver: Solver, at: Setting, grid: str) -> dict:
     out, k = Ladder(at.model), solver.memory
     for n in ladder(solver.main_order, solver.nfe_per_step, solver.main_order):
         times, h = at.grid(grid, n)
-        exact = at.states(times[: MOST + 1])  # the same few for all methods, so that they are made once
+        exact = at.states(times[: _reach(k) + 1])
         past = _nodes(at.model, times[:k][::-1], exact.states[:k][::-1])
-        floor = max(at.end.error[-1], exact.error[-1], at.rounding(n))
+        floor = max(at.end.error[-1], *exact.error[: k + 1], at.rounding(n))
         out.rung(n, h, floor, at.end.states[-1], _crossing(solver, exact.states[k], times[k:], past))
     return out.data
 
@@ -117,20 +123,20 @@ def _start_up(solver: Solver, at: Setting, grid: str) -> dict:
     out, k = Ladder(at.model), solver.memory
     for n in ladder(2, 1, 2):
         times, h = at.grid(grid, n)
-        exact = at.states(times[: MOST + 1])
+        exact = at.states(times[: _reach(k) + 1])
         out.rung(n, h, max(exact.error[k], at.rounding(k)), exact.states[k], _crossing(solver, at.x, times[: k + 1]))
     return out.data
 
 
 def _end_point(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     last = solver if isinstance(solver, Solver) else solver.tail[-1]
-    out, k = Ladder(at.model), last.memory
+    out, k, reach = Ladder(at.model), last.memory, _reach(solver.memory)
     for n in ladder(solver.main_order, solver.nfe_per_step, solver.main_order):
         times, h = at.grid(grid, n)
-        exact = at.states(times[n - 1 - MOST :])
-        past = _nodes(at.model, times[n - 1 - k : n - 1][::-1], exact.states[MOST - k : MOST][::-1])
+        exact = at.states(times[n - 1 - reach :])
+        past = _nodes(at.model, times[n - 1 - k : n - 1][::-1], exact.states[reach - k : reach][::-1])
         floor = max(exact.error[-1], at.rounding(1))
-        out.rung(n, h, floor, exact.states[-1], _crossing(last, exact.states[MOST], times[n - 1 :], past))
+        out.rung(n, h, floor, exact.states[-1], _crossing(last, exact.states[reach], times[n - 1 :], past))
     return out.data
 
 

@@ -16,7 +16,7 @@ from ..oracle import Reference, trajectory
 from ..prediction import Counted
 from ..problems import ExactModel, Problem
 
-PAST_RATIOS = (0.6, 1.5, 0.8)  # steps before the current one, in units of it: UNEQUAL, so that wrong ratios show
+PAST_RATIOS = (0.6, 1.5, 0.8, 1.3, 0.7, 1.1)  # steps before the current one, in units of it: UNEQUAL, so that wrong ratios show
 LOCAL_STEPS = tuple(0.5 * 2 ** (-i / 2) for i in range(14))
 LOCAL_START = 0.4  # where in the span (of lam) the local step stands
 
@@ -62,11 +62,11 @@ class Setting:
         return u, self.states((u,)).states[0]
 
     @lru_cache(maxsize=64)  # noqa: B019
-    def local_rung(self, h: float) -> tuple[tuple[float, ...], Reference]:
-        """Times (s, t, and three unequally spaced before s) for a step h of lam at the middle, and the exact states there."""
+    def local_rung(self, h: float, past: int) -> tuple[tuple[float, ...], Reference]:
+        """Times (s, t, and `past` unequally spaced before s) for a step h of lam at the middle, and the exact states there."""
         ns, (s, x_s) = self.problem.schedule, self.middle
         lam = ns.lam(s)
-        times = (s, ns.t(lam + h), *(ns.t(lam - h * r) for r in accumulate(PAST_RATIOS)))
+        times = (s, ns.t(lam + h), *(ns.t(lam - h * r) for r in accumulate(PAST_RATIOS[:past])))
         return times, trajectory(self.problem, x_s, times)
 
     def grid(self, family: str, n: int) -> tuple[grids.Grid, float]:
