@@ -1,0 +1,126 @@
+"""Spec strings, settings and near misses.  (Entry points: `test_plugins`.)"""
+
+from dataclasses import dataclass
+
+import pytest
+
+import sdebench as sb
+from sdebench.errors import UsageError, near_miss
+from sdebench.registry import Registry, split_spec
+
+
+@dataclass(frozen=True)
+class Thing:
+    size: int = 3
+    weight: float = 0.5
+    loud: bool = False
+    name: str = "x"
+
+
+def fresh() -> Registry:
+    registry = Registry("thing", "sdebench.no-such-group", "sdebench list things")
+    registry.register("thing")(Thing)
+    registry.register("big-thing", size=9)(Thing)
+    return registry
+
+
+@pytest.mark.parametrize(("spec", "parts"), [
+    ("a", ("a", {})), (" a ", ("a", {})), ("a[]", ("a", {})), ("a[r=0.5]", ("a", {"r": "0.5"})),
+    ("a[r=0.5, k = 2 ]", ("a", {"r": "0.5", "k": "2"})), ("m.n:C[x=y]", ("m.n:C", {"x": "y"}))])  # fmt: skip
+def test_a_spec_is_a_name_and_settings(spec, parts):
+    assert split_spec(spec) == parts
+
+
+@pytest.mark.parametrize("spec", ["a[r=1", "a[r]", "a[=1]", "a[r=1,r=2]", "a[r=1]x", "a[ =1]"])
+def test_a_spec_that_cannot_be_read_is_refused(spec):
+    with pytest.raises(UsageError, match=r"cannot read .*: give ") as caught:
+        split_spec(spec)
+    assert spec in str(caught.value)
+
+
+def test_settings_become_what_the_defaults_are():
+    assert fresh().get("thing[size=4,weight=2,loud=TRUE,name=y]") == Thing(4, 2.0, True, "y")
+    assert type(fresh().get("thing[weight=2]").weight) is float
+
+
+@pytest.mark.parametrize("spec", ["thing[size=4.5]", "thing[size=four]", "thing[weight=heavy]", "thing[loud=1]"])
+def test_a_value_of_another_type_is_refused(spec):
+    with pytest.raises(UsageError, match="give a value like"):
+        fresh().get(spec)
+
+
+def test_a_preset_is_fixed():
+    assert fresh().get("big-thing") == Thing(9)
+    with pytest.raises(UsageError, match="unknown setting 'size'"):
+        fresh().get("big-thing[size=3]")
+
+
+@pytest.mark.parametrize("spec", ["thing", "thing[size=4]", "thing[size=4,weight=0.25,loud=True,name=y]"])
+def test_a_spec_comes_back(spec):
+    registry = fresh()
+    assert registry.name_of(registry.get(spec)) == spec
+
+
+@pytest.mark.parametrize("spec", ["big-thing", "big-thing[weight=2.0]", "thing[loud=true]"])
+def test_the_name_of_a_thing_makes_its_equal(spec):
+    registry = fresh()
+    assert registry.get(registry.name_of(registry.get(spec))) == registry.get(spec)
+
+
+def test_an_unregistered_class_has_its_path_for_a_name():
+    class Mine:
+        pass
+
+    assert fresh().name_of(Mine()).endswith(":test_an_unregistered_class_has_its_path_for_a_name.<locals>.Mine")
+
+
+@pytest.mark.parametrize(("spec", "message"), [
+    ("thin", "unknown thing 'thin'; did you mean 'thing'"),
+    ("zzz", "unknown thing 'zzz' ('sdebench list things' shows all)"),
+    ("thing[sise=3]", "setting 'sise' of thing 'thing'; did you mean 'size'? (it has settings: size, weight, loud, name)"),
+    ("no.such.module:C", "cannot load thing 'no.such.module:C'"),
+    ("math:no_such", "give package.module:Class, on the Python path"),
+])  # fmt: skip
+def test_what_is_not_there_is_named_with_what_is_near(spec, message):
+    with pytest.raises(UsageError) as caught:
+        fresh().get(spec)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("wrong", "right"), [
+    ("dpm-solver+-2m", "dpm-solver++-2m"), ("unipc3", "unipc-3"), ("heun", "heun-t"), ("lms3", "lms-3")])  # fmt: skip
+def test_near_misses_of_solvers(wrong, right):
+    with pytest.raises(UsageError, match="did you mean") as caught:
+        sb.get_solver(wrong)
+    assert repr(right) in str(caught.value)
+
+
+def test_a_name_is_given_once():
+    registry = fresh()
+    registry.register("thing")(Thing)  # the same again, as when a module is loaded twice
+    with pytest.raises(UsageError, match="registered twice"):
+        registry.register("thing", size=2)(Thing)
+    assert registry.names() == ("thing", "big-thing")
+
+
+def test_a_class_by_its_path():
+    assert fresh().get("fractions:Fraction[numerator=3]") == 3
+
+
+def test_settings_of_what_has_none():
+    with pytest.raises(UsageError, match=r"unknown setting 'r' of solver 'ddim' \(it has no settings\)"):
+        sb.get_solver("ddim[r=1]")
+
+
+def test_nothing_is_near_far_away():
+    assert near_miss("qqqq", ["thing"]) == ""
+    assert near_miss("thang", ["thing", "zebra"]) == "; did you mean 'thing'?"
+
+
+def test_shipped_names_are_there_and_do_what_they_say():
+    assert sb.get_solver("dpm-solver-2[r=0.25]").r == 0.25
+    assert sb.get_problem("mixture-1d[schedule=EDM]").schedule == sb.schedules.EDM()
+    for name in ("unipc-3", "lms-4", "ipndm-4", "deis-tab-3", "dpm-solver-2m", "dpm-solver++-2s", "heun-edm"):
+        assert name in sb.list_solvers()
+    assert {"mixture-1d", "mixture-2d", "product-16d"} <= set(sb.list_problems())
