@@ -1,0 +1,226 @@
+"""`measure_order` on somebody's own class: right, wrong, diverging, raising; and what local orders are measured from."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import isinf, isnan, nan
+
+import pytest
+import torch
+
+import sdebench as sb
+from sdebench import grids
+from sdebench.errors import UsageError
+from sdebench.solver import Solver, Step
+from sdebench.studies import order
+from sdebench.studies.setting import PAST_RATIOS, setting
+
+
+@dataclass(frozen=True)
+class Mine(Solver):
+    order, nfe_per_step = 1, 1
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        ns, p = model.schedule, model(x, s)
+        return Step(ns.alpha(t) * p.x0 + ns.sigma(t) * p.eps)
+
+
+class Proud(Mine):
+    order = 2
+
+
+class Lost(Mine):
+    """Its error does not fall: it leaves out a hundredth of the noise at every step."""
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        ns, p = model.schedule, model(x, s)
+        return Step(ns.alpha(t) * p.x0 + 0.99 * ns.sigma(t) * p.eps)
+
+
+class Explodes(Mine):
+    """Twice the state at every step: infinite in the end, on fine grids only."""
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        return Step(1e4 * super().step(model, x, s, t).x)
+
+
+class Nothing(Mine):
+    def step(self, model, x, s, t, past=(), noise=None):
+        return Step(x * nan)
+
+
+class Raises(Mine):
+    def step(self, model, x, s, t, past=(), noise=None):
+        raise ZeroDivisionError("of my own")
+
+
+class Perfect(Mine):
+    """The exact flow: no error to have an order."""
+
+    order = 3
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        return Step(sb.get_problem("mixture-1d").solution(x, s, t))
+
+
+@pytest.mark.parametrize("kind", ["local", "global"])
+def test_five_lines_of_ones_own(kind):
+    m = sb.measure_order(Mine(), kind=kind)
+    assert m.verdict == "confirmed"
+    assert m.order == pytest.approx(m.claim, abs=0.02)
+    assert m.claim == {"local": 2, "global": 1}[kind]
+    assert m.half_width < 0.05
+    assert not m.reason
+    (h_1, e_1), (h_2, e_2), *_ = m.points
+    assert h_1 > h_2
+    assert e_1 > e_2
+    assert m.constant == pytest.approx(m.points[-1][1] / m.points[-1][0] ** m.claim, rel=0.1)
+
+
+def test_it_is_ddim():
+    """Five lines from the docstring of DDIM are DDIM: the same errors, to rounding."""
+    mine, theirs = sb.measure_order(Mine(), points=8), sb.measure_order("ddim", points=8)
+    assert [e for _, e in mine.points] == pytest.approx([e for _, e in theirs.points], rel=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["local", "global"])
+def test_a_claim_too_high_is_refuted(kind):
+    m = sb.measure_order(Proud(), kind=kind)
+    assert m.verdict == "refuted"
+    assert m.order == pytest.approx(m.claim - 1, abs=0.02)
+    assert sb.measure_order(Mine(), kind=kind, claim=m.claim).verdict == "refuted", "likewise for a claim from outside"
+
+
+def test_a_method_that_does_not_converge_is_refuted():
+    m = sb.measure_order(Lost(), points=8)
+    assert m.verdict == "refuted"
+    assert m.order < 0.3
+
+
+@pytest.mark.parametrize("kind", ["local", "global"])
+def test_not_a_number_is_divergence(kind):
+    m = sb.measure_order(Nothing(), kind=kind, points=8)
+    assert m.verdict == "not asymptotic"
+    assert m.reason.startswith("diverges")
+    assert isnan(m.order)
+    assert isinf(m.half_width)
+    assert all(isinf(e) for _, e in m.points)
+
+
+def test_an_explosion_is_divergence():
+    m = sb.measure_order(Explodes(), points=8)
+    assert m.verdict != "confirmed"
+    assert m.reason.startswith("diverges")
+
+
+@pytest.mark.parametrize("kind", ["local", "global"])
+def test_its_own_exception_is_its_own(kind):
+    with pytest.raises(ZeroDivisionError, match="of my own"):
+        sb.measure_order(Raises(), kind=kind, points=8)
+
+
+def test_an_exact_method_has_no_order_and_is_not_confirmed():
+    m = sb.measure_order(Perfect(), kind="local", points=8)
+    assert m.fit.exact
+    assert m.verdict == "not asymptotic"
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"kind": "globall"}, "did you mean 'global'"), ({"kind": "main"}, "unknown kind 'main'"),
+    ({"kind": "tolerance"}, "unknown kind"), ({"grid": "karas"}, "did you mean 'karras'"),
+    ({"problem": "mixture-1"}, "did you mean 'mixture-1d'"),
+])  # fmt: skip
+def test_what_there_is_not_is_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        sb.measure_order(Mine(), **settings)
+
+
+def test_a_misspelt_solver_is_named():
+    with pytest.raises(UsageError, match="did you mean 'dpm-solver-2'"):
+        sb.measure_order("dpm-solver2")
+
+
+@pytest.mark.parametrize("problem", ["gaussian", "mixture-2d", "product-16d", "mixture-1d[schedule=Rectified]"])
+def test_on_every_kind_of_problem(problem):
+    assert sb.measure_order("dpm-solver-2", problem, "local", points=4).verdict == "confirmed"
+
+
+def test_a_problem_of_ones_own():
+    law = sb.problems.GaussianMixture([0.5, 0.5], [[-0.8], [0.8]], [0.2, 0.2])
+    mine = sb.problems.Problem("mine", law, sb.schedules.EDM(), (2.0, 0.3))
+    assert sb.measure_order(Mine(), mine, points=8).verdict == "confirmed"
+
+
+def test_kinds_are_those_that_a_method_has():
+    kinds = lambda name: order.kinds_of(sb.get_solver(name))  # noqa: E731
+    assert kinds("ddim") == ("local", "global")
+    assert kinds("unipc-3") == ("local", "global", "main", "start-up", "end-point")
+    assert kinds("dpm-solver-12") == ("local", "global", "tolerance")
+    assert "tolerance" in kinds("scipy-rk45")
+
+
+def test_pieces_of_a_multistep_run_add_up():
+    """DPM-Solver++ 3M: main scheme 3, a start-up that costs h^2 once, so the run is of order 2."""
+    of = lambda kind: sb.measure_order("dpm-solver++-3m", kind=kind, grid="irregular", points=8).order  # noqa: E731
+    assert of("main") == pytest.approx(3, abs=0.1)
+    assert of("start-up") == pytest.approx(2, abs=0.1)
+    assert of("end-point") == pytest.approx(4, abs=0.1)
+    assert of("global") == pytest.approx(2, abs=0.1)
+
+
+def test_claims_by_kind_and_grid():
+    plms = sb.get_solver("plms")
+    assert order.claim_of(plms, "global", "karras") == 2
+    assert order.claim_of(plms, "global", "irregular") == order.claim_of(plms, "global", "jitter") == 1
+    assert order.claim_of(plms, "local", "") == 2
+    assert order.claim_of(plms, "start-up", "") is None
+    assert sb.measure_order("dpm-solver++-2m", kind="start-up", points=4).verdict == "measured"
+
+
+def test_the_past_of_a_local_step_is_exact_and_unequal():
+    at = setting("mixture-1d", 64, 0)
+    times, exact = at.local_rung(0.1, len(PAST_RATIOS))
+    lam = [at.problem.schedule.lam(t) for t in times]
+    s, t, *past = lam
+    steps = [a - b for a, b in zip([s, *past], past)]
+    assert t - s == pytest.approx(0.1)
+    assert steps == pytest.approx([0.1 * r for r in PAST_RATIOS])
+    assert len({round(v / (t - s), 3) for v in (t - s, *steps)}) == len(steps) + 1, "no two steps alike"
+    for time, state in zip(times, exact.states):
+        assert torch.allclose(at.problem.solution(exact.states[0], times[0], time), state, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("p", range(1, 9))
+@pytest.mark.parametrize("nfe", [1, 3, 8])
+def test_ladders_are_long_enough_and_keep_irregular_grids_similar(p, nfe):
+    for main in (p, p + 1):
+        n = order.ladder(p, nfe, main)
+        assert len(n) >= 6
+        assert all(a < b for a, b in pairwise(n))
+        if p <= 5:
+            assert all(k % 4 == 0 for k in n), "jitter repeats every fourth step"
+
+
+def test_cases_are_plain_and_know_their_kinds():
+    found = order.cases({"solvers": ["ddim", "lms-2"], "problems": ["mixture-1d"], "grids": ["karras", "irregular"]})
+    of = {(c["solver"], c["kind"], c["grid"]) for c in found}
+    assert {("ddim", "local", ""), ("ddim", "global", "karras"), ("lms-2", "main", "irregular")} <= of
+    assert ("ddim", "main", "irregular") not in of
+    assert all(c["study"] == "order" and c["dtype"] == "float64" for c in found)
+    with pytest.raises(UsageError, match="unknown grid"):
+        order.cases({"solvers": ["ddim"], "grids": ["kerras"]})
+    with pytest.raises(UsageError, match="unknown kind"):
+        order.cases({"solvers": ["ddim"], "kinds": ["locl"]})
+
+
+def test_a_case_measured_is_a_record_without_opinions():
+    case = order.cases({"solvers": ["ddim"], "kinds": ["global"], "grids": ["irregular"], "points": 4})[0]
+    found = order.measure(case)
+    assert set(found) == {"context", "claims", "data"}
+    assert found["claims"]["order"] == 1
+    assert set(found["data"]) >= {"n", "h", "nfe", "rms", "median", "max", "seconds", "floor"}
+    assert len({len(v) for v in found["data"].values()}) == 1
+    assert found["data"]["nfe"] == found["data"]["n"]
+    assert order.measure(case)["data"]["rms"] == found["data"]["rms"], "the same bits every time"
+    ns, (s, t) = setting("mixture-1d", 4, 0).problem.schedule, setting("mixture-1d", 4, 0).problem.span
+    assert found["data"]["h"][0] == pytest.approx((ns.lam(t) - ns.lam(s)) / found["data"]["n"][0])
+    assert len(grids.irregular(ns, s, t, found["data"]["n"][0])) == found["data"]["n"][0] + 1
