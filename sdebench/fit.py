@@ -16,7 +16,7 @@ MARGIN = 10.0  # an error this many times its floor shifts a slope over a factor
 RESOLVED = 0.2  # a half-width beyond this decides nothing
 TOLERANCE = 0.1  # how far below its claim an order may be measured
 MIN_POINTS = 4
-# r h at the coarsest rung: from a correction that halves the error there to one that is a thousand times the leading term.
+# r h at the coarsest rung: from a correction that halves the error there to one far above the leading term.
 _CORRECTIONS = np.concatenate([-np.geomspace(0.5, 0.003, 24), [0.0], np.geomspace(0.003, 1000.0, 60)])
 
 
@@ -58,7 +58,8 @@ def _regress(h: np.ndarray, e: np.ndarray) -> tuple[float, float]:
     """
     x, y, u = np.log(h), np.log(e), h / h.max()
     line = np.stack([np.ones_like(x), x], axis=1)
-    candidates = _CORRECTIONS if len(h) > MIN_POINTS else np.zeros(1)
+    # A second term far above the first at the FINEST rung too cannot be told from a law of the next order.
+    candidates = _CORRECTIONS[u.min() * _CORRECTIONS <= 3.0] if len(h) > MIN_POINTS else np.zeros(1)
     right = y[:, None] - np.log1p(u[:, None] * candidates)
     solution = np.linalg.lstsq(line, right, rcond=None)[0]
     squares = ((right - line @ solution) ** 2).sum(axis=0)

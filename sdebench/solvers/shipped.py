@@ -9,8 +9,7 @@ from ..phi import phis
 from ..prediction import lincomb
 from ..registry import register_solver
 from ..solver import Node, Solver, Step, remember
-from .linear import linear
-from .pndm import IPNDM
+from .linear import linear, transfer
 
 
 def ipndm_v_weights(h: list[float]) -> list[float]:
@@ -66,7 +65,7 @@ class IPNDMVariable(Solver):
         ns, node = model.schedule, Node(s, model(x, s))
         nodes = (node, *past[: self.memory])
         if not past:
-            return IPNDM(1).step(model, x, s, t)._replace(past=(node,))
+            return Step(transfer(ns, x, node.prediction.eps, s, t), (node,))
         rho = [ns.rho(u) for u in (t, *(n.t for n in nodes))]
         w = ipndm_v_weights([a - b for a, b in pairwise(rho)])
         alpha_t, drho = ns.alpha(t), rho[0] - rho[1]

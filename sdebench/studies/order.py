@@ -32,7 +32,7 @@ KINDS = ("local", "global", *PIECES, "tolerance")
 PIECE_GRID = "irregular"  # the strictest: wrong variable-step coefficients show
 
 
-def ladder(order: int, nfe: int, main_order: int) -> tuple[int, ...]:
+def ladder(order: int, main_order: int, memory: int) -> tuple[int, ...]:
     """Numbers of steps for a global study of a method; multiples of 4, so irregular grids stay similar.
 
     Multistep methods get long ladders: their constants are large, and where a start-up of low order ends with a main scheme
@@ -40,13 +40,11 @@ def ladder(order: int, nfe: int, main_order: int) -> tuple[int, ...]:
     """
     if order > 5:
         return (2, 3, 4, 5, 6, 8, 10, 12)
-    if nfe > 1 and order > 2:
-        return (16, 24, 32, 48, 64, 96, 128) if order <= 4 else (12, 16, 24, 32, 48, 64, 96)
-    if nfe > 1:
-        return (32, 48, 64, 96, 128, 192)
-    if order < main_order:
-        return (128, 192, 256, 384, 512, 768, 1024) if order > 2 else (64, 96, 128, 192, 256, 384, 512)
-    return (48, 64, 96, 128, 192, 256, 384) if order <= 2 else (32, 48, 64, 96, 128, 192, 256)
+    if memory == 0:
+        return (24, 32, 48, 64, 96, 128) if order <= 2 else (16, 24, 32, 48, 64, 96)
+    if order == 2:
+        return (64, 96, 128, 192, 256, 384, 512)
+    return (128, 192, 256, 384, 512, 768, 1024) if order < main_order else (32, 48, 64, 96, 128, 192, 256)
 
 
 def tolerances(order: int) -> tuple[float, ...]:
@@ -101,7 +99,7 @@ def _local(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
 
 def _global(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     out, method = Ladder(at.model), _on_grid(solver)
-    for n in ladder(solver.order, solver.nfe_per_step, solver.main_order):
+    for n in ladder(solver.order, solver.main_order, solver.memory):
         times, h = at.grid(grid, n)
         floor = max(at.end.error[-1], at.rounding(n))
         out.rung(n, h, floor, at.end.states[-1], partial(integrate, method, x=at.x, grid=times))
@@ -110,7 +108,7 @@ def _global(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
 
 def _from_exact_start(solver: Solver, at: Setting, grid: str) -> dict:
     out, k = Ladder(at.model), solver.memory
-    for n in ladder(solver.main_order, solver.nfe_per_step, solver.main_order):
+    for n in ladder(solver.main_order, solver.main_order, solver.memory):
         times, h = at.grid(grid, n)
         exact = at.states(times[: _reach(k) + 1])
         past = _nodes(at.model, times[:k][::-1], exact.states[:k][::-1])
@@ -121,7 +119,7 @@ def _from_exact_start(solver: Solver, at: Setting, grid: str) -> dict:
 
 def _start_up(solver: Solver, at: Setting, grid: str) -> dict:
     out, k = Ladder(at.model), solver.memory
-    for n in ladder(2, 1, 2):
+    for n in ladder(2, 2, 1):
         times, h = at.grid(grid, n)
         exact = at.states(times[: _reach(k) + 1])
         out.rung(n, h, max(exact.error[k], at.rounding(k)), exact.states[k], _crossing(solver, at.x, times[: k + 1]))
@@ -131,7 +129,7 @@ def _start_up(solver: Solver, at: Setting, grid: str) -> dict:
 def _end_point(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     last = solver if isinstance(solver, Solver) else solver.tail[-1]
     out, k, reach = Ladder(at.model), last.memory, _reach(solver.memory)
-    for n in ladder(solver.main_order, solver.nfe_per_step, solver.main_order):
+    for n in ladder(solver.main_order, solver.main_order, solver.memory):
         times, h = at.grid(grid, n)
         exact = at.states(times[n - 1 - reach :])
         past = _nodes(at.model, times[n - 1 - k : n - 1][::-1], exact.states[reach - k : reach][::-1])
@@ -174,26 +172,28 @@ def claim_of(solver: Solver | Sampler, kind: str, grid: str) -> int | None:
 
 
 def cases(settings: dict) -> list[dict]:
-    """The cases of a `[[study]]` table: every solver on every problem, of every kind and grid asked for."""
+    """The cases of a `[[study]]` table: every solver on every problem, of every kind and grid asked for.
+
+    Grid by grid: the exact model keeps its last few thousand times, and all solvers come back to the same ones.
+    """
     common = {"dtype": "float64", "seed": settings.get("seed", 0), "points": settings.get("points", 64)}
-    families = settings.get("grids", list(grids.GRIDS))
+    kinds = _allowed("kind", settings.get("kinds", KINDS), KINDS)
+    solvers = {spec: kinds_of(get_solver(spec)) for spec in settings.get("solvers") or SOLVERS.names()}
+    places = [(kind, grid) for kind in kinds for grid in _grids_of(kind, settings.get("grids", list(grids.GRIDS)))]
+    return [
+        {"study": "order", "kind": kind, "solver": spec, "problem": problem, "grid": grid} | common
+        for problem in settings.get("problems", ["mixture-1d"])
+        for kind, grid in places
+        for spec, has in solvers.items()
+        if kind in has
+    ]
+
+
+def _grids_of(kind: str, families: list[str]) -> list[str]:
+    """The grids on which a kind is measured: those asked for, the strictest, or none.  Raises UsageError for an unknown one."""
     for family in families:
-        grids.get(family)  # says so where there is none
-    out = []
-    for problem in settings.get("problems", ["mixture-1d"]):
-        for spec in settings.get("solvers") or SOLVERS.names():
-            solver = get_solver(spec)
-            for kind in _allowed("kind", settings.get("kinds", KINDS), KINDS):
-                if kind not in kinds_of(solver):
-                    continue
-                for grid in families if kind == "global" else [_grid_of(kind)]:
-                    out.append({"study": "order", "kind": kind, "solver": spec, "problem": problem, "grid": grid} | common)
-    return out
-
-
-def _grid_of(kind: str, grid: str = "") -> str:
-    """The grid on which a kind is measured: the one asked for, the strictest, or none."""
-    return grid if kind == "global" else PIECE_GRID if kind in PIECES else ""
+        grids.get(family)
+    return families if kind == "global" else [PIECE_GRID] if kind in PIECES else [""]
 
 
 def _allowed(what: str, given, allowed):
@@ -256,10 +256,8 @@ def measure_order(solver, problem="mixture-1d", kind: str = "global", grid: str 
     """
     solver = get_solver(solver) if isinstance(solver, str) else solver
     _allowed("kind", [kind], kinds_of(solver))
-    if kind == "global":
-        grids.get(grid)
+    grid = _grids_of(kind, [grid])[0]
     at = Setting(problem, points, seed) if isinstance(problem, Problem) else setting(problem, points, seed)
-    grid = _grid_of(kind, grid)
     with one_thread():
         data = _MEASURES[kind](solver, at, grid)
     fit = fit_order(data["h"], data["rms"], data["floor"])
