@@ -23,6 +23,13 @@ def test_a_power_law_gives_its_order_and_its_constant(p):
     assert verdict(fit, p + 1) == "refuted"
 
 
+def test_the_constant_is_of_the_nearest_integer_order():
+    e = 0.7 * H**2 * (1 + 3 * H) * (1 + 0.01 * np.cos(9 * np.arange(len(H))))
+    fit = fit_order(H, e)
+    assert fit.order != 2.0
+    assert fit.constant == pytest.approx(e[-1] / H[-1] ** 2, rel=1e-12)
+
+
 @given(p=st.floats(0.5, 6), c=st.floats(1e-3, 1e3), q=st.floats(-0.9, 3))
 def test_the_next_term_does_not_bend_the_order(p, c, q):
     h = 0.2 * 2.0 ** (-np.arange(9) / 2)
@@ -166,7 +173,7 @@ def test_float32_ladders():
 
 def test_the_order_of_the_rungs_does_not_matter():
     rng = np.random.default_rng(5)
-    e = H**3 * (1 + 2 * H)
+    e = H**3 * (1 + 2 * H) * np.where(H > 0.2, [30.0, 0.1, 8.0, *[1.0] * 7], 1.0)  # a coarse end that must be left out
     mixed = rng.permutation(len(H))
     a, b = fit_order(H, e), fit_order(H[mixed], e[mixed])
     assert a.order == pytest.approx(b.order, abs=1e-9)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sdebench.phi import phi, phis
 
 MOST = 5
-SIZES = [1e-12, 1e-9, 1e-6, 1e-3, 0.02, 0.049, 0.051, 0.3, 0.49, 0.51, 1.0, 1.99, 2.0, 2.01, 3.0, 5.0, 10.0, 20.0, 40.0]
+SIZES = [1e-12, 1e-9, 1e-6, 1e-3, 0.02, 0.049, 0.051, 0.3, 0.49, 0.51, 1.0, 1.99, 2.0, 2.01, 3.0, 3.99, 4.01, 5.0, 10.0, 20.0, 40.0]
 
 
 def exact(k, z):

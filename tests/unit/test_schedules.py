@@ -165,6 +165,15 @@ def test_the_ends_come_back_as_they_are(ns):
     assert ns.t(ns.lam(end)) <= ns.t_max
 
 
+@pytest.mark.parametrize("ns", [VE(), VE(0.002, 80.0)], ids=ids)
+def test_the_clean_end_of_ve_is_in_its_domain(ns):
+    """Its lam is finite at t = 0, and comes back as 0 even where rounding lands below."""
+    assert ns.t(ns.lam(0.0)) == 0.0
+    assert ns.t(ns.lam(0.0) + 1e-14) == 0.0
+    with pytest.raises(UsageError, match="not reached"):
+        ns.t(ns.lam(0.0) + 1e-6)
+
+
 @pytest.mark.parametrize(("make", "values"), [
     (VPLinear, (-1.0,)), (VPLinear, (2.0, 1.0)), (VPLinear, (0.1, inf)), (VPLinear, (nan,)), (VPCosine, (-0.1,)),
     (VPCosine, (nan,)), (VE, (0.0,)), (VE, (2.0, 1.0)), (VE, (0.1, inf))])  # fmt: skip
