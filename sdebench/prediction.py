@@ -68,10 +68,17 @@ class Prediction:
         """The reading named `kind`."""
         value = self._read.get(kind)
         if value is None:
-            c, d = conversion(self.kind, kind, self.schedule.alpha(self.t), self.schedule.sigma(self.t))
-            value = lincomb(d, self.value) if c == 0.0 else lincomb(c, self.x, d, self.value)
+            value = lincomb(*(z for part in self.parts(kind) for z in part))
             self._read[kind] = value
         return value
+
+    def parts(self, kind: str) -> tuple[tuple[float, Tensor], ...]:
+        """The reading named `kind` as a linear combination, (coefficient, tensor) pairs, without forming it."""
+        known = self._read.get(kind)
+        if known is not None:
+            return ((1.0, known),)
+        c, d = conversion(self.kind, kind, self.schedule.alpha(self.t), self.schedule.sigma(self.t))
+        return ((d, self.value),) if c == 0.0 else ((c, self.x), (d, self.value))
 
     @property
     def x0(self) -> Tensor:

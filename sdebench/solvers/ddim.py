@@ -1,12 +1,10 @@
 """Song et al. 2020: denoising diffusion implicit models, eta = 0."""
 
 from dataclasses import dataclass
-from math import expm1
 
-from ..prediction import lincomb
 from ..registry import register_solver
 from ..solver import Solver, Step
-from .linear import transfer
+from .linear import combine
 
 
 @register_solver("ddim")
@@ -24,7 +22,6 @@ class DDIM(Solver):
     reference = "Song et al. 2020, arXiv:2010.02502, eq. 12"
 
     def step(self, model, x, s, t, past=(), noise=None):
-        ns, m = model.schedule, model(x, s)
-        if m.kind == "x0":  # the line below with eps = (x - alpha_s x0)/sigma_s put in, and so without forming it
-            return Step(lincomb(ns.sigma(t) / ns.sigma(s), x, -ns.alpha(t) * expm1(ns.lam(s) - ns.lam(t)), m.x0))
-        return Step(transfer(ns, x, m.eps, s, t))  # likewise with x0 = (x - sigma_s eps)/alpha_s
+        ns = model.schedule
+        ratio = ns.alpha(t) / ns.alpha(s)  # of x, once x0 = (x - sigma_s eps)/alpha_s is put in
+        return Step(combine(ratio, x, (ns.sigma(t) - ratio * ns.sigma(s), model(x, s))))

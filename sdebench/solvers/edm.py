@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from ..prediction import lincomb
 from ..registry import register_solver
 from ..solver import Solver, Step
-from .linear import transfer
+from .linear import combine, transfer
 
 
 @register_solver("heun-edm")
@@ -14,7 +13,7 @@ class HeunEDM(Solver):
     r"""Heun's second-order method in sigma, for y = x/alpha.  Karras et al. 2022, arXiv:2206.00364, algorithm 1.
 
         u   = alpha_t (x/alpha_s + (rho_t - rho_s) eps_s)
-        x_t = alpha_t (x/alpha_s + (rho_t - rho_s) (eps_s + eps_t)/2) = u + alpha_t (rho_t - rho_s) (eps_t - eps_s)/2
+        x_t = alpha_t (x/alpha_s + (rho_t - rho_s) (eps_s + eps_t)/2)
 
     rho = sigma/alpha; the paper's `d_i` is eps.  One map with `deis-rhork-2`, and on the paper's schedules, where alpha = 1,
     its own.  Without the paper's special last step to sigma = 0, which is one of Euler's.
@@ -25,12 +24,10 @@ class HeunEDM(Solver):
     reference = "Karras et al. 2022, arXiv:2206.00364, algorithm 1"
 
     def step(self, model, x, s, t, past=(), noise=None):
-        ns = model.schedule
-        c = ns.alpha(t) * (ns.rho(t) - ns.rho(s))
-        eps_s = model(x, s).eps
-        u = lincomb(ns.alpha(t) / ns.alpha(s), x, c, eps_s)
-        eps_t = model(u, t).eps
-        return Step(lincomb(1.0, u, c / 2, eps_t, -c / 2, eps_s))
+        ns, m_s = model.schedule, model(x, s)
+        a, c = ns.alpha(t) / ns.alpha(s), ns.alpha(t) * (ns.rho(t) - ns.rho(s))
+        u = combine(a, x, (c, m_s))
+        return Step(combine(a, x, (c / 2, m_s), (c / 2, model(u, t))))
 
 
 @register_solver("midpoint-log-sigma")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ..errors import UsageError
-from ..prediction import lincomb
+from ..prediction import Prediction, lincomb
 from ..schedules import NoiseSchedule
 
 
@@ -37,6 +37,22 @@ def check_fraction(name: str, r: float) -> None:
     """Raise UsageError unless r lies in (0, 1]: it is the place of a stage within the step."""
     if not 0.0 < r <= 1.0:
         raise UsageError(f"{name} = {r!r}: give the place of the stage within the step, 0 < {name} <= 1")
+
+
+def combine(a: float, x: Tensor, *terms: tuple[float, Prediction]) -> Tensor:
+    """`a x + sum_i w_i eps_i` from (w_i, prediction) pairs, whatever the model predicts.
+
+    No eps is formed on the way: it is linear in the state and the model's answer, and what multiplies x is summed on the
+    host.  (For methods without a past: with one, an eps is read again, and better kept.)
+    """
+    flat: list = []
+    for w, m in terms:
+        for c, v in m.parts("eps"):
+            if v is x:
+                a += w * c
+            else:
+                flat += (w * c, v)
+    return lincomb(a, x, *flat)
 
 
 def transfer(ns: NoiseSchedule, x: Tensor, eps: Tensor, s: float, t: float) -> Tensor:
