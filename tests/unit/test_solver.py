@@ -86,7 +86,7 @@ def test_its_error_is_about_its_tolerance(name):
         assert error < 10 * rtol
 
 
-@pytest.mark.parametrize(("name", "low"), zip(PAIRS, ["dpm-solver-1", "dpm-solver-2[r=0.3333333333333333]"]))
+@pytest.mark.parametrize(("name", "low"), [*zip(PAIRS, ["dpm-solver-1", "dpm-solver-2[r=0.3333333333333333]"])])
 def test_the_error_estimate_is_the_difference_from_the_lower_method(name, low):
     pair, lower = sb.get_solver(name), sb.get_solver(low)
     s, t = 0.5, 0.45
