@@ -53,8 +53,8 @@ def _regress(h: np.ndarray, e: np.ndarray) -> tuple[float, float]:
     """(order, half-width) over one window.
 
     For each r the model is linear in (log C, p), so r is found by a scan and the rest by least squares.  The half-width is
-    Student's 95 % interval plus a quarter of what the correction moved the slope from that of the two finest rungs: the
-    extrapolation is trusted, but not for free.
+    Student's 95 % interval, plus a quarter of what the correction moved the slope from that of the two finest rungs (the
+    extrapolation is trusted, but not for free), plus what the two finest slopes differ by (they may go on drifting).
     """
     x, y, u = np.log(h), np.log(e), h / h.max()
     line = np.stack([np.ones_like(x), x], axis=1)
@@ -68,8 +68,8 @@ def _regress(h: np.ndarray, e: np.ndarray) -> tuple[float, float]:
     jacobian = np.column_stack([line, slope_of_r]) if len(candidates) > 1 else line
     degrees = len(h) - jacobian.shape[1]
     covariance = np.linalg.pinv(jacobian.T @ jacobian) * squares[best] / degrees
-    p, finest = solution[1, best], (y[-1] - y[-2]) / (x[-1] - x[-2])
-    return p, _student(degrees) * np.sqrt(covariance[1, 1]) + 0.25 * abs(p - finest)
+    p, (before, finest) = solution[1, best], np.diff(y[-3:]) / np.diff(x[-3:])
+    return p, _student(degrees) * np.sqrt(covariance[1, 1]) + 0.25 * abs(p - finest) + abs(finest - before)
 
 
 @cache

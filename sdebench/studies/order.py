@@ -41,10 +41,8 @@ def ladder(order: int, main_order: int, memory: int) -> tuple[int, ...]:
     if order > 5:
         return (2, 3, 4, 5, 6, 8, 10, 12)
     if memory == 0:
-        return (24, 32, 48, 64, 96, 128) if order <= 2 else (16, 24, 32, 48, 64, 96)
-    if order == 2:
-        return (64, 96, 128, 192, 256, 384, 512)
-    return (128, 192, 256, 384, 512, 768, 1024) if order < main_order else (32, 48, 64, 96, 128, 192, 256)
+        return (24, 32, 48, 64, 96, 128)
+    return (128, 192, 256, 384, 512, 768, 1024) if 2 < order < main_order else (64, 96, 128, 192, 256, 384, 512)
 
 
 def tolerances(order: int) -> tuple[float, ...]:
