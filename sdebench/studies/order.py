@@ -40,8 +40,8 @@ def ladder(order: int, main_order: int, memory: int) -> tuple[int, ...]:
     """
     if order > 5:
         return (2, 3, 4, 5, 6, 8, 10, 12)
-    if memory == 0:
-        return (24, 32, 48, 64, 96, 128)
+    if memory == 0:  # of order 5, more steps would only meet rounding
+        return (24, 32, 48, 64, 96, 128) if order < 5 else (24, 32, 40, 48, 64, 80, 96)
     return (128, 192, 256, 384, 512, 768, 1024) if 2 < order < main_order else (64, 96, 128, 192, 256, 384, 512)
 
 

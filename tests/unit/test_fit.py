@@ -38,17 +38,18 @@ def test_the_next_term_does_not_bend_the_order(p, c, q):
     assert abs(fit.order - p) < 0.05
 
 
-@pytest.mark.parametrize("ratio", [3.0, 30.0, 300.0])
+@pytest.mark.parametrize("ratio", [3.0, 30.0, 100.0, 1000.0])
 def test_a_second_term_that_dominates_is_seen_through(ratio):
-    """e = h^3 + D h^4 with D h >> 1 over most of the ladder: the slopes are near 4, the order is 3."""
+    """e = h^3 + D h^4 with D h > 1 over much of the ladder: the slopes are nearer 4, the order is 3.  Where D h > 1 at the finest
+    rung too, nothing can tell; then nothing is said.
+    """
     n = np.array([64, 96, 128, 192, 256, 384, 512])
     h = 2.5 / n
     e = 1e-2 * h**3 * (1 + ratio * h)
     fit = fit_order(h, e)
-    assert fit.resolved
-    assert abs(fit.order - 3) < 0.02
-    if ratio == 300.0:
-        assert slopes(h, e).mean() > 3.7, "which a mean of the slopes does not see"
+    assert verdict(fit, 4) != "confirmed"
+    assert fit.resolved == (ratio <= 100)
+    assert not fit.resolved or abs(fit.order - 3) < 0.05
 
 
 @pytest.mark.parametrize("d", [-50.0, -5.0, 5.0, 50.0, 500.0])
@@ -93,11 +94,10 @@ def test_a_floor_for_each_rung():
 
 
 def test_a_rung_lost_in_between_ends_the_window_there():
-    """A change of sign: one error falls below the floor, and the slopes on both sides of it are spurious."""
-    e = np.abs(H**2 - 1.4 * 0.125 * H)  # zero at 0.175, between two rungs
+    """An error that falls below its floor and rises again has changed its sign: what lies before is another law."""
+    e = H**2
     e[3] = 1e-12
-    fit = fit_order(H, e, 1e-10)
-    assert min(fit.window) > 3
+    assert fit_order(H, e, 1e-10).window == tuple(range(4, len(H)))
 
 
 def test_a_change_of_sign_is_not_an_order():
