@@ -40,16 +40,15 @@ def test_the_next_term_does_not_bend_the_order(p, c, q):
 
 @pytest.mark.parametrize("ratio", [3.0, 30.0, 100.0, 1000.0])
 def test_a_second_term_that_dominates_is_seen_through(ratio):
-    """e = h^3 + D h^4 with D h > 1 over much of the ladder: the slopes are nearer 4, the order is 3.  Where D h > 1 at the finest
-    rung too, nothing can tell; then nothing is said.
+    """e = h^3 + D h^4 with D h > 1 over much of the ladder: the slopes are nearer 4, the order is 3.  Where D h > 1 at the
+    finest rung too nothing can tell, and 4 is not confirmed.
     """
     n = np.array([64, 96, 128, 192, 256, 384, 512])
     h = 2.5 / n
     e = 1e-2 * h**3 * (1 + ratio * h)
     fit = fit_order(h, e)
     assert verdict(fit, 4) != "confirmed"
-    assert fit.resolved == (ratio <= 100)
-    assert not fit.resolved or abs(fit.order - 3) < 0.05
+    assert ratio > 100 or (fit.resolved and abs(fit.order - 3) < 0.05)
 
 
 @pytest.mark.parametrize("d", [-50.0, -5.0, 5.0, 50.0, 500.0])
@@ -95,9 +94,12 @@ def test_a_floor_for_each_rung():
 
 def test_a_rung_lost_in_between_ends_the_window_there():
     """An error that falls below its floor and rises again has changed its sign: what lies before is another law."""
-    e = H**2
+    e = H**2 * (1 + 1e-3 * np.cos(9 * np.arange(len(H))))  # so that a longer window would be the sharper one
+    assert min(fit_order(H, e, 1e-10).window) < 3
     e[3] = 1e-12
-    assert fit_order(H, e, 1e-10).window == tuple(range(4, len(H)))
+    fit = fit_order(H, e, 1e-10)
+    assert min(fit.window) >= 4
+    assert fit.window[-1] == len(H) - 1
 
 
 def test_a_change_of_sign_is_not_an_order():
