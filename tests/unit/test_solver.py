@@ -38,6 +38,8 @@ def test_integrate_hands_on_the_state_the_past_and_the_noise():
 
 def test_a_sampler_is_given_the_whole_grid():
     class Mine(Sampler):
+        order, nfe_per_step = 1, 1
+
         def sample(self, model, x, grid, noise=None):
             return x + len(grid) + noise
 
