@@ -89,6 +89,23 @@ class Sampler(_Claims):
         raise NotImplementedError
 
 
+def checked(method: Any) -> Solver | Sampler:
+    """The method itself, if it is one that can be measured: an instance, with its step and the claims that have no default.
+
+    Raises UsageError, which says what is missing.
+    """
+    if not isinstance(method, Solver | Sampler):
+        what = f"the class {method.__name__}" if isinstance(method, type) else repr(method)
+        raise UsageError(f"{what} is not a solver: give an instance of a subclass of sdebench.Solver or sdebench.Sampler")
+    base, verb = (Solver, "step") if isinstance(method, Solver) else (Sampler, "sample")
+    if getattr(type(method), verb) is getattr(base, verb):
+        raise UsageError(f"{type(method).__name__} has no {verb}: define {verb}(...) in it")
+    for claim in ("order", "nfe_per_step"):
+        if not hasattr(method, claim):
+            raise UsageError(f"{type(method).__name__} does not state its {claim}: give it as a class variable, as {claim} = 1")
+    return method
+
+
 def remember(node: Node, past: tuple[Node, ...], memory: int) -> tuple[Node, ...]:
     """`past` with `node` in front, cut to `memory` nodes."""
     return (node, *past[: memory - 1]) if memory else ()
@@ -97,14 +114,26 @@ def remember(node: Node, past: tuple[Node, ...], memory: int) -> tuple[Node, ...
 def integrate(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any = None) -> Tensor:
     """The state at grid[-1], from the state `x`, `(B, *D)`, at grid[0].
 
-    Raises UsageError for a grid that is not strictly decreasing, or for a time outside the schedule's domain.
+    Raises UsageError for a method or a model that is none, a grid that is not strictly decreasing, a time outside the
+    schedule's domain, and a step that does not return a Step.
     """
-    grid = grids.check(grid)
+    grid, solver = grids.check(grid), checked(solver)
+    if not hasattr(model, "schedule"):
+        raise UsageError(f"{model!r} is not a model: give sdebench.Model(fn, schedule, kind), or a problem's .model")
     if isinstance(solver, Sampler):
         return solver.sample(model, x, grid, noise)
-    past: tuple[Node, ...] = ()
-    for s, t in pairwise(grid):
-        x, past, _ = solver.step(model, x, s, t, past, noise)
+    return cross(solver, model, x, grid, (), noise)
+
+
+def cross(
+    solver: Solver, model: ModelLike, x: Tensor, times: Sequence[float], past: tuple[Node, ...], noise: Any = None,
+) -> Tensor:
+    """The state at times[-1], by the steps of the solver from the state x at times[0] with that past."""
+    for s, t in pairwise(times):
+        step = solver.step(model, x, s, t, past, noise)
+        if not isinstance(step, Step):
+            raise UsageError(f"{type(solver).__name__}.step returned {type(step).__name__}: return sdebench.Step(x, past)")
+        x, past, _ = step
     return x
 
 

@@ -101,7 +101,10 @@ def order(
     grid: Annotated[list[str] | None, typer.Option(help="A grid family; may be given again; all unless given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Measure the order of solvers, one's own too, against what they claim; exit status 1 if a claim is refuted."""
+    """Measure the order of solvers, one's own too, against what is claimed; exit status 1 if a claim is refuted.
+
+    The claim is the literature's (claimed_order); beside it stands the order that the method itself states.
+    """
     from rich.console import Console
     from rich.markup import escape
 
@@ -125,17 +128,20 @@ def order(
 
 def _measured(spec: str, problem: str, families: list[str], note: Callable[[str], None]) -> Iterator[dict]:
     """One row a measurement, as it is made; a solver that raises gives a row that says so."""
+    from ..report.facts import claims_of
     from ..studies import base
-    from ..studies.order import claim_of, kinds_of, measure_order
+    from ..studies.order import kinds_of, measure_order
 
     solver = base.solver(spec)
+    claims = base.claims(solver)
     for kind in kinds_of(solver):
         for grid in families if kind == "global" else [""]:
             note(f"{spec} {kind} {grid}")
             row = {"solver": spec, "problem": problem, "kind": kind, "grid": grid}
-            row["claim"] = claim_of(solver, kind, grid)
+            held = (int(q) if isfinite(q) else None for q in claims_of({"claims": claims, "case": row}))
+            row["claim"], row["stated"] = held
             try:
-                got = measure_order(solver, problem, kind=kind, grid=grid)
+                got = measure_order(solver, problem, kind=kind, grid=grid, claim=row["claim"])
             except Exception as error:  # whatever a stranger's solver does wrong
                 lines = f"{type(error).__name__}: {error}".splitlines()
                 yield row | dict.fromkeys(_MEASURED) | {"verdict": "failed", "reason": lines[0]}
@@ -148,10 +154,10 @@ def _show_measured(specs: list[str], problem: str, found: list[dict]) -> None:
 
     for spec in specs:
         rows = [row for row in found if row["solver"] == spec]
-        cells = [(row["kind"], row["grid"], row["claim"], *_figures(row), row["verdict"]) for row in rows]
-        heads = ("kind", "grid", "claim", "measured", "constant", "verdict")
+        cells = [(row["kind"], row["grid"], row["claim"], row["stated"], *_figures(row), row["verdict"]) for row in rows]
+        heads = ("kind", "grid", "claim", "stated", "measured", "constant", "verdict")
         title = f"{spec} on {problem}; the literature claims order {base.solver(spec).claimed_order}"
-        table(heads, cells, title, ("claim", "measured", "constant"))
+        table(heads, cells, title, ("claim", "stated", "measured", "constant"))
         for row in rows:
             if row["reason"]:
                 print(f"{row['kind']} {row['grid']}: {row['reason']}".replace(" :", ":"))

@@ -29,7 +29,7 @@ class ExactModel:
         self._kept: dict[float, tuple[Callable, float]] = {}
         basis = getattr(law, "_basis", None)
         numbers = 4 * law.means.numel() + (0 if basis is None else 2 * basis.numel())
-        self._most = max(4, min(8192, _KEPT_BYTES // (8 * numbers)))
+        self._most = max(4, min(32768, _KEPT_BYTES // (8 * numbers)))
 
     def __reduce__(self):  # the kept marginals stay at home when a worker process gets the model
         return ExactModel, (self.law, self.schedule)

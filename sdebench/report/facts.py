@@ -80,6 +80,8 @@ def claims_of(record: Record) -> tuple[float, float]:
     authors made for smooth ones.
     """
     c, kind = record["claims"], record["case"].get("kind")
+    if not c:  # a solver that could not even be made
+        return np.nan, np.nan
     stated, irregular = c["order"], c.get("order_irregular", c["order"])
     if kind == "global" and record["case"].get("grid") in IRREGULAR:
         return (c["claimed_order"] if irregular == stated else irregular), irregular

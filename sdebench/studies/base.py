@@ -55,12 +55,14 @@ def build(registry: Registry, spec: str) -> Any:
 
 def solver(spec: str) -> Any:
     """The solver of a spec string, made; UsageError for a class that is not one."""
-    from ..solver import Sampler, Solver
+    from ..solver import checked
 
-    made = build(SOLVERS, spec)
-    if not isinstance(made, Solver | Sampler):
-        raise UsageError(f"{spec!r} is not a solver: give a subclass of sdebench.Solver or sdebench.Sampler")
-    return made
+    try:
+        return checked(build(SOLVERS, spec))
+    except UsageError as error:
+        if spec in SOLVERS.entries or ":" not in spec:
+            raise
+        raise UsageError(f"{spec!r}: {error}") from None
 
 
 def claims(made: Any) -> dict[str, Any]:

@@ -11,7 +11,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from ..fit import Fit, fit_order, verdict
 from ..prediction import ModelLike
 from ..problems import Problem
 from ..registry import SOLVERS
-from ..solver import Node, Sampler, Solver, integrate, integrate_adaptive
+from ..solver import Node, Sampler, Solver, checked, cross, integrate, integrate_adaptive
 from .base import claims
 from .setting import LOCAL_STEPS, PAST_RATIOS, Ladder, Setting, context, one_thread, setting
 
@@ -42,7 +41,7 @@ def ladder(order: int, main_order: int, memory: int) -> tuple[int, ...]:
         return (2, 3, 4, 5, 6, 8, 10, 12)
     if memory == 0:  # of order 5, more steps would only meet rounding
         return (24, 32, 48, 64, 96, 128) if order < 5 else (24, 32, 40, 48, 64, 80, 96)
-    return (128, 192, 256, 384, 512, 768, 1024) if 2 < order < main_order else (64, 96, 128, 192, 256, 384, 512)
+    return (128, 192, 288, 432, 648, 972) if 2 < order < main_order else (64, 96, 144, 216, 324, 484)
 
 
 def tolerances(order: int) -> tuple[float, ...]:
@@ -75,14 +74,9 @@ def _on_grid(solver: Solver | Sampler) -> Solver | Sampler:
 
 def _crossing(method: Solver | Sampler, x: Tensor, times, past: tuple[Node, ...] = ()) -> Callable[[ModelLike], Tensor]:
     """A run of the method over `times` from the state x with that past, as a function of the model."""
-
-    def run(model: ModelLike) -> Tensor:
-        state, memory = x, past
-        for s, t in pairwise(times):
-            state, memory, _ = method.step(model, state, s, t, memory)
-        return state
-
-    return run if isinstance(method, Solver) else lambda model: method.sample(model, x, times)
+    if isinstance(method, Solver):
+        return lambda model: cross(method, model, x, times, past)
+    return lambda model: method.sample(model, x, times)
 
 
 def _local(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
@@ -189,9 +183,11 @@ def cases(settings: dict) -> list[dict]:
 
 def _grids_of(kind: str, families: list[str]) -> list[str]:
     """The grids on which a kind is measured: those asked for, the strictest, or none.  Raises UsageError for an unknown one."""
+    if kind != "global":
+        return [PIECE_GRID] if kind in PIECES else [""]
     for family in families:
         grids.get(family)
-    return families if kind == "global" else [PIECE_GRID] if kind in PIECES else [""]
+    return families
 
 
 def _allowed(what: str, given, allowed):
@@ -252,8 +248,8 @@ def measure_order(solver, problem="mixture-1d", kind: str = "global", grid: str 
     Held against `claim`, or else against what the method says of itself.  Raises UsageError for a kind that the method does
     not have.
     """
-    solver = get_solver(solver) if isinstance(solver, str) else solver
-    _allowed("kind", [kind], kinds_of(solver))
+    solver = checked(get_solver(solver) if isinstance(solver, str) else solver)
+    _allowed("kind of order of this method", [kind], kinds_of(solver))
     grid = _grids_of(kind, [grid])[0]
     at = Setting(problem, points, seed) if isinstance(problem, Problem) else setting(problem, points, seed)
     with one_thread():

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .. import grids
 from ..catalogue import get_problem
+from ..errors import UsageError
 from ..oracle import Reference, trajectory
 from ..prediction import Counted
 from ..problems import ExactModel, Problem
@@ -110,6 +111,8 @@ class Ladder:
 
 def error_norms(x: Tensor, exact: Tensor) -> dict[str, float]:
     """RMS, median and maximum over the points of the RMS error over the coordinates; inf where the state is not finite."""
+    if x.shape != exact.shape:
+        raise UsageError(f"the method returned a state of shape {tuple(x.shape)}: return that which came, {tuple(exact.shape)}")
     e = (x.double() - exact).square().mean(dim=1).sqrt()
     if not bool(torch.isfinite(e).all()):
         return {"rms": inf, "median": inf, "max": inf}
