@@ -120,6 +120,7 @@ def integrate(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Seque
     grid, solver = grids.check(grid), checked(solver)
     if not hasattr(model, "schedule"):
         raise UsageError(f"{model!r} is not a model: give sdebench.Model(fn, schedule, kind), or a problem's .model")
+    model.schedule.alpha(grid[0]), model.schedule.alpha(grid[-1])  # refuses an end outside its domain
     if isinstance(solver, Sampler):
         return solver.sample(model, x, grid, noise)
     return cross(solver, model, x, grid, (), noise)
@@ -157,6 +158,8 @@ def integrate_adaptive(
     ns, past = model.schedule, ()
     lam, lam_end = ns.lam(s), ns.lam(t)
     atol = rtol if atol is None else atol
+    if not (s > t and rtol > 0 and atol >= 0 and (h is None or h > 0)):
+        raise UsageError(f"s={s}, t={t}, rtol={rtol}, atol={atol}, h={h}: give s > t, rtol > 0, atol >= 0, and h > 0 or none")
     h = (lam_end - lam) / 20 if h is None else min(h, lam_end - lam)
     taken = [s]
     for _ in range(max_steps):

@@ -31,7 +31,7 @@ KINDS = ("local", "global", *PIECES, "tolerance")
 PIECE_GRID = "irregular"  # the strictest: wrong variable-step coefficients show
 
 
-def ladder(order: int, main_order: int, memory: int) -> tuple[int, ...]:
+def ladder(order: int, main_order: int, memory: int, black_box: bool = False) -> tuple[int, ...]:
     """Numbers of steps for a global study of a method; multiples of 4, so irregular grids stay similar.
 
     Multistep methods get long ladders: their constants are large, and where a start-up of low order ends with a main scheme
@@ -39,6 +39,8 @@ def ladder(order: int, main_order: int, memory: int) -> tuple[int, ...]:
     """
     if order > 5:
         return (2, 3, 4, 5, 6, 8, 10, 12)
+    if black_box:  # a step of theirs costs far more than the model
+        return (8, 12, 16, 24, 32, 48)
     if memory == 0:  # of order 5, more steps would only meet rounding
         return (24, 32, 48, 64, 96, 128) if order < 5 else (24, 32, 40, 48, 64, 80, 96)
     return (128, 192, 288, 432, 648, 972) if 2 < order < main_order else (64, 96, 144, 216, 324, 484)
@@ -91,7 +93,7 @@ def _local(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
 
 def _global(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     out, method = Ladder(at.model), _on_grid(solver)
-    for n in ladder(solver.order, solver.main_order, solver.memory):
+    for n in ladder(solver.order, solver.main_order, solver.memory, method is not solver):
         times, h = at.grid(grid, n)
         floor = max(at.end.error[-1], at.rounding(n))
         out.rung(n, h, floor, at.end.states[-1], partial(integrate, method, x=at.x, grid=times))
