@@ -99,10 +99,11 @@ class Ladder:
         self.data: dict[str, list] = {k: [] for k in ("n", "h", "nfe", "rms", "median", "max", "seconds", "floor")}
 
     def rung(self, n: int, h: float, floor: float, exact: Tensor, run: Callable[[Counted], Tensor]) -> None:
-        """Run once, counting and timing; keep the errors against `exact`, which are known to `floor`."""
+        """Run once, counting and timing, as samplers run (no autograd); keep the errors against `exact`, known to `floor`."""
         counted = Counted(self.model)
         start = perf_counter()
-        x = run(counted)
+        with torch.inference_mode():
+            x = run(counted)
         seconds = perf_counter() - start
         values = {"n": n, "h": h, "nfe": counted.nfe, "seconds": seconds, "floor": floor} | error_norms(x, exact)
         for key, value in values.items():
