@@ -57,10 +57,10 @@ def test_verdict_of_a_single_case(change, verdict):
 
 
 def test_measured_orders_are_the_worst_over_each_family_of_grids():
-    grids = {"uniform_t": 2.0, "uniform_lam": 2.4, "karras": 2.2, "irregular": 3.0, "jitter": 2.6}
+    grids = {"uniform_t": 2.0, "uniform_lam": 4.0, "karras": 3.0, "irregular": 4.0, "jitter": 3.0}
     row = order_row(*(record(grid=g, slope=p) for g, p in grids.items()), record(kind="local", grid="", slope=3.0))
     assert row["smooth"] == pytest.approx(2.0, abs=1e-6)
-    assert row["irregular"] == pytest.approx(2.6, abs=1e-6)
+    assert row["irregular"] == pytest.approx(3.0, abs=1e-6)
     assert row["local"] == pytest.approx(3.0, abs=1e-6)
     assert row["confirmed_on"] == row["measured_on"] == 5
 
