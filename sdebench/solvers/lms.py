@@ -5,34 +5,13 @@ from math import exp
 
 from ..prediction import lincomb
 from ..registry import register_solver
-from ..solver import Node, Solver, Step, remember
+from ..solver import Node, Step, remember
+from .multistep import Adams
 from .weights import adams, quadrature
 
 
-class _Adams(Solver):
-    """What all k-step Adams methods claim: order k from exact starting values, 2 after the published Euler start."""
-
-    nfe_per_step = 1
-
-    @property
-    def order(self) -> int:
-        return min(self.k, 2)  # the first step is Euler's, and costs O(h^2) once
-
-    @property
-    def main_order(self) -> int:
-        return self.k
-
-    @property
-    def claimed_order(self) -> int:
-        return self.k
-
-    @property
-    def memory(self) -> int:
-        return self.k - 1
-
-
 @dataclass(frozen=True)
-class LMS(_Adams):
+class LMS(Adams):
     r"""Variable-step Adams-Bashforth for y = x/alpha in rho = sigma/alpha, where the flow is dy/drho = eps.
 
         x_t = alpha_t [ x/alpha_s + sum_j eps_j int_{rho_s}^{rho_t} l_j(rho) drho ]
@@ -64,7 +43,7 @@ class DEISRhoAB(LMS):
 
 
 @dataclass(frozen=True)
-class DEISTimeAB(_Adams):
+class DEISTimeAB(Adams):
     r"""DEIS tAB-k: eps is extrapolated by a polynomial in t.  Zhang and Chen 2022, arXiv:2204.13902, eq. 13-15.
 
         x_t = alpha_t/alpha_s x + sum_j C_j eps_j,   C_j = alpha_t int_s^t l_j(tau) drho(tau)

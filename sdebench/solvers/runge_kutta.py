@@ -56,8 +56,22 @@ def _times(variable: str, ns: NoiseSchedule, s: float, t: float, c: tuple[float,
     return h, [s if q == 0 else t if q == 1 else ns.t(lam + q * h) for q in c]
 
 
+class _ByTableau(Solver):
+    """What the tableau of that name says of the method."""
+
+    tableau: str
+
+    @property
+    def order(self) -> int:
+        return TABLEAUS[self.tableau].order
+
+    @property
+    def nfe_per_step(self) -> int:
+        return len(TABLEAUS[self.tableau].b)
+
+
 @dataclass(frozen=True)
-class RungeKutta(Solver):
+class RungeKutta(_ByTableau):
     r"""An explicit Runge-Kutta method for dx/du, u = t or u = lam.
 
         k_i = F(x + du sum_j a_ij k_j, u_i),   x_t = x + du sum_i b_i k_i
@@ -68,14 +82,6 @@ class RungeKutta(Solver):
     tableau: str
     variable: str
     family = "Runge-Kutta"
-
-    @property
-    def order(self) -> int:
-        return TABLEAUS[self.tableau].order
-
-    @property
-    def nfe_per_step(self) -> int:
-        return len(TABLEAUS[self.tableau].b)
 
     @property
     def reference(self) -> str:
@@ -97,7 +103,7 @@ def _plus(x: Tensor, du: float, weights: tuple[float, ...], k: list[Tensor]) -> 
 
 
 @dataclass(frozen=True)
-class RhoRungeKutta(Solver):
+class RhoRungeKutta(_ByTableau):
     r"""An explicit Runge-Kutta method for y = x/alpha in rho = sigma/alpha, where the flow is dy/drho = eps.
 
         y_i = y + drho sum_j a_ij eps_j,   y_t = y + drho sum_i b_i eps_i
@@ -108,14 +114,6 @@ class RhoRungeKutta(Solver):
     tableau: str
     family = "DEIS"
     reference = "Zhang and Chen 2022, arXiv:2204.13902"
-
-    @property
-    def order(self) -> int:
-        return TABLEAUS[self.tableau].order
-
-    @property
-    def nfe_per_step(self) -> int:
-        return len(TABLEAUS[self.tableau].b)
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns, tableau = model.schedule, TABLEAUS[self.tableau]

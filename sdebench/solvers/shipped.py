@@ -8,8 +8,9 @@ import numpy as np
 from ..phi import phis
 from ..prediction import lincomb
 from ..registry import register_solver
-from ..solver import Node, Solver, Step, remember
+from ..solver import Node, Step, remember
 from .linear import linear, transfer
+from .multistep import KStep, led
 
 
 def ipndm_v_weights(h: list[float]) -> list[float]:
@@ -34,32 +35,19 @@ def ipndm_v_weights(h: list[float]) -> list[float]:
 
 
 @dataclass(frozen=True)
-class IPNDMVariable(Solver):
+class IPNDMVariable(KStep):
     r"""iPNDM_v-k, k = 2 to 4: DDIM's map with the weights above.  diff-sampler, and what was copied from it.
 
     Compare `lms-k`, which is what its name promises.
     """
 
     k: int
-    nfe_per_step = 1
     family = "iPNDM"
     reference = "diff-sampler (iPNDM_v)"
 
     @property
-    def order(self) -> int:
-        return 2
-
-    @property
     def order_irregular(self) -> int:
         return 0 if self.k == 4 else 2
-
-    @property
-    def claimed_order(self) -> int:
-        return self.k
-
-    @property
-    def memory(self) -> int:
-        return self.k - 1
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns, node = model.schedule, Node(s, model(x, s))
@@ -74,7 +62,7 @@ class IPNDMVariable(Solver):
 
 
 @dataclass(frozen=True)
-class UniPCVary(Solver):
+class UniPCVary(KStep):
     r"""UniPC-k in the `vary_coeff` form of its official code: the corrector's last row is taken one too early.
 
     With `C_ij = r_i^(j-1)/j!` (r the nodes' places, the new one last) the official code adds, for the new node's difference,
@@ -82,7 +70,6 @@ class UniPCVary(Solver):
     """
 
     k: int
-    nfe_per_step = 1
     order = 1
     family = "UniPC"
     reference = "Zhao et al. 2023, official code, variant vary_coeff"
@@ -91,15 +78,8 @@ class UniPCVary(Solver):
     def claimed_order(self) -> int:
         return self.k + 1
 
-    @property
-    def memory(self) -> int:
-        return self.k - 1
-
     def step(self, model, x, s, t, past=(), noise=None):
-        ns = model.schedule
-        if not (past and past[0].t == s):
-            past = (Node(s, model(x, s)), *past)
-        nodes = past[: self.k]
+        ns, nodes = model.schedule, led(model, x, s, past)[: self.k]
         a, b, h, z = linear("x0", ns, s, t)
         places = [(ns.lam(n.t) - ns.lam(s)) / h for n in nodes[1:]] + [1.0]
         phi = phis(len(places) + 2, z)

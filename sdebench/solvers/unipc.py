@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from ..prediction import lincomb
 from ..registry import register_solver
-from ..solver import Node, Solver, Step
+from ..solver import Node, Step
 from .linear import Linear, linear
+from .multistep import Adams, KStep, led
 from .weights import exponential
 
 
@@ -29,7 +30,7 @@ def _combine(line: Linear, x, weights: list[float], predictions):
 
 
 @dataclass(frozen=True)
-class UniP(Solver):
+class UniP(Adams):
     r"""The predictor alone.  Zhao et al. 2023, arXiv:2302.04867, section 3.
 
         x_t = sigma_t/sigma_s x - alpha_t (e^{-h} - 1) m_0 + alpha_t B(h) sum_k a_k D_k/r_k
@@ -40,31 +41,11 @@ class UniP(Solver):
 
     k: int
     bh: int = 2
-    nfe_per_step = 1
     family = "UniPC"
     reference = "Zhao et al. 2023, arXiv:2302.04867, section 3"
 
-    @property
-    def order(self) -> int:
-        return min(self.k, 2)
-
-    @property
-    def main_order(self) -> int:
-        return self.k
-
-    @property
-    def claimed_order(self) -> int:
-        return self.k
-
-    @property
-    def memory(self) -> int:
-        return self.k - 1
-
     def step(self, model, x, s, t, past=(), noise=None):
-        ns = model.schedule
-        if not (past and past[0].t == s):  # a corrected step (UniPC) leaves the node at its end
-            past = (Node(s, model(x, s)), *past)
-        nodes = past[: self.k]
+        ns, nodes = model.schedule, led(model, x, s, past)[: self.k]
         line, lam_s = linear("x0", ns, s, t), ns.lam(s)
         theta = [(ns.lam(node.t) - lam_s) / line.h for node in nodes]
         x_t = _combine(line, x, uni_weights(line, theta, self.bh), [node.prediction for node in nodes])
@@ -72,7 +53,7 @@ class UniP(Solver):
 
 
 @dataclass(frozen=True)
-class UniPC(Solver):
+class UniPC(KStep):
     r"""UniP-k corrected by UniC-k.  Zhao et al. 2023, arXiv:2302.04867, algorithm 1.
 
         u   = UniP-k(x, m_0, ..., m_{k-1}),   m_t = x0(u, t),   x_t = the same with the node (t, m_t) added
@@ -84,7 +65,6 @@ class UniPC(Solver):
 
     k: int
     bh: int = 2
-    nfe_per_step = 1
     family = "UniPC"
     reference = "Zhao et al. 2023, arXiv:2302.04867, algorithm 1"
 
@@ -100,15 +80,8 @@ class UniPC(Solver):
     def claimed_order(self) -> int:
         return self.k + 1
 
-    @property
-    def memory(self) -> int:
-        return self.k - 1
-
     def step(self, model, x, s, t, past=(), noise=None):
-        ns = model.schedule
-        if not (past and past[0].t == s):
-            past = (Node(s, model(x, s)), *past)
-        nodes = past[: self.k]
+        ns, nodes = model.schedule, led(model, x, s, past)[: self.k]
         line, lam_s = linear("x0", ns, s, t), ns.lam(s)
         theta = [(ns.lam(node.t) - lam_s) / line.h for node in nodes]
         m = [node.prediction for node in nodes]

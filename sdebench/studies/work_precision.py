@@ -9,7 +9,7 @@ from ..catalogue import get_solver
 from ..registry import SOLVERS
 from ..solver import Sampler, Solver, integrate
 from .base import claims
-from .order import run_at_tolerance, tolerances
+from .order import kinds_of, run_at_tolerance, tolerances
 from .setting import Ladder, Setting, context, setting
 
 KEYS = frozenset({"problems", "solvers", "grids", "budgets", "points", "seed"})
@@ -31,7 +31,7 @@ def cases(settings: dict) -> list[dict]:
         for spec in settings.get("solvers") or SOLVERS.names():
             solver = get_solver(spec)
             head = {"study": "work-precision", "solver": spec, "problem": problem} | common
-            if (isinstance(solver, Sampler) and solver.adaptive) or getattr(solver, "embedded", False):
+            if "tolerance" in kinds_of(solver):
                 out.append(head | {"kind": "tolerance", "grid": ""})
             if isinstance(solver, Solver) or not solver.adaptive:
                 out += [head | {"kind": "nfe", "grid": grid, "budgets": budgets} for grid in _families(settings)]
