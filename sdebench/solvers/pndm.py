@@ -6,6 +6,7 @@ from ..prediction import lincomb
 from ..registry import register_solver
 from ..solver import Node, Solver, Step, remember
 from .linear import transfer
+from .multistep import KStep
 
 ADAMS_BASHFORTH = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
 
@@ -81,7 +82,7 @@ class PNDM(_FixedWeights):
 
 
 @dataclass(frozen=True)
-class IPNDM(_FixedWeights):
+class IPNDM(KStep):
     r"""Improved PNDM: fixed weights, started with as many nodes as there are.  Zhang and Chen 2022, arXiv:2204.13902.
 
         x_t = DDIM(x, sum_j AB_k[j] eps_j)
@@ -91,20 +92,9 @@ class IPNDM(_FixedWeights):
     """
 
     k: int
+    order_irregular = 1
     family = "iPNDM"
     reference = "Zhang and Chen 2022, arXiv:2204.13902"
-
-    @property
-    def order(self) -> int:
-        return min(self.k, 2)
-
-    @property
-    def claimed_order(self) -> int:
-        return self.k
-
-    @property
-    def memory(self) -> int:
-        return self.k - 1
 
     def step(self, model, x, s, t, past=(), noise=None):
         node = Node(s, model(x, s))
