@@ -128,7 +128,7 @@ def order(
 
 def _measured(spec: str, problem: str, families: list[str], note: Callable[[str], None]) -> Iterator[dict]:
     """One row a measurement, as it is made; a solver that raises gives a row that says so."""
-    from ..report.facts import claims_of
+    from ..claims import held_to
     from ..studies import base
     from ..studies.order import kinds_of, measure_order
 
@@ -138,8 +138,7 @@ def _measured(spec: str, problem: str, families: list[str], note: Callable[[str]
         for grid in families if kind == "global" else [""]:
             note(f"{spec} {kind} {grid}")
             row = {"solver": spec, "problem": problem, "kind": kind, "grid": grid}
-            held = (int(q) if isfinite(q) else None for q in claims_of({"claims": claims, "case": row}))
-            row["claim"], row["stated"] = held
+            row["claim"], row["stated"] = held_to(claims, kind, grid)
             try:
                 got = measure_order(solver, problem, kind=kind, grid=grid, claim=row["claim"])
             except Exception as error:  # whatever a stranger's solver does wrong

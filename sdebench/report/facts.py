@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..claims import held_to
 from ..errors import UsageError
 from ..fit import Fit, fit_order, verdict
 from ..grids import IRREGULAR, SMOOTH
@@ -74,21 +75,10 @@ def series(record: Record, name: str) -> np.ndarray:
 
 
 def claims_of(record: Record) -> tuple[float, float]:
-    """The order that the literature claims for this case, and the one that the suite's catalogue states; nan for none.
-
-    A method that states another order on irregular grids is held there to that statement, not to a claim that its
-    authors made for smooth ones.
-    """
-    c, kind = record["claims"], record["case"].get("kind")
-    if not c:  # a solver that could not even be made
-        return np.nan, np.nan
-    stated, irregular = c["order"], c.get("order_irregular", c["order"])
-    if kind == "global" and record["case"].get("grid") in IRREGULAR:
-        return (c["claimed_order"] if irregular == stated else irregular), irregular
-    main = c.get("main_order", irregular)
-    claims = {"global": (c["claimed_order"], stated), "main": (c["claimed_order"], main),
-              "local": (main + 1, main + 1), "tolerance": (1, 1)}
-    return claims.get(kind, (np.nan, np.nan))
+    """The order that the literature claims for this case, and the one that the suite's catalogue states; nan for none."""
+    case = record["case"]
+    claim, stated = held_to(record["claims"], case.get("kind", ""), case.get("grid", ""))
+    return (np.nan if claim is None else claim), (np.nan if stated is None else stated)
 
 
 @cache

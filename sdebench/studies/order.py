@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .. import grids
 from ..catalogue import get_solver
+from ..claims import held_to
 from ..errors import UsageError, near_miss
 from ..fit import Fit, fit_order, verdict
 from ..prediction import ModelLike
@@ -159,10 +160,8 @@ def kinds_of(solver: Solver | Sampler) -> tuple[str, ...]:
 
 
 def claim_of(solver: Solver | Sampler, kind: str, grid: str) -> int | None:
-    """The exponent that the method's claims give for a kind, or None where it claims nothing."""
-    if kind == "global":
-        return solver.order_irregular if grid in grids.IRREGULAR else solver.order
-    return {"local": solver.main_order + 1, "main": solver.main_order, "tolerance": 1}.get(kind)
+    """The exponent that the method states for a kind, or None where it states nothing."""
+    return held_to(claims(solver), kind, grid)[1]
 
 
 def cases(settings: dict) -> list[dict]:
