@@ -10,8 +10,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "sdebench": ("schedules", "grids", "phi", "problems", "solvers", "external", "studies", "report", "fit", "oracle"),
     "sdebench.errors": ("UsageError",),
+    "sdebench.noise": ("WhiteNoise",),
+    "sdebench.brownian": ("BrownianPath",),
+    "sdebench.tableau": ("tableau",),
+    "sdebench.laws.gaussian": ("gaussian_law",),
     "sdebench.prediction": ("Counted", "Model", "Prediction", "lincomb"),
-    "sdebench.solver": ("Node", "Sampler", "Solver", "Step", "integrate", "integrate_adaptive", "remember"),
+    "sdebench.solver": ("Node", "Sampler", "Solver", "Step", "StochasticSolver", "integrate", "integrate_adaptive", "remember"),
     "sdebench.catalogue": ("get_problem", "get_solver", "list_problems", "list_solvers", "register_problem", "register_solver"),
     "sdebench.studies.order": ("measure_order",),
 }

@@ -43,6 +43,8 @@ def lincomb(a: float, x: Tensor, *rest) -> Tensor:
 
     One pass a term and one allocation in all: the line of the paper, without its temporaries.
     """
+    if not isinstance(x, Tensor):  # a symbol: see `tableau`
+        return sum((c * v for c, v in zip(rest[::2], rest[1::2])), a * x)
     if a == 1.0 and rest:
         out, rest = torch.add(x, rest[1], alpha=rest[0]), rest[2:]
     else:

@@ -41,6 +41,8 @@ class _Claims:
     nfe_per_step     network evaluations a step, once started
     memory           how many past nodes a full step wants
     embedded         whether a step yields an error estimate, for `integrate_adaptive`
+    stochastic       whether a step asks for noise; then `order` is the weak order
+    strong_order     of a stochastic method, on one Brownian path; None where its noise has no path
     family, reference
     """
 
@@ -48,6 +50,8 @@ class _Claims:
     nfe_per_step: int
     memory: int = 0
     embedded: bool = False
+    stochastic: bool = False
+    strong_order: float | None = None
     family: str = "user"
     reference: str = ""
 
@@ -76,6 +80,21 @@ class Solver(_Claims):
         raise NotImplementedError
 
 
+class StochasticSolver(Solver):
+    """A Solver of a process `dx = [f x - (g^2 + eta^2)/2 score] dt + eta dw` (time backwards), whose step asks for noise.
+
+    `weak_order` is the order of the law (Kloeden and Platen 1992, section 9.7), of a whole run, on any grid; 0 where the law
+    does not converge to the exact marginal under refinement.  `main_order` is the weak order without the start-up.
+    """
+
+    stochastic = True
+    weak_order: int
+
+    @property
+    def order(self) -> int:
+        return self.weak_order
+
+
 class Sampler(_Claims):
     """How a WHOLE grid is crossed, where one interval at a time does not say it: compositions and black boxes.
 
@@ -100,7 +119,7 @@ def checked(method: Any) -> Solver | Sampler:
     base, verb = (Solver, "step") if isinstance(method, Solver) else (Sampler, "sample")
     if getattr(type(method), verb) is getattr(base, verb):
         raise UsageError(f"{type(method).__name__} has no {verb}: define {verb}(...) in it")
-    for claim in ("order", "nfe_per_step"):
+    for claim in ("weak_order" if method.stochastic else "order", "nfe_per_step"):
         if not hasattr(method, claim):
             raise UsageError(f"{type(method).__name__} does not state its {claim}: give it as a class variable, as {claim} = 1")
     return method
@@ -114,12 +133,16 @@ def remember(node: Node, past: tuple[Node, ...], memory: int) -> tuple[Node, ...
 def integrate(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any = None) -> Tensor:
     """The state at grid[-1], from the state `x`, `(B, *D)`, at grid[0].
 
-    Raises UsageError for a method or a model that is none, a grid that is not strictly decreasing, a time outside the
-    schedule's domain, and a step that does not return a Step.
+    Raises UsageError for a method or a model that is none, a stochastic method without noise, a noise on another schedule, a
+    grid that is not strictly decreasing, a time outside the schedule's domain, and a step that does not return a Step.
     """
     grid, solver = grids.check(grid), checked(solver)
     if not hasattr(model, "schedule"):
         raise UsageError(f"{model!r} is not a model: give sdebench.Model(fn, schedule, kind), or a problem's .model")
+    if solver.stochastic and noise is None:
+        raise UsageError(f"{type(solver).__name__} is stochastic: give noise=WhiteNoise(model.schedule, x.shape, seed)")
+    if noise is not None and noise.schedule != model.schedule:
+        raise UsageError(f"the noise is on {noise.schedule}, the model on {model.schedule}: give one schedule to both")
     model.schedule.alpha(grid[0]), model.schedule.alpha(grid[-1])  # refuses an end outside its domain
     if isinstance(solver, Sampler):
         return solver.sample(model, x, grid, noise)

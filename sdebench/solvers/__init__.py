@@ -1,3 +1,17 @@
 """Solvers, one file a paper.  Importing the package registers them, in the order of the listing."""
 
-from . import runge_kutta, edm, ddim, dpm_solver, dpm_solver_pp, pndm, lms, unipc, exponential_rk, composed, started, shipped  # noqa: F401, I001
+from . import (  # noqa: I001
+    runge_kutta,  # noqa: F401
+    edm,  # noqa: F401
+    ddim,  # noqa: F401
+    dpm_solver,  # noqa: F401
+    dpm_solver_pp,  # noqa: F401
+    pndm,  # noqa: F401
+    lms,  # noqa: F401
+    unipc,  # noqa: F401
+    exponential_rk,  # noqa: F401
+    composed,  # noqa: F401
+    started,  # noqa: F401
+    shipped,  # noqa: F401
+    euler_maruyama,  # noqa: F401
+)

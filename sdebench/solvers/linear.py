@@ -39,15 +39,15 @@ def check_fraction(name: str, r: float) -> None:
         raise UsageError(f"{name} = {r!r}: give the place of the stage within the step, 0 < {name} <= 1")
 
 
-def combine(a: float, x: Tensor, *terms: tuple[float, Prediction]) -> Tensor:
-    """`a x + sum_i w_i eps_i` from (w_i, prediction) pairs, whatever the model predicts.
+def combine(a: float, x: Tensor, *terms: tuple[float, Prediction | Tensor]) -> Tensor:
+    """`a x + sum_i w_i v_i` from (w_i, v_i) pairs; a prediction stands for its eps, whatever the model predicts.
 
     No eps is formed on the way: it is linear in the state and the model's answer, and what multiplies x is summed on the
     host.  (For methods without a past: with one, an eps is read again, and better kept.)
     """
     flat: list = []
     for w, m in terms:
-        for c, v in m.parts("eps"):
+        for c, v in m.parts("eps") if isinstance(m, Prediction) else ((1.0, m),):
             if v is x:
                 a += w * c
             else:

@@ -1,0 +1,96 @@
+r"""The exact law of a chain on Gaussian data: no sampling, no noise of Monte Carlo.
+
+With x_0 ~ N(mu, C) every prediction is affine in its state, `m = A_t x + b_t`, and A_t shares the eigenvectors of C: so a
+run is, in each eigendirection, an affine map of (start, noises), read off the tableau with numbers.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from ..prediction import conversion
+from ..problems import GaussianMixture
+from ..schedules import NoiseSchedule
+from ..solver import Solver
+from ..tableau import Tableau, tableau
+
+
+class _Chain:
+    """A tableau on N(mean, diag(variances)): each symbol as a row over the sources (start, noises..., 1), (sources, d)."""
+
+    def __init__(self, table: Tableau, mean: np.ndarray, variances: np.ndarray):
+        self.table, self.mean, self.variances = table, mean, variances
+        self.noises = table.rows[-1].noises
+        self.known: dict = {}
+
+    def _source(self, index: int) -> np.ndarray:
+        out = np.zeros((self.noises + 2, len(self.mean)))
+        out[index] = 1.0
+        return out
+
+    def _combined(self, terms: dict) -> np.ndarray:
+        total = np.zeros((self.noises + 2, len(self.mean)))
+        for (kind, k), c in terms.items():
+            if kind == "z":
+                total[1 + k] += c
+            else:
+                total += c * self.known[kind, k]
+        return total
+
+    def _predicted(self, t: float, state: np.ndarray) -> np.ndarray:
+        """m = E[eps | x] = sigma (x - alpha mu)/(alpha^2 v + sigma^2), read as the model's kind."""
+        ns = self.table.schedule
+        alpha, sigma = ns.alpha(t), ns.sigma(t)
+        slope = sigma / (alpha * alpha * self.variances + sigma * sigma)
+        eps = slope * state
+        eps[-1] -= slope * alpha * self.mean
+        c, d = conversion("eps", self.table.kind, alpha, sigma)
+        return d * eps + c * state
+
+    def run(self) -> np.ndarray:
+        """The last state, (sources, d)."""
+        self.known["x", 0] = self._source(0)
+        done = 0
+        for i, row in enumerate(self.table.rows):
+            for j in range(done, row.evaluations):
+                call = self.table.evaluations[j]
+                self.known["m", j] = self._predicted(call.t, self._combined(call.state))
+            done = row.evaluations
+            self.known["x", i + 1] = self._combined(row.state)
+            self.known.pop(("x", i))
+            for j in [j for kind, j in self.known if kind == "m" and j < done - 8]:  # nobody remembers more
+                del self.known["m", j]
+        return self.known["x", len(self.table.rows)]
+
+
+def gaussian_law(solver: Solver, gm: GaussianMixture, ns: NoiseSchedule, grid: Sequence[float],
+                 start: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Exact (mean (d,), covariance (d, d)) of the solver's state at grid[-1], float64.
+
+    `gm` is one Gaussian, the law of x_0; `start` the (mean, covariance) at grid[0], that of the exact marginal unless given.
+    Deterministic methods have a law too.  Raises UsageError for more than one component, and for a method whose step is not
+    linear.
+    """
+    if len(gm.weights) != 1:
+        raise UsageError(f"{gm!r} has {len(gm.weights)} components: the law of a chain is Gaussian for one component only")
+    values, basis = np.linalg.eigh(gm.cov().numpy())
+    if start is None:
+        marginal = gm.marginal(ns, grid[0])
+        start = marginal.mean(), marginal.cov()
+    first, spread = (torch.as_tensor(v, dtype=torch.float64).numpy() for v in start)
+    if first.shape != (gm.dim,) or spread.shape != (gm.dim, gm.dim):
+        asked = f"a mean ({gm.dim},) and a covariance ({gm.dim}, {gm.dim})"
+        raise UsageError(f"the start has shapes {first.shape}, {spread.shape}: give {asked}")
+    table = tableau(solver, ns, grid)
+    state = _Chain(table, basis.T @ gm.mean().numpy(), values).run()
+    from_start, from_noise, constant = state[0], state[1:-1], state[-1]
+    variance = np.zeros(gm.dim)
+    for k, block in table.covariances:
+        z = from_noise[k : k + len(block)]
+        variance += np.einsum("kd,kl,ld->d", z, block, z)
+    mean = basis @ (from_start * (basis.T @ first) + constant)
+    cov = basis @ (np.outer(from_start, from_start) * (basis.T @ spread @ basis) + np.diag(variance)) @ basis.T
+    return torch.from_numpy(mean), torch.from_numpy(cov)

@@ -1,0 +1,204 @@
+r"""Noise: the Ito integrals that a step asks for, as pure functions of what is asked.
+
+    int_{lam_s}^{lam_t} w dB,     B a standard Brownian motion in the clock of lam,     g dw = sqrt(2) sigma dB
+
+for a deterministic weight w: a centred normal of variance `int w^2 dlam`.  A step asks for disjoint intervals only, each
+once, with all its weights together; asked twice for the same, a noise gives the same bits.
+
+    WhiteNoise      an independent draw for every interval
+    BrownianPath    one path for all of them (`brownian.py`)
+"""
+
+import hashlib
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import expm1, pi, prod, sqrt
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import UsageError
+from .schedules import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """`w = e^{c (lam - lam_t)}`, in the clock of lam; the variance over a step h is `(1 - e^{-2 c h})/(2 c)`."""
+
+    c: float
+
+    def density(self, ns: NoiseSchedule, t: float, lam: np.ndarray) -> np.ndarray:
+        """The weight at the given lams."""
+        return np.exp(self.c * (lam - ns.lam(t)))
+
+
+@dataclass(frozen=True)
+class Power:
+    """`int (u - t)^p dW_u` with W Brownian in the clock of TIME: p = 0 is the plain increment W_s - W_t."""
+
+    p: int
+
+    def density(self, ns: NoiseSchedule, t: float, lam: np.ndarray) -> np.ndarray:
+        """The weight at the given lams: `(u - t)^p sqrt(-du/dlam)`, from `g^2 = -2 sigma^2 dlam/dt`."""
+        times = [ns.t(float(v)) for v in lam]
+        return np.array([max(u - t, 0.0) ** self.p * ns.sigma(u) * sqrt(2 / ns.g2(u)) for u in times])
+
+
+@dataclass(frozen=True)
+class Custom:
+    """Any weight `fn(lam)`, smooth over a step."""
+
+    fn: Callable[[float], float]
+
+    def density(self, ns: NoiseSchedule, t: float, lam: np.ndarray) -> np.ndarray:
+        """The weight at the given lams."""
+        return np.array([self.fn(float(v)) for v in lam])
+
+
+Weight = Exponential | Power | Custom
+DATA = Exponential(1.0)  # of methods in x0: sigma_t sqrt(2) in front
+EPS = Exponential(-1.0)  # of methods in eps: sigma_t sqrt(2) in front, too
+TIME = Power(0)  # the plain increment of Euler-Maruyama
+
+
+@cache
+def gauss_legendre(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights on [0, 1]."""
+    x, w = np.polynomial.legendre.leggauss(n)
+    return 0.5 * (x + 1), 0.5 * w
+
+
+def covariance(ns: NoiseSchedule, s: float, t: float, a: Weight, b: Weight) -> float:
+    """E[int a dB int b dB] over the step s -> t: closed forms where both weights are of one kind, else Gauss-Legendre."""
+    if isinstance(a, Power) and isinstance(b, Power):
+        n = a.p + b.p + 1
+        return (s - t) ** n / n
+    lam, h = ns.lam(s), ns.lam(t) - ns.lam(s)
+    if isinstance(a, Exponential) and isinstance(b, Exponential):
+        c = a.c + b.c
+        return -expm1(-c * h) / c if c else h
+    q, w = gauss_legendre(32)
+    nodes = lam + h * q
+    return h * float(np.sum(w * a.density(ns, t, nodes) * b.density(ns, t, nodes)))
+
+
+def gram(ns: NoiseSchedule, s: float, t: float, weights: Sequence[Weight]) -> np.ndarray:
+    """The covariance matrix (k, k) of the integrals of k weights over the step s -> t."""
+    out = np.empty((len(weights), len(weights)))
+    for i, a in enumerate(weights):
+        for j, b in enumerate(weights[: i + 1]):
+            out[i, j] = out[j, i] = covariance(ns, s, t, a, b)
+    return out
+
+
+def sd(ns: NoiseSchedule, s: float, t: float, weight: Weight) -> float:
+    """The standard deviation of `int weight dB` over the step s -> t."""
+    return sqrt(covariance(ns, s, t, weight, weight))
+
+
+class Noise(Protocol):
+    """What a step needs of a noise.  Times s > t; tensors have the shape, dtype and device of the state."""
+
+    schedule: NoiseSchedule
+
+    def normal(self, s: float, t: float, weight: Weight, tag: int = 0) -> Tensor:
+        """The integral of one weight, divided by its standard deviation: what papers write as z."""
+
+    def integral(self, s: float, t: float, *weights: Weight, tag: int = 0) -> tuple[Tensor, ...]:
+        """The integrals of several weights over one interval, jointly right."""
+
+    def fresh(self, t: float, tag: int = 0) -> Tensor:
+        """A standard normal that belongs to no interval (Langevin steps, jumps back to a higher noise)."""
+
+
+def stream(seed: int, *parts: float | int | str) -> tuple[int, int]:
+    """128 bits that name a stream of numbers."""
+    raw = b"".join(p.encode() if isinstance(p, str) else struct.pack("<d" if isinstance(p, float) else "<q", p) for p in parts)
+    digest = hashlib.blake2b(raw, digest_size=16, key=struct.pack("<q", seed)).digest()
+    return struct.unpack("<QQ", digest)
+
+
+def normals(key: tuple[int, int], first: int, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Standard normals of samples `first`, `first + 1`, ...: a tensor of that shape, one sample a row.
+
+    Philox 4x64 (Salmon et al. 2011, SC11) counts through the samples, so sample 17 is the same however many are drawn with it;
+    Box and Muller 1958 turns its bits into normals without rejection: 64 bits a pair below float64, 128 in it.
+    """
+    rows, size = shape[0], prod(shape[1:])
+    double = dtype == torch.float64
+    words = (size + 1) // 2 * (2 if double else 1)  # of 64 bits, a sample
+    blocks = -(-words // 4)  # the generator counts in blocks of four
+    start = first * blocks
+    raw = np.random.Philox(key=key, counter=(start & (2**64 - 1), start >> 64, 0, 0)).random_raw(rows * blocks * 4)
+    bits = torch.from_numpy(raw.view(np.int64 if double else np.int32)).view(rows, -1)
+    half, real, width = (size + 1) // 2, torch.float64 if double else torch.float32, 63 if double else 31
+    # u in (0, 1] from all bits but the sign: relative precision near 0, where the radius is large.
+    u = (bits[:, :half] & (2**width - 1)).to(real).add_(0.5).mul_(2.0**-width)
+    radius = u.log_().mul_(-2).sqrt_()
+    angle = bits[:, half : 2 * half].to(real).mul_(pi * 2.0**-width)
+    out = torch.empty(rows, 2 * half, dtype=real)
+    torch.mul(radius, torch.cos(angle), out=out[:, :half])
+    torch.mul(radius, angle.sin_(), out=out[:, half:])
+    return out[:, :size].reshape(tuple(shape)).to(dtype)
+
+
+@dataclass(frozen=True)
+class WhiteNoise:
+    """An independent draw for every interval, from one counter-based generator a sample.
+
+    `shape` (B, *D) is that of the state; the batch holds the samples `first` to `first + B - 1` of `seed`, and each is the
+    same at every batch size.  Numbers are made on the host and sent to `device`, so that a GPU gets the same ones.
+    """
+
+    schedule: NoiseSchedule
+    shape: tuple[int, ...]
+    seed: int = 0
+    dtype: torch.dtype = torch.float64
+    device: torch.device | str = "cpu"
+    first: int = 0
+
+    def __post_init__(self):
+        if len(self.shape) < 2 or min(self.shape) < 1 or self.first < 0:
+            raise UsageError(f"noise of shape {tuple(self.shape)}, first sample {self.first}: give (B, *D) and first >= 0")
+
+    def _draw(self, *parts: float | int | str) -> Tensor:
+        return normals(stream(self.seed, *parts), self.first, self.shape, self.dtype).to(self.device)
+
+    def normal(self, s: float, t: float, weight: Weight, tag: int = 0) -> Tensor:
+        return self._draw("interval", float(s), float(t), tag)
+
+    def integral(self, s: float, t: float, *weights: Weight, tag: int = 0) -> tuple[Tensor, ...]:
+        root = factor(gram(self.schedule, s, t, weights))
+        z = [self._draw("interval", float(s), float(t), tag, *([j] if j else [])) for j in range(len(weights))]
+        return tuple(combined(row[: i + 1], z) for i, row in enumerate(root))
+
+    def fresh(self, t: float, tag: int = 0) -> Tensor:
+        return self._draw("fresh", float(t), tag)
+
+
+def factor(covariances: np.ndarray) -> np.ndarray:
+    """Lower triangular L with L L^T the given matrix, also where it is singular (two weights alike): scaled, then Cholesky
+    that stops at rounding."""
+    size = np.sqrt(np.diag(covariances))
+    a = covariances / np.outer(size, size)
+    out = np.zeros_like(a)
+    for i in range(len(a)):
+        for j in range(i + 1):
+            rest = a[i, j] - out[i, :j] @ out[j, :j]
+            if i == j:
+                out[i, i] = sqrt(rest) if rest > 1e-14 else 0.0
+            else:
+                out[i, j] = rest / out[j, j] if out[j, j] else 0.0
+    return out * size[:, None]
+
+
+def combined(coefficients: Sequence[float], vectors: Sequence[Tensor]) -> Tensor:
+    """sum_k c_k v_k."""
+    out = float(coefficients[0]) * vectors[0]
+    for c, v in zip(coefficients[1:], vectors[1:]):
+        out.add_(v, alpha=float(c))
+    return out

@@ -1,0 +1,159 @@
+r"""The step as coefficients: a run on symbolic vectors is a table of numbers.
+
+A step is linear in the state, the predictions and the noises.  Run on vectors that only remember their coefficients, a method
+on a grid becomes
+
+    x_{i+1} = a_i x_i + sum_j b_ij m_j + sum_k c_ik z_k,      m_j the model's answer at the state sum(...) of row j,
+
+one row an evaluation and one a step, whatever the dimension.  From it: exact laws on Gaussian data (`laws.gaussian`), golden
+coefficients, executors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from . import grids
+from .errors import UsageError
+from .noise import Weight, gram
+from .prediction import KINDS, Prediction
+from .schedules import NoiseSchedule
+from .solver import Solver, Step, checked
+
+Symbol = tuple[str, int]  # ("x", step), ("m", evaluation) or ("z", noise)
+
+
+class Vector:
+    """A linear combination of symbols, `{symbol: coefficient}`, that knows + - * and /."""
+
+    __slots__ = ("terms",)
+
+    def __init__(self, terms: dict[Symbol, float]):
+        self.terms = terms
+
+    def __add__(self, other: Vector | int) -> Vector:
+        if isinstance(other, Vector):
+            terms = dict(self.terms)
+            for symbol, c in other.terms.items():
+                terms[symbol] = terms.get(symbol, 0.0) + c
+            return Vector(terms)
+        if other == 0:
+            return self
+        return NotImplemented
+
+    __radd__ = __add__
+
+    def __mul__(self, c: float) -> Vector:
+        return Vector({symbol: c * v for symbol, v in self.terms.items()})
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, c: float) -> Vector:
+        return self * (1.0 / c)
+
+    def __neg__(self) -> Vector:
+        return self * -1.0
+
+    def __sub__(self, other: Vector) -> Vector:
+        return self + -other
+
+
+class Evaluation(NamedTuple):
+    """One model call: at which time, and of which state."""
+
+    t: float
+    state: dict[Symbol, float]
+
+
+class Row(NamedTuple):
+    """One step s -> t: the new state, and how many evaluations and noises there were after it."""
+
+    s: float
+    t: float
+    state: dict[Symbol, float]
+    evaluations: int
+    noises: int
+
+
+@dataclass(frozen=True)
+class Tableau:
+    """A method on a grid as numbers.  `covariances` are those of the noises, by blocks: (first, (k, k)); `kind` is what the
+    model predicts.
+    """
+
+    schedule: NoiseSchedule
+    kind: str
+    evaluations: tuple[Evaluation, ...]
+    rows: tuple[Row, ...]
+    covariances: tuple[tuple[int, np.ndarray], ...]
+
+    @property
+    def nfe(self) -> int:
+        """Network evaluations of the run."""
+        return len(self.evaluations)
+
+
+@dataclass
+class _Model:
+    """Answers every call with a new symbol, and writes down of what state it was asked."""
+
+    schedule: NoiseSchedule
+    kind: str
+    calls: list[Evaluation] = field(default_factory=list)
+
+    def __call__(self, x: Vector, t: float) -> Prediction:
+        self.calls.append(Evaluation(t, x.terms))
+        return Prediction(self.kind, Vector({("m", len(self.calls) - 1): 1.0}), x, t, self.schedule)
+
+
+@dataclass
+class _Noise:
+    """New symbols for every interval, and their covariances."""
+
+    schedule: NoiseSchedule
+    blocks: list[tuple[int, np.ndarray]] = field(default_factory=list)
+    asked: dict[tuple, tuple[Vector, ...]] = field(default_factory=dict)
+    count: int = 0
+
+    def _new(self, key: tuple, covariance: np.ndarray) -> tuple[Vector, ...]:
+        if key not in self.asked:
+            first, k = self.count, len(covariance)
+            self.blocks.append((first, covariance))
+            self.asked[key] = tuple(Vector({("z", first + j): 1.0}) for j in range(k))
+            self.count += k
+        return self.asked[key]
+
+    def normal(self, s: float, t: float, weight: Weight, tag: int = 0) -> Vector:
+        return self._new(("normal", s, t, weight, tag), np.eye(1))[0]
+
+    def integral(self, s: float, t: float, *weights: Weight, tag: int = 0) -> tuple[Vector, ...]:
+        return self._new(("integral", s, t, weights, tag), gram(self.schedule, s, t, weights))
+
+    def fresh(self, t: float, tag: int = 0) -> Vector:
+        return self._new(("fresh", t, tag), np.eye(1))[0]
+
+
+def tableau(solver: Solver, ns: NoiseSchedule, grid: Sequence[float], kind: str = "eps") -> Tableau:
+    """The solver on that grid, for a model that predicts `kind`, as numbers.
+
+    Raises UsageError for a method whose step is not linear in its vectors, and for Samplers, which have no step.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"unknown kind of prediction {kind!r}: give one of {', '.join(KINDS)}")
+    if not isinstance(checked(solver), Solver):
+        raise UsageError(f"{type(solver).__name__} crosses a whole grid at once: a tableau needs a Solver, with a step")
+    model, noise, past, rows = _Model(ns, kind), _Noise(ns), (), []
+    for i, (s, t) in enumerate(pairwise(grids.check(grid))):
+        try:
+            x, past, _ = Step(*solver.step(model, Vector({("x", i): 1.0}), s, t, past, noise))
+        except (TypeError, AttributeError) as error:
+            what = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise UsageError(f"the step of {type(solver).__name__} is not linear in its vectors ({what}): "
+                             "use lincomb on x, predictions and noises only") from None  # fmt: skip
+        rows.append(Row(s, t, x.terms, len(model.calls), noise.count))
+    return Tableau(ns, kind, tuple(model.calls), tuple(rows), tuple(noise.blocks))
