@@ -7,21 +7,26 @@ from typing import Any
 
 from .grids import IRREGULAR
 
-Exponents = tuple[int | None, int | None]
+WHOLE_RUNS = ("global", "weak")  # the error of a state, and of a law, over whole runs on each grid
+Exponents = tuple[float | None, float | None]
 
 
 def held_to(claims: dict[str, Any], kind: str, grid: str) -> Exponents:
     """(the exponent that the literature claims for this kind and grid, the one that the method states), None for none.
 
     A method that states another order on irregular grids is held there to that statement, not to a claim that its
-    authors made for smooth ones.  No claim at all (`claims == {}`) is a solver that could not even be made.
+    authors made for smooth ones.  The weak order of a stochastic method is judged as a global one is; its strong order is
+    stated by whoever states one, and claims nothing else.  No claim at all (`claims == {}`) is a solver that could not even be
+    made.
     """
     if not claims:
         return None, None
     claimed, stated = claims["claimed_order"], claims["order"]
     irregular = claims.get("order_irregular", stated)
     main = claims.get("main_order", irregular)
-    if kind == "global" and grid in IRREGULAR:
+    if kind in WHOLE_RUNS and grid in IRREGULAR:
         return (claimed if irregular == stated else irregular), irregular
-    exponents = {"global": (claimed, stated), "main": (claimed, main), "local": (main + 1, main + 1), "tolerance": (1, 1)}
+    strong = claims.get("strong_order")  # records made before there were stochastic methods lack it
+    exponents = {"global": (claimed, stated), "weak": (claimed, stated), "strong": (strong, strong), "main": (claimed, main),
+                 "local": (main + 1, main + 1), "tolerance": (1, 1)}  # fmt: skip
     return exponents.get(kind, (None, None))

@@ -117,16 +117,19 @@ def _last_run(positions: np.ndarray) -> int:
 def verdict(fit: Fit, claim: float) -> str:
     """`confirmed`, `refuted` or `not asymptotic`.
 
-    Confirmed: the order is the claim or a higher integer, to 0.1 beyond its interval.  Orders are integers: one in between
-    is the mark of an error that changes sign, and a one-sided test would let its spuriously high slope confirm anything.
+    Confirmed: the order is the claim or a higher integer, to 0.1 beyond its interval.  Orders are integers, or multiples of
+    1/2 where the claim is one (strong order 1.5): one in between is the mark of an error that changes sign, and a one-sided
+    test would let its spuriously high slope confirm anything.
     Refuted: the whole interval lies below the claim less 0.1.  Anything else, and anything unresolved, is not asymptotic,
     which is never counted as confirmed.
     """
     if not fit.resolved:
         return "not asymptotic"
     if fit.order >= claim - TOLERANCE:
-        near = abs(fit.order - round(fit.order)) <= min(0.25, fit.half_width + TOLERANCE)
-        return "confirmed" if near and round(fit.order) >= claim else "not asymptotic"
+        unit, most = (1.0, 0.25) if claim == round(claim) else (0.5, 0.15)
+        nearest = unit * round(fit.order / unit)
+        near = abs(fit.order - nearest) <= min(most, fit.half_width + TOLERANCE)
+        return "confirmed" if near and nearest >= claim else "not asymptotic"
     return "refuted" if fit.order + fit.half_width < claim - TOLERANCE else "not asymptotic"
 
 

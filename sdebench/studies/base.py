@@ -28,7 +28,8 @@ STUDIES = {
     "work-precision": "sdebench.studies.work_precision",
     "floor": "sdebench.studies.floor",
 }
-_CLAIMS = ("family", "claimed_order", "order", "order_irregular", "main_order", "nfe_per_step", "memory", "reference")
+_CLAIMS = ("family", "claimed_order", "order", "order_irregular", "main_order", "nfe_per_step", "memory", "stochastic",
+           "strong_order", "reference")  # fmt: skip
 _SUITE_KEYS = ("name", "study")
 
 

@@ -208,6 +208,10 @@ def test_inputs_are_not_touched():
     (1.89, 0.001, "", 2, "refuted"),
     (1.85, 0.08, "", 2, "not asymptotic"),  # the claim is inside of its interval
     (1.0, 0.15, "", 2, "refuted"),
+    (1.53, 0.02, "", 1.5, "confirmed"),  # strong orders come in halves
+    (2.01, 0.02, "", 1.5, "confirmed"),
+    (1.75, 0.15, "", 1.5, "not asymptotic"),
+    (1.3, 0.02, "", 1.5, "refuted"),
     (2.0, 0.5, "slopes disagree", 2, "not asymptotic"),  # unresolved, whatever the number says
     (9.0, 0.0, "exact", 2, "not asymptotic"),
     (nan, inf, "diverges", 0, "not asymptotic"),
