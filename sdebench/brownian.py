@@ -4,17 +4,18 @@ On a cell of lam of length h, white noise is expanded in an orthonormal basis of
 
     dB = sum_k Z_k psi_k dlam,     int phi dB = sum_k <phi, psi_k> Z_k,     Z_k independent standard normals,
 
-each Z_k made by its own counter-based generator when it is wanted and kept nowhere: memory does not grow.  With this basis
+each Z_k made by its own counter-based generator when it is wanted (the last ones are kept, in bounded memory).  With this basis
 the weight of data prediction, e^lam, needs ONE normal a cell, and any smooth weight as many as its coefficients last above
 rounding.  An interval that ends inside a cell refines it: the basis of a cell lies in the span of its halves' bases
 (Alpert 1993, SIAM J. Math. Anal. 24), so the halves' normals are an orthogonal image of the cell's and as many new ones.
 All integrals are linear in one fixed set of normals: additive to rounding, and jointly right in law.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from .schedules import NoiseSchedule
 MODES = 14  # on cells of length 1/2: the smooth weights of all solvers are resolved to rounding
 _LONGEST = 0.5
 _NODES = 32
+_KEPT_BYTES = 32 << 20  # of the last normals made, for whoever comes back to the same cells
 
 
 def _raw(theta: np.ndarray, h: float) -> np.ndarray:
@@ -82,11 +84,21 @@ class BrownianPath:
         self.schedule, self.shape, self.seed, self.dtype = schedule, tuple(shape), seed, dtype
         self.device, self.first = device, first
         self._cells = np.array(cells)
+        self._kept: OrderedDict[tuple, Tensor] = OrderedDict()
+        self._most = _KEPT_BYTES // (prod(shape) * torch.finfo(dtype).bits // 8)
         self._least = 0.25 * max(torch.finfo(dtype).eps, 4e-16)
         self._depth = 40 if dtype == torch.float64 else 24  # halvings after which a cell's variance is rounding
 
-    def _draw(self, *parts: int | str) -> Tensor:
-        return normals(stream(self.seed, "path", *parts), self.first, self.shape, self.dtype).to(self.device)
+    def _draw(self, *parts: int) -> Tensor:
+        """The normal of (cell, level, index, mode); nobody writes on it."""
+        z = self._kept.get(parts)
+        if z is None:
+            z = normals(stream(self.seed, "path", *parts), self.first, self.shape, self.dtype).to(self.device)
+            if len(self._kept) >= self._most > 0:
+                self._kept.popitem(last=False)
+            if self._most:
+                self._kept[parts] = z
+        return z
 
     def _pieces(self, s: float, t: float) -> Iterator[tuple[int, float, float]]:
         """(cell, from, to) of each cell that the interval meets."""

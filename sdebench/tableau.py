@@ -11,7 +11,7 @@ coefficients, executors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -23,7 +23,7 @@ from .errors import UsageError
 from .noise import Weight, gram
 from .prediction import KINDS, Prediction
 from .schedules import NoiseSchedule
-from .solver import Solver, Step, checked
+from .solver import Node, Sampler, Solver, checked
 
 Symbol = tuple[str, int]  # ("x", step), ("m", evaluation) or ("z", noise)
 
@@ -138,22 +138,30 @@ class _Noise:
         return self._new(("fresh", t, tag), np.eye(1))[0]
 
 
-def tableau(solver: Solver, ns: NoiseSchedule, grid: Sequence[float], kind: str = "eps") -> Tableau:
-    """The solver on that grid, for a model that predicts `kind`, as numbers.
+def tableau(solver: Solver | Sampler, ns: NoiseSchedule, grid: Sequence[float], kind: str = "eps") -> Tableau:
+    """The solver on that grid, for a model that predicts `kind`, as numbers: a row a step, or one in all for a Sampler.
 
-    Raises UsageError for a method whose step is not linear in its vectors, and for Samplers, which have no step.
+    Raises UsageError for a method that is not linear in its vectors.
     """
     if kind not in KINDS:
         raise UsageError(f"unknown kind of prediction {kind!r}: give one of {', '.join(KINDS)}")
-    if not isinstance(checked(solver), Solver):
-        raise UsageError(f"{type(solver).__name__} crosses a whole grid at once: a tableau needs a Solver, with a step")
-    model, noise, past, rows = _Model(ns, kind), _Noise(ns), (), []
-    for i, (s, t) in enumerate(pairwise(grids.check(grid))):
-        try:
-            x, past, _ = Step(*solver.step(model, Vector({("x", i): 1.0}), s, t, past, noise))
-        except (TypeError, AttributeError) as error:
-            what = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise UsageError(f"the step of {type(solver).__name__} is not linear in its vectors ({what}): "
-                             "use lincomb on x, predictions and noises only") from None  # fmt: skip
-        rows.append(Row(s, t, x.terms, len(model.calls), noise.count))
+    model, noise, rows = _Model(ns, kind), _Noise(ns), []
+    try:
+        for s, t, x in _crossed(checked(solver), model, noise, grids.check(grid)):
+            rows.append(Row(s, t, x.terms, len(model.calls), noise.count))
+    except (TypeError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UsageError(f"{type(solver).__name__} is not linear in its vectors ({what}): "
+                         "a tableau needs a method of lincomb on x, predictions and noises only") from None  # fmt: skip
     return Tableau(ns, kind, tuple(model.calls), tuple(rows), tuple(noise.blocks))
+
+
+def _crossed(solver: Solver | Sampler, model: _Model, noise: _Noise, grid: grids.Grid) -> Iterator[tuple[float, float, Vector]]:
+    """(s, t, state at t) of each step, from a state that is a new symbol at each s; of a Sampler, of the whole grid."""
+    if isinstance(solver, Sampler):
+        yield grid[0], grid[-1], solver.sample(model, Vector({("x", 0): 1.0}), grid, noise)
+        return
+    past: tuple[Node, ...] = ()
+    for i, (s, t) in enumerate(pairwise(grid)):
+        x, past, _ = solver.step(model, Vector({("x", i): 1.0}), s, t, past, noise)
+        yield s, t, x
