@@ -63,18 +63,23 @@ def _cell(value: Any) -> Any:
 
 
 def _show_solvers(rows: list[dict]) -> None:
-    """Solvers under their families; `order` is smooth / irregular / of the main scheme, where these differ."""
+    """Solvers under their families; `order` is smooth / irregular / of the main scheme, where these differ; then (strong)."""
     lines: list[tuple] = []
     for family in dict.fromkeys(row["family"] for row in rows):
         lines.append((family,))
         for r in (row for row in rows if row["family"] == family):
             orders = (r["order"], r["order_irregular"], r["main_order"])
             order = "/".join(map(str, orders)) if len(set(orders)) > 1 else orders[0]
-            lines.append((f"  {r['name']}", r["claimed_order"], order, r["nfe_per_step"], r["memory"], r["reference"]))
+            if r["strong_order"] is not None:
+                order = f"{order} ({r['strong_order']:g})"
+            name = f"  {r['name']}" + " ~" * r["stochastic"]
+            lines.append((name, r["claimed_order"], order, r["nfe_per_step"], r["memory"], r["reference"]))
     title = (f"{len(rows)} solvers.  claim: the order of the literature; order: the true one, on smooth\n"
              "grids/on irregular ones/of the main scheme where they differ; NFE: evaluations a\n"
-             "step; past: steps remembered")  # fmt: skip
-    table(("solver", "claim", "order", "NFE", "past", "paper"), lines, title, ("claim", "order", "NFE", "past"))
+             "step; past: steps remembered; ~: stochastic, by weak orders, and in brackets the\n"
+             "strong order, that on one Brownian path, where there is one")  # fmt: skip
+    numbers = ("claim", "order", "NFE", "past")
+    table(("solver", *numbers, "paper"), lines, title, numbers)
 
 
 def list_(

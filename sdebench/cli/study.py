@@ -128,14 +128,14 @@ def order(
 
 def _measured(spec: str, problem: str, families: list[str], note: Callable[[str], None]) -> Iterator[dict]:
     """One row a measurement, as it is made; a solver that raises gives a row that says so."""
-    from ..claims import held_to
+    from ..claims import WHOLE_RUNS, held_to
     from ..studies import base
     from ..studies.order import kinds_of, measure_order
 
     solver = base.solver(spec)
     claims = base.claims(solver)
     for kind in kinds_of(solver):
-        for grid in families if kind == "global" else [""]:
+        for grid in families if kind in WHOLE_RUNS else [""]:
             note(f"{spec} {kind} {grid}")
             row = {"solver": spec, "problem": problem, "kind": kind, "grid": grid}
             row["claim"], row["stated"] = held_to(claims, kind, grid)
@@ -155,7 +155,8 @@ def _show_measured(specs: list[str], problem: str, found: list[dict]) -> None:
         rows = [row for row in found if row["solver"] == spec]
         cells = [(row["kind"], row["grid"], row["claim"], row["stated"], *_figures(row), row["verdict"]) for row in rows]
         heads = ("kind", "grid", "claim", "stated", "measured", "constant", "verdict")
-        title = f"{spec} on {problem}; the literature claims order {base.solver(spec).claimed_order}"
+        solver = base.solver(spec)
+        title = f"{spec} on {problem}; the literature claims {'weak ' * solver.stochastic}order {solver.claimed_order}"
         table(heads, cells, title, ("claim", "stated", "measured", "constant"))
         for row in rows:
             if row["reason"]:

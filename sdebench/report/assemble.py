@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from . import cost_figures, costs, emit, heatmap, tables
 from .facts import Record, checked
-from .figures import convergence
+from .figures import convergence, strong, weak
 from .page import Picture, html, problems_of
 from .style import render
 from .tables import Table, grid_names, headline
@@ -55,24 +55,40 @@ class Plan(NamedTuple):
     draw: Callable[[], Figure]
 
 
-def _order_plans(records: list[Record], grids: Table, problem: str, full: bool) -> Iterator[Plan]:
-    names = grid_names(records)
-    caption = f"{problem}: measured minus claimed order on each grid; the claim in brackets."
-    yield Plan(f"orders-{stem(problem)}", "grids", caption, partial(heatmap.heat_map, grids, problem, names))
+def _smooth_first(names: list[str], full: bool) -> list[str]:
+    """One smooth grid, and the irregular one where there is room for it."""
+    if not names:
+        return []
     smooth = "uniform_lam" if "uniform_lam" in names else names[0]
-    for grid in dict.fromkeys([smooth, "irregular"] if full and "irregular" in names else [smooth]):
+    return list(dict.fromkeys([smooth, "irregular"] if full and "irregular" in names else [smooth]))
+
+
+def _order_plans(records: list[Record], grids: Table, problem: str, full: bool) -> Iterator[Plan]:
+    here = [r for r in records if r["study"] == "order" and r["case"]["problem"] == problem]
+    of = {kind: [r for r in here if r["case"].get("kind") == kind] for kind in ("global", "weak", "strong")}
+    names, name = grid_names(here), stem(problem)
+    if names:
+        caption = f"{problem}: measured minus claimed order on each grid; the claim in brackets; ~ is stochastic, by weak order."
+        yield Plan(f"orders-{name}", "grids", caption, partial(heatmap.heat_map, grids, problem, names))
+    for grid in _smooth_first(grid_names(of["global"]), full):
         caption = f"{problem}, grid {grid}: dots are measured, full lines fitted slopes, dashes claimed ones."
-        draw = partial(convergence, records, problem, grid)
-        yield Plan(f"convergence-{stem(problem)}-{stem(grid)}", "convergence", caption, draw)
+        yield Plan(f"convergence-{name}-{stem(grid)}", "convergence", caption, partial(convergence, records, problem, grid))
+    for grid in _smooth_first(grid_names(of["weak"]), True):
+        caption = f"{problem}, grid {grid}: weak error of the stochastic methods, that of their law."
+        yield Plan(f"weak-{name}-{stem(grid)}", "weak", caption, partial(weak, records, problem, grid))
+    if of["strong"]:
+        caption = (f"{problem}: strong error, of paths that follow one Brownian motion; full lines fit its RMS, thin lines are "
+                   "its median. On well separated mixtures a few paths end in another mode: the RMS counts little else, and "
+                   "its slope is noise.")
+        yield Plan(f"strong-{name}", "strong", caption, partial(strong, records, problem))
 
 
 def plans(records: list[Record], made: dict[str, Table]) -> Iterator[Plan]:
     """The figures of a report.  The first problem has all; of the others the page would be too heavy with them."""
     grids, runs, budgets, floors = (made[k] for k in ("grids", "work-precision-runs", "work-precision", "floor"))
     for i, problem in enumerate(p["name"] for p in problems_of(records)):
-        has = {t.name: "problem" in t.frame and problem in set(t.frame["problem"]) for t in (grids, runs, floors)}
-        if has["grids"]:
-            yield from _order_plans(records, grids, problem, i == 0)
+        has = {t.name: "problem" in t.frame and problem in set(t.frame["problem"]) for t in (runs, floors)}
+        yield from _order_plans(records, grids, problem, i == 0)
         for against, what in (("nfe", "network evaluations"), ("seconds", "time"))[: 2 if i == 0 else 1]:
             if has["work-precision-runs"]:
                 yield Plan(f"work-precision-{stem(problem)}-{against}", "work", f"{problem}: error against {what}.",

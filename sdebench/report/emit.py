@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from .facts import CONFIRMED
+from .facts import CONFIRMED, REFUTED
 from .tables import Column, Table
 
 DASH = "—"
@@ -40,7 +40,8 @@ def cell(row: dict, column: Column) -> Cell:
     half = row.get(column.half_width)
     if column.kind == "order":
         spread = "" if _missing(half) else f" ± {half:.2f}"
-        return Cell(f"{value:.2f}{spread}".replace("-", "−"), float(value), why)
+        mark = f" {SYMBOLS[REFUTED]}" if row.get(column.judged) == REFUTED else ""
+        return Cell(f"{value:.2f}{spread}{mark}".replace("-", "−"), float(value), why)
     if column.kind == "bound":
         return Cell({"<=": "≤ ", ">": "> "}.get(half, "") + f"{value:.0f}", float(value), why)
     if column.kind == "verdict":

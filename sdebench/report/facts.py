@@ -21,7 +21,9 @@ CONFIRMED, REFUTED, OPEN, EXACT, FAILED = VERDICTS = ("confirmed", "refuted", "n
 _WORST_FIRST = (REFUTED, FAILED, OPEN, CONFIRMED, EXACT)  # one refuted grid refutes; exact grids neither help nor harm
 GRIDS = (*SMOOTH, *IRREGULAR)
 FAMILIES = ("Runge-Kutta", "DPM-Solver", "DPM-Solver++", "DEIS", "UniPC", "LMS", "iPNDM", "PNDM", "exponential RK",
-            "black box")  # the order in which they are shown; others follow
+            "black box", "Euler-Maruyama", "DDPM", "DDIM", "ancestral", "SDE-DPM-Solver", "SDE-DPM-Solver++", "SEEDS", "SA-Solver",
+            "ER-SDE")  # the order in which they are shown, the deterministic ones before the stochastic ones; others follow
+DETERMINISTIC, STOCHASTIC = "deterministic", "stochastic"
 _ROUNDING = {"float64": 1e-8, "float32": 1e-3, "bfloat16": 1e-1}  # a floor above these is a poor reference
 _NO_CLAIMS = {"family": "", "claimed_order": np.nan, "order": np.nan, "nfe_per_step": np.nan, "reference": ""}
 
@@ -52,10 +54,16 @@ class Measured(NamedTuple):
         return self.grid or self.kind
 
 
+def sort_of(claims: dict) -> str:
+    """Whether a step of the method asks for noise; records made before there were such methods do not say."""
+    return STOCHASTIC if claims.get("stochastic") else DETERMINISTIC
+
+
 def _family_rank(record: Record) -> tuple:
     c, case = record["claims"], record["case"]
     family = c["family"]
-    return (FAMILIES.index(family) if family in FAMILIES else len(FAMILIES), family, c["claimed_order"], case["solver"])
+    place = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
+    return sort_of(c), place, family, c["claimed_order"], case["solver"]
 
 
 def checked(records: Iterable[Record]) -> list[Record]:

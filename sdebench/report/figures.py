@@ -1,4 +1,4 @@
-"""The convergence figure.  Like all figures, it takes records and computes nothing that a table does not show."""
+"""The convergence figures.  Like all figures, they take records and compute nothing that a table does not show."""
 
 from collections.abc import Callable, Iterable
 
@@ -27,12 +27,14 @@ def _draw_run(ax, m: Measured) -> None:
     if m.verdict == OPEN:
         ax.plot(h, error, ":", color=style.GREY, marker="o", ms=2.6, mfc="white", mew=0.7, lw=0.8, zorder=2)
         return
-    colour, refuted = style.order_colour(m.claims["claimed_order"]), m.verdict == REFUTED
+    colour, refuted = style.order_colour(m.claim), m.verdict == REFUTED
     marker = {"marker": "x", "ms": 4, "mew": 1} if refuted else {"marker": "o", "ms": 2.6, "mew": 0}
     ax.plot(h, error, ls="", color=colour, zorder=3, **marker)
     inside = np.flatnonzero((n >= m.n_window[0]) & (n <= m.n_window[1]))
     last, ends = inside[h[inside].argmin()], np.array([h[inside].min(), h[inside].max()])
     ax.plot(ends, error[last] * (ends / h[last]) ** m.order, color=colour, lw=1, alpha=0.85, zorder=2)
+    if m.kind == "strong":
+        ax.plot(h, series(m.record, "median"), color=colour, lw=0.5, alpha=0.8, zorder=1.5)
 
 
 def _guide(ax, runs: list[Measured], claimed: float) -> None:
@@ -79,16 +81,11 @@ _LEGEND = (
 )
 
 
-@style.styled
-def convergence(records: list[dict], problem: str, grid: str) -> Figure:
-    """Global RMS error against the mean step in lam, a panel a family.
-
-    Dots are measured, lines fitted, dashes the claimed slopes; the band is the floor, the reference's error bar and
-    rounding, below which nothing is read.
-    """
-    runs = [m for m in measured(records) if (m.problem, m.kind, m.grid) == (problem, "global", grid)]
+def _figure(runs: list[Measured], y_label: str, legend: tuple, what: str) -> Figure:
+    """A panel a family: dots are measured, lines fitted, dashes the claimed slopes.  The band is the floor, the reference's
+    error bar and rounding, below which nothing is read."""
     families = grouped(runs, lambda m: m.claims["family"])
-    figure, axes = style.panels(len(families), "mean step in λ", "RMS error")
+    figure, axes = style.panels(len(families), "mean step in λ", y_label)
     floor = max((np.nanmax(series(m.record, "floor"), initial=0.0) for m in runs), default=0.0)
     limits = _limits(runs, floor)
     for ax, (family, group) in zip(axes, families.items()):
@@ -96,11 +93,39 @@ def convergence(records: list[dict], problem: str, grid: str) -> Figure:
         drawn = [m for m in group if m.verdict not in (FAILED, EXACT)]
         for m in drawn:
             _draw_run(ax, m)
-        for claimed, same in grouped(drawn, lambda m: m.claims["claimed_order"]).items():
+        for claimed, same in grouped((m for m in drawn if not np.isnan(m.claim)), lambda m: m.claim).items():
             _guide(ax, same, claimed)
         _name_exceptions(ax, group)
         if floor > 0:
             ax.axhspan(limits[0] * 1e-3, floor, color=style.BAND, lw=0, zorder=0)
         ax.set_ylim(*limits)
-    style.order_legend(figure, {m.claims["claimed_order"] for m in runs}, _LEGEND)
+    style.order_legend(figure, {m.claim for m in runs}, legend, what)
     return figure
+
+
+@style.styled
+def convergence(records: list[dict], problem: str, grid: str) -> Figure:
+    """Global RMS error of deterministic methods against the mean step in lam."""
+    runs = [m for m in measured(records) if (m.problem, m.kind, m.grid) == (problem, "global", grid)]
+    return _figure(runs, "RMS error", _LEGEND, "order")
+
+
+def _what_is_wrong(runs: list[Measured]) -> str:
+    """The label of the error of a law: of both moments where they are exact, of a test function elsewhere."""
+    of_moments = all(m.record["data"].get("cov") for m in runs)
+    return "error of mean and covariance" if runs and of_moments else "error of E[φ(x)]"
+
+
+@style.styled
+def weak(records: list[dict], problem: str, grid: str) -> Figure:
+    """Weak error of stochastic methods, that of their law, against the mean step in lam."""
+    runs = [m for m in measured(records) if (m.problem, m.kind, m.grid) == (problem, "weak", grid)]
+    return _figure(runs, _what_is_wrong(runs), _LEGEND, "weak order")
+
+
+@style.styled
+def strong(records: list[dict], problem: str) -> Figure:
+    """Strong error, RMS over paths of one Brownian motion, against the mean step in lam; thin lines are its median."""
+    runs = [m for m in measured(records) if (m.problem, m.kind) == (problem, "strong")]
+    median = Line2D([], [], color=style.INK, lw=0.5, label="median over paths")
+    return _figure(runs, "RMS error over paths", (*_LEGEND, median), "strong order")

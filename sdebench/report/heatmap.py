@@ -9,12 +9,13 @@ from matplotlib.patches import Rectangle
 from seaborn import diverging_palette
 
 from . import style
-from .facts import CONFIRMED, EXACT, FAILED, OPEN, REFUTED
+from .facts import CONFIRMED, DETERMINISTIC, EXACT, FAILED, OPEN, REFUTED, STOCHASTIC
 from .figures import grouped
 from .tables import Table
 
 _ROW, _HEAD, _GAP = 0.165, 1.3, 0.5  # inches a row; rows of a family's heading and of the space after it
 _RANGE = 2.0
+_MARK = {DETERMINISTIC: "", STOCHASTIC: " ~"}
 _UNRESOLVED = {OPEN: "?", FAILED: "!"}
 _PALETTE, _NORM = diverging_palette(22, 245, s=85, l=48, center="light", as_cmap=True), Normalize(-_RANGE, _RANGE)
 
@@ -62,7 +63,7 @@ def _draw_column(ax, families: list[tuple[str, list[dict]]], names: list[str], t
         y += _HEAD
         _rows(ax, rows, names, y)
         at += [y + i + 0.5 for i in range(len(rows))]
-        labels += [f"{row['solver']}  ({row['claimed']:g})" for row in rows]
+        labels += [f"{row['solver']}{_MARK[row['sort']]}  ({row['claimed']:g})" for row in rows]
         y += len(rows) + _GAP
     for j, grid in enumerate(names if families else ()):
         ax.text(j + 0.35, _HEAD - 0.25, grid, ha="left", va="bottom", fontsize=6.8, rotation=45, rotation_mode="anchor")
@@ -73,16 +74,24 @@ def _draw_column(ax, families: list[tuple[str, list[dict]]], names: list[str], t
     ax.spines[:].set_visible(False)
 
 
+def _beyond(frame: pd.DataFrame, names: list[str]) -> str:
+    """At which ends of the colours there are cells beyond them: the bar ends there in an arrow."""
+    excess = frame.reindex(columns=[f"{grid}_excess" for grid in names]).to_numpy(float)
+    low, high = bool((excess < -_RANGE).any()), bool((excess > _RANGE).any())
+    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[low, high]
+
+
 @style.styled
 def heat_map(grids: Table, problem: str, names: list[str]) -> Figure:
-    """Measured minus claimed order (in brackets) on each grid.  Hatched: ? not asymptotic, ! failed; never a pass."""
+    """Measured minus claimed order (in brackets) on each grid.  Hatched: ? not asymptotic, ! failed; never a pass.  ~ is
+    stochastic, by its weak order."""
     frame: pd.DataFrame = grids.frame[grids.frame["problem"] == problem]
     families = list(grouped(frame.to_dict("records"), lambda row: row["family"]).items())
     sizes = [len(rows) + _HEAD + _GAP for _, rows in families]
     count = 1 if len(frame) < 25 else 2 if len(frame) < 50 else 3
     place = _columns(sizes, count)
     tall = max(sum(size for size, p in zip(sizes, place) if p == c) for c in range(count))
-    names_wide = 0.0575 * (max(map(len, frame["solver"])) + 5)  # inches, at this size of type
+    names_wide = 0.0575 * max(len(row.solver + _MARK[row.sort]) + 5 for row in frame.itertuples())  # inches, at this size of type
     cells_wide = 0.35 * len(names)
     width, height = (names_wide + cells_wide) * count + 0.25, max(tall * _ROW + 1.15, 2.0)
     figure = Figure(figsize=(width, height))
@@ -92,7 +101,8 @@ def heat_map(grids: Table, problem: str, names: list[str]) -> Figure:
     for c, ax in enumerate(axes):
         _draw_column(ax, [f for f, p in zip(families, place) if p == c], names, tall)
     bar = figure.add_axes((0.5 - 1.5 / width, 0.45 / height, 3 / width, 0.1 / height))
-    scale = figure.colorbar(ScalarMappable(_NORM, _PALETTE), cax=bar, orientation="horizontal", ticks=[-2, -1, 0, 1, 2])
+    scale = figure.colorbar(ScalarMappable(_NORM, _PALETTE), cax=bar, orientation="horizontal", ticks=[-2, -1, 0, 1, 2],
+                            extend=_beyond(frame, names))  # fmt: skip
     scale.outline.set_visible(False)
     bar.set_xlabel("measured minus claimed order;  hatched: ? not asymptotic, ! failed")
     return figure

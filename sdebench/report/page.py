@@ -8,6 +8,7 @@ from typing import NamedTuple
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from ..claims import WHOLE_RUNS
 from . import emit
 from .facts import GRIDS, VERDICTS, Measured, Record, measured, series
 from .tables import Table, confirmed_with, headline
@@ -51,8 +52,10 @@ def provenance(records: list[Record]) -> list[tuple[str, str]]:
 
 def _rank(m: Measured) -> tuple:
     """Whole runs first, smooth grids before irregular ones, then the parts."""
-    place = {name: i for i, name in enumerate((*GRIDS, "tolerance", "local", "main", "start-up", "end-point"))}
-    return place.get(m.where, len(place)), m.where
+    parts = ("strong", "tolerance", "local", "main", "start-up", "end-point")
+    place = {name: i for i, name in enumerate((*GRIDS, *parts))}
+    where = m.grid if m.kind in WHOLE_RUNS else m.kind
+    return place.get(where, len(place)), where
 
 
 def details(records: list[Record]) -> dict[str, list]:
@@ -63,7 +66,7 @@ def details(records: list[Record]) -> dict[str, list]:
         window = "{:g} to {:g}".format(*m.n_window) if m.n_window[1] > m.n_window[0] else ""
         h, error = series(m.record, "h"), series(m.record, "rms")
         finest = error[h.argmin()] if h.size and h.size == error.size else nan
-        where = f"global, {m.grid}" if m.kind == "global" else m.kind
+        where = f"{m.kind}, {m.grid}" if m.kind in WHOLE_RUNS else m.kind
         claim, last = "" if isnan(m.claim) else f"{m.claim:g}", "" if isnan(finest) else f"{finest:.1e}"
         row = [where, order, claim, window, last, m.verdict or "no claim", m.reason]
         out.setdefault(f"{m.solver}|{m.problem}|{m.dtype}", []).append(row)

@@ -10,8 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 INK, GREY, PALE, BAND = "#1a1a1a", "#808080", "#c9c9c9", "#dedede"
-# Okabe and Ito's colours, which stay apart for every common kind of colour blindness; one for each claimed order
-_BY_ORDER = {1: "#56b4e9", 2: "#0072b2", 3: "#009e73", 4: "#e69f00", 5: "#cc79a7"}
+# Okabe and Ito's colours, which stay apart for every common kind of colour blindness; one for each claimed order.  Half
+# orders are strong ones, which never meet those above 2.
+_BY_ORDER = {0: "#6b6b6b", 0.5: "#e69f00", 1: "#56b4e9", 1.5: "#009e73", 2: "#0072b2", 3: "#009e73", 4: "#e69f00", 5: "#cc79a7"}
 _HIGHER = "#7a4fa3"
 REFUTED = "#c24e00"
 RC = {
@@ -28,13 +29,13 @@ _LEFT, _RIGHT, _TOP, _BOTTOM, _WIDE, _GAP = 0.75, 0.2, 0.85, 0.6, 3.1, 0.42  # i
 
 
 def order_colour(claimed: float) -> str:
-    """The colour of a claimed order."""
-    return _BY_ORDER.get(claimed, _HIGHER)
+    """The colour of a claimed order; grey for none."""
+    return GREY if claimed != claimed else _BY_ORDER.get(claimed, _HIGHER)
 
 
-def order_legend(figure: Figure, claimed: Iterable[float], more: Iterable) -> None:
+def order_legend(figure: Figure, claimed: Iterable[float], more: Iterable, what: str = "order") -> None:
     """A legend above all panels: the colours of the claimed orders, then `more` handles."""
-    orders = [Line2D([], [], color=order_colour(c), marker="o", ms=3, lw=1.2, label=f"claims order {c:g}")
+    orders = [Line2D([], [], color=order_colour(c), marker="o", ms=3, lw=1.2, label=f"claims {what} {c:g}")
               for c in sorted({c for c in claimed if c == c})]
     columns = 5 if figure.get_figwidth() > 8 else 3
     figure.legend(handles=[*orders, *more], loc="upper center", ncols=columns, frameon=False)

@@ -6,18 +6,22 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..claims import WHOLE_RUNS
 from ..grids import IRREGULAR, SMOOTH
-from .facts import CONFIRMED, FAILED, GRIDS, Measured, Record, measured, overall, series
+from .facts import CONFIRMED, FAILED, GRIDS, STOCHASTIC, Measured, Record, measured, overall, series, sort_of
 
 _CASE = ("solver", "problem", "dtype")
 _MULTISTEP_ONLY = ("startup", "main", "endpoint")
+_STATED = (*WHOLE_RUNS, "local", "main", "tolerance")
+_PARTS = ("smooth", "irregular", "strong", "local", "startup", "main", "endpoint", "tolerance")
 
 
 class Column(NamedTuple):
     """How one column of a frame is shown.
 
     `kind` is text, count, order, bound, error, seconds, verdict or paper; `half_width` names the column of the interval
-    (a bound's sign, a verdict's scope), `why` the column of the reason for a missing value, `tip` explains the heading.
+    (a bound's sign, a verdict's scope), `why` the column of the reason for a missing value, `tip` explains the heading,
+    `judged` the column of the verdict on an order, which is marked where it is refuted.
     """
 
     heading: str
@@ -26,6 +30,7 @@ class Column(NamedTuple):
     half_width: str = ""
     why: str = ""
     tip: str = ""
+    judged: str = ""
 
 
 class Table(NamedTuple):
@@ -56,7 +61,7 @@ def _part(name: str, cases: list[Measured]) -> list[Measured]:
     """The cases that one column of the order table speaks of."""
     if name in ("smooth", "irregular"):
         family = SMOOTH if name == "smooth" else IRREGULAR
-        return [m for m in cases if m.kind == "global" and m.grid in family]
+        return [m for m in cases if m.kind in WHOLE_RUNS and m.grid in family]
     return [m for m in cases if m.kind == {"startup": "start-up", "endpoint": "end-point"}.get(name, name)]
 
 
@@ -76,12 +81,14 @@ def _absent(part: str, claims: dict) -> str:
         return "not a multistep method: it has no past"
     if part == "tolerance":
         return "crosses a given grid: it has no tolerance"
+    if part == "strong":
+        return "its noise has no path" if claims.get("stochastic") else "deterministic: it has no noise"
     return "chooses its own steps: no grids" if claims.get("adaptive") else "not measured"
 
 
 def _counted_nfe(cases: list[Measured]) -> float:
     """Evaluations a step as the model's counter saw them, between the shortest and the longest run on one grid."""
-    for m in (m for m in cases if m.kind == "global" and m.verdict != FAILED):
+    for m in (m for m in cases if m.kind in WHOLE_RUNS and m.verdict != FAILED):
         n, nfe = series(m.record, "n"), series(m.record, "nfe")
         if n.size > 1 and n.size == nfe.size and n.max() > n.min():
             low, high = n.argmin(), n.argmax()
@@ -97,20 +104,21 @@ def _scope(claims: dict, on_grids: bool) -> str:
 
 
 def _order_row(case: tuple, cases: list[Measured]) -> dict:
-    claims, runs = cases[-1].claims, [m for m in cases if m.kind == "global"]
+    claims, runs = cases[-1].claims, [m for m in cases if m.kind in WHOLE_RUNS]
     judged = runs or [m for m in cases if m.kind == "tolerance"]
     row = dict(zip(_CASE, case)) | {
-        "family": claims["family"], "claimed": claims["claimed_order"], "stated": claims["order"],
-        "stated_irregular": claims.get("order_irregular", claims["order"]),
+        "family": claims["family"], "sort": sort_of(claims), "claimed": claims["claimed_order"], "stated": claims["order"],
+        "stated_irregular": claims.get("order_irregular", claims["order"]), "stated_strong": claims.get("strong_order", np.nan),
         "verdict": overall(m.verdict for m in judged),
         "verdict_why": "; ".join(f"{m.where}: {m.verdict}" + (f" ({m.reason})" if m.reason else "")
                                  for m in judged if m.verdict != CONFIRMED),
         "scope": _scope(claims, bool(runs)) if judged else "",
         "confirmed_on": sum(m.verdict == CONFIRMED for m in judged), "measured_on": len(judged),
-        "as_stated": overall(m.verdict_stated for m in cases if m.kind in ("global", "local", "main", "tolerance")),
+        "as_stated": overall(m.verdict_stated for m in cases if m.kind in _STATED),
+        "strong_verdict": overall(m.verdict for m in cases if m.kind == "strong"),
         "nfe_per_step": claims["nfe_per_step"], "nfe_counted": _counted_nfe(cases), "reference": claims["reference"],
     }
-    for name in ("smooth", "irregular", "local", "startup", "main", "endpoint", "tolerance"):
+    for name in _PARTS:
         part = _part(name, cases)
         found = _worst(part) if part else (np.nan, np.nan, _absent(name, claims))
         row |= dict(zip((name, f"{name}_hw", f"{name}_why"), found))
@@ -123,33 +131,44 @@ def _slope(heading: str, key: str, tip: str) -> Column:
 
 _ORDER_COLUMNS = (
     Column("Verdict", "verdict", "verdict", "scope", "verdict_why", tip="measured orders against the claim"),
-    Column("Claimed", "claimed", "count", tip="global order that the literature claims"),
-    _slope("Smooth grids", "smooth", "lowest global order measured on a smooth grid, with its 95 % half-width"),
+    Column("Claimed", "claimed", "count", tip="order that the literature claims: global, or weak of a stochastic method"),
+    _slope("Smooth grids", "smooth", "lowest order (global, or weak) measured on a smooth grid, with its 95 % half-width"),
     _slope("Irregular grids", "irregular", "lowest global order measured on an irregular grid, likewise"),
-    Column("Stated", "stated", "count", tip="global order on smooth grids that the catalogue of this suite states"),
+    Column("Strong", "strong", "order", "strong_hw", "strong_why", "order of the RMS error over paths of one Brownian motion",
+           "strong_verdict"),
+    Column("Stated", "stated", "count", tip="order on smooth grids (global, or weak) that the catalogue of this suite states"),
     Column("Stated, irregular", "stated_irregular", "count", tip="the same on irregular grids"),
+    Column("Stated, strong", "stated_strong", "count", tip="strong order that the catalogue states, where there is one"),
     _slope("Local", "local", "slope of the error of one step, exact and unequally spaced past; main order + 1 is due"),
     _slope("Start-up", "startup", "slope of the error that the start-up phase makes"),
     _slope("Main", "main", "global order of the main scheme, from an exact start"),
     _slope("End point", "endpoint", "slope of the error of the last step alone, from an exact past"),
     _slope("Tolerance", "tolerance", "slope of error against tolerance, for adaptive methods; 1 is due"),
     Column("NFE/step", "nfe_per_step", "count", tip="network evaluations a step, once started"),
+    Column("Kind", "sort", tip="whether a step asks for noise: the orders of a stochastic method are weak ones"),
     Column("Family", "family"),
     Column("Reference", "reference", "paper"),
 )
+_ONLY_STOCHASTIC = ("sort", "stated_strong")
 
 
 def order_table(records: Iterable[Record]) -> Table:
     """One row a solver and problem: claims, worst measured orders, the parts of a multistep method, and the verdict."""
     frame = pd.DataFrame([_order_row(case, cases) for case, cases in _grouped(measured(records)).items()])
-    shown = tuple(c for c in _ORDER_COLUMNS if len(frame) and (c.kind != "order" or frame[c.key].notna().any()))
-    return Table("orders", "Orders", "Claimed and measured orders. A measured order is the lowest over its grids, with "
-                 "its 95 % half-width. A dash: not measured, or not resolved.", frame, case_columns(frame) + shown)
+    noisy = len(frame) and (frame["sort"] == STOCHASTIC).any()
+    shown = tuple(c for c in _ORDER_COLUMNS if len(frame) and (c.kind != "order" or frame[c.key].notna().any())
+                  and (noisy or c.key not in _ONLY_STOCHASTIC))
+    caption = ("Claimed and measured orders. A measured order is the lowest over its grids, with its 95 % half-width. "
+               "A dash: not measured, or not resolved.")
+    if noisy:
+        caption += (" Of a stochastic method it is the weak order, of the error of its law; the strong order, of single paths, "
+                    "is judged by itself: a cross beside it.")
+    return Table("orders", "Orders", caption, frame, case_columns(frame) + shown)
 
 
 def _grid_row(case: tuple, cases: list[Measured]) -> dict:
     claims = cases[-1].claims
-    row = dict(zip(_CASE, case)) | {"family": claims["family"], "claimed": claims["claimed_order"]}
+    row = dict(zip(_CASE, case)) | {"family": claims["family"], "sort": sort_of(claims), "claimed": claims["claimed_order"]}
     for m in cases:
         row |= {m.grid: m.order, f"{m.grid}_hw": m.half_width, f"{m.grid}_excess": m.order - claims["claimed_order"],
                 f"{m.grid}_claim": m.claim, f"{m.grid}_verdict": m.verdict, f"{m.grid}_why": m.reason}
@@ -157,18 +176,19 @@ def _grid_row(case: tuple, cases: list[Measured]) -> dict:
 
 
 def grid_names(records: Iterable[Record]) -> list[str]:
-    """The grids of the global runs, smooth ones first."""
-    seen = {r["case"]["grid"] for r in records if r["study"] == "order" and r["case"].get("kind") == "global"}
+    """The grids of whole runs, smooth ones first."""
+    seen = {r["case"]["grid"] for r in records if r["study"] == "order" and r["case"].get("kind") in WHOLE_RUNS}
     return [g for g in GRIDS if g in seen] + sorted(seen - set(GRIDS))
 
 
 def grid_table(records: list[Record]) -> Table:
     """One row a solver and problem, one column a grid: measured order; also its excess over the claim, and verdict."""
-    groups = _grouped(m for m in measured(records) if m.kind == "global")
+    groups = _grouped(m for m in measured(records) if m.kind in WHOLE_RUNS)
     frame = pd.DataFrame([_grid_row(case, cases) for case, cases in groups.items()])
-    orders = (Column(g, g, "order", f"{g}_hw", f"{g}_why", f"global order on {g} grids") for g in grid_names(records))
+    orders = (Column(g, g, "order", f"{g}_hw", f"{g}_why", f"order on {g} grids") for g in grid_names(records))
     shown = (*case_columns(frame), Column("Family", "family"), Column("Claimed", "claimed", "count"), *orders)
-    return Table("grids", "Global order on each grid", "Measured global order with its 95 % half-width.", frame, shown)
+    caption = "Measured order of whole runs, global or weak, with its 95 % half-width."
+    return Table("grids", "Order on each grid", caption, frame, shown)
 
 
 def failure_table(records: Iterable[Record]) -> Table:
