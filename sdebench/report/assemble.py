@@ -68,7 +68,7 @@ def _order_plans(records: list[Record], grids: Table, problem: str, full: bool) 
     of = {kind: [r for r in here if r["case"].get("kind") == kind] for kind in ("global", "weak", "strong")}
     names, name = grid_names(here), stem(problem)
     if names:
-        caption = f"{problem}: measured minus claimed order on each grid; the claim in brackets; ~ is stochastic, by weak order."
+        caption = f"{problem}: measured minus claimed order on each grid, of ~ stochastic methods the weak one; claims in brackets."
         yield Plan(f"orders-{name}", "grids", caption, partial(heatmap.heat_map, grids, problem, names))
     for grid in _smooth_first(grid_names(of["global"]), full):
         caption = f"{problem}, grid {grid}: dots are measured, full lines fitted slopes, dashes claimed ones."

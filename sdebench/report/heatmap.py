@@ -91,7 +91,8 @@ def heat_map(grids: Table, problem: str, names: list[str]) -> Figure:
     count = 1 if len(frame) < 25 else 2 if len(frame) < 50 else 3
     place = _columns(sizes, count)
     tall = max(sum(size for size, p in zip(sizes, place) if p == c) for c in range(count))
-    names_wide = 0.0575 * max(len(row.solver + _MARK[row.sort]) + 5 for row in frame.itertuples())  # inches, at this size of type
+    longest = max(len(solver + _MARK[sort]) for solver, sort in zip(frame["solver"], frame["sort"]))
+    names_wide = 0.0575 * (longest + 5)  # inches, at this size of type
     cells_wide = 0.35 * len(names)
     width, height = (names_wide + cells_wide) * count + 0.25, max(tall * _ROW + 1.15, 2.0)
     figure = Figure(figsize=(width, height))
