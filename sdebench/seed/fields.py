@@ -1,0 +1,84 @@
+"""Terms of Fokker-Planck equations, evaluated exactly: a 2-D mixture's density under automatic differentiation.
+
+    dp/dt = -sum_i d/dx_i [b_i p] + 1/2 sum_i d^2/dx_i^2 [c p]         dx = b dt + sqrt(c) dw
+
+In two dimensions, because a sum over coordinates that is none is right in one.
+"""
+
+from collections.abc import Callable
+from math import log, pi
+
+import torch
+from torch import Tensor
+
+from ..schedules import NoiseSchedule
+from .numeric import NS, biggest, derivative
+
+_WEIGHTS = torch.tensor([0.3, 0.5, 0.2], dtype=torch.float64)
+_MEANS = torch.tensor([[-1.0, 0.4], [0.8, 0.6], [0.2, -0.9]], dtype=torch.float64)
+_VARIANCES = torch.tensor([0.3, 0.2, 0.4], dtype=torch.float64)
+POINTS = torch.cartesian_prod(*2 * [torch.linspace(-1.2, 1.1, 5, dtype=torch.float64)]).requires_grad_()
+
+Scalar = Callable[[Tensor], Tensor]  # (n, 2) -> (n,), each value of its own point
+Vector = Callable[[Tensor], Tensor]  # (n, 2) -> (n, 2)
+
+
+class Field:
+    """The density of x_t, as functions of points (n, 2)."""
+
+    def __init__(self, t: float, ns: NoiseSchedule = NS):
+        alpha, sigma = ns.alpha(t), ns.sigma(t)
+        self.means, self.variances = alpha * _MEANS, alpha * alpha * _VARIANCES + sigma * sigma
+
+    def log_p(self, x: Tensor) -> Tensor:
+        """log p_t."""
+        z2 = ((x[:, None] - self.means) ** 2).sum(-1) / self.variances
+        return torch.logsumexp(_WEIGHTS.log() - log(2 * pi) - self.variances.log() - 0.5 * z2, 1)
+
+    def p(self, x: Tensor) -> Tensor:
+        """p_t."""
+        return self.log_p(x).exp()
+
+    def score(self, x: Tensor) -> Tensor:
+        """grad log p_t."""
+        return gradient(self.log_p)(x)
+
+
+def gradient(fn: Scalar) -> Vector:
+    """d/dx_i fn."""
+    return lambda x: torch.autograd.grad(fn(x).sum(), x, create_graph=True)[0]
+
+
+def divergence(field: Vector) -> Scalar:
+    """sum_i d/dx_i field_i."""
+    return lambda x: sum(gradient(lambda y, i=i: field(y)[:, i])(x)[:, i] for i in range(2))
+
+
+def laplacian(fn: Scalar) -> Scalar:
+    """sum_i d^2/dx_i^2 fn."""
+    return divergence(gradient(fn))
+
+
+def rate(t: float, ns: NoiseSchedule = NS) -> Tensor:
+    """dp/dt at POINTS, from the density at other times."""
+    return derivative(lambda u: Field(u, ns).p(POINTS).detach(), t)
+
+
+Drift = Callable[[Tensor, Tensor], Tensor]  # (x, score) -> drift
+
+
+def _residual(drift: Drift, variance: float, t: float, ns: NoiseSchedule, sign: float) -> float:
+    at = Field(t, ns)
+    flux = divergence(lambda x: drift(x, at.score(x)) * at.p(x)[:, None])
+    found = -flux(POINTS) + sign * 0.5 * variance * laplacian(at.p)(POINTS)
+    return biggest(found.detach() - rate(t, ns)) / biggest(rate(t, ns))
+
+
+def forward_residual(drift: Drift, variance: float, t: float, ns: NoiseSchedule = NS) -> float:
+    """Of dx = drift(x, score) dt + sqrt(variance) dw, for p_t: relative to the largest dp/dt."""
+    return _residual(drift, variance, t, ns, 1.0)
+
+
+def backward_residual(drift: Drift, variance: float, t: float, ns: NoiseSchedule = NS) -> float:
+    """The same for a process that runs from later times to earlier ones: diffusion then has the other sign."""
+    return _residual(drift, variance, t, ns, -1.0)
