@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from . import cost_figures, costs, emit, heatmap, tables
+from . import cost_figures, costs, emit, heatmap, law_figure, tables
 from .facts import Record, checked
 from .figures import convergence, strong, weak
 from .page import Picture, html, problems_of
@@ -37,7 +37,7 @@ def write_atomic(path: Path, content: str | bytes) -> Path:
 def make_tables(records: list[Record]) -> dict[str, Table]:
     """All tables of a report, by name."""
     makers = (tables.order_table, tables.grid_table, tables.failure_table, costs.budget_table, costs.runs_table,
-              costs.floor_table)
+              costs.law_table, costs.law_runs_table, costs.floor_table)
     return {table.name: table for table in (make(records) for make in makers)}
 
 
@@ -68,7 +68,7 @@ def _order_plans(records: list[Record], grids: Table, problem: str, full: bool) 
     of = {kind: [r for r in here if r["case"].get("kind") == kind] for kind in ("global", "weak", "strong")}
     names, name = grid_names(here), stem(problem)
     if names:
-        caption = f"{problem}: measured minus claimed order on each grid, of ~ stochastic methods the weak one; claims in brackets."
+        caption = f"{problem}: measured minus claimed order on each grid, weak of ~ stochastic ones; claims in brackets."
         yield Plan(f"orders-{name}", "grids", caption, partial(heatmap.heat_map, grids, problem, names))
     for grid in _smooth_first(grid_names(of["global"]), full):
         caption = f"{problem}, grid {grid}: dots are measured, full lines fitted slopes, dashes claimed ones."
@@ -85,14 +85,19 @@ def _order_plans(records: list[Record], grids: Table, problem: str, full: bool) 
 
 def plans(records: list[Record], made: dict[str, Table]) -> Iterator[Plan]:
     """The figures of a report.  The first problem has all; of the others the page would be too heavy with them."""
-    grids, runs, budgets, floors = (made[k] for k in ("grids", "work-precision-runs", "work-precision", "floor"))
+    names = ("grids", "work-precision-runs", "work-precision", "law-runs", "law", "floor")
+    grids, runs, budgets, laws, law_budgets, floors = (made[name] for name in names)
     for i, problem in enumerate(p["name"] for p in problems_of(records)):
-        has = {t.name: "problem" in t.frame and problem in set(t.frame["problem"]) for t in (runs, floors)}
+        has = {t.name: "problem" in t.frame and problem in set(t.frame["problem"]) for t in (runs, laws, floors)}
         yield from _order_plans(records, grids, problem, i == 0)
         for against, what in (("nfe", "network evaluations"), ("seconds", "time"))[: 2 if i == 0 else 1]:
             if has["work-precision-runs"]:
                 yield Plan(f"work-precision-{stem(problem)}-{against}", "work", f"{problem}: error against {what}.",
                            partial(cost_figures.work_precision, runs, budgets, problem, against))
+        if has["law-runs"]:
+            caption = (f"{problem}: Wasserstein-2 distance of a run's law from the exact one, against network evaluations. "
+                       "Named: the best of either kind within 32 evaluations; pale: all others.")
+            yield Plan(f"law-{stem(problem)}", "law", caption, partial(law_figure.law, laws, law_budgets, problem))
         if has["floor"]:
             yield Plan(f"floor-{stem(problem)}", "floor", f"{problem}: error against steps in three number formats.",
                        partial(cost_figures.floor, records, floors, problem))
@@ -126,7 +131,7 @@ def build(records: Iterable[Record], out_dir: str | Path) -> list[Path]:
     files = {f"figures/{p.name}.{kind}": data for p in pictures for kind, data in p.data.items()}
     for table in (t for t in made.values() if not t.frame.empty):
         files[f"tables/{table.name}.csv"] = emit.csv(table)
-        if table.name != "work-precision-runs":  # thousands of rows: for programs only
+        if not table.name.endswith("-runs"):  # thousands of rows: for programs only
             files |= {f"tables/{table.name}.md": emit.markdown(table), f"tables/{table.name}.tex": emit.latex(table)}
     files |= {"README.md": readme(kept, made, pictures), "index.html": html(kept, made, pictures)}
     return [write_atomic(out / name, content) for name, content in files.items()]

@@ -14,7 +14,7 @@ _BEST = 3
 _MARKERS = {"float64": ("o", style.INK), "float32": ("s", "#0072b2"), "bfloat16": ("^", "#e69f00")}
 
 
-def _best_solvers(budgets: pd.DataFrame, count: int) -> list[str]:
+def best_solvers(budgets: pd.DataFrame, count: int) -> list[str]:
     """The solvers with the lowest error within 32 evaluations, or within the next budget that was measured."""
     for column in ("nfe_32", "nfe_64", "nfe_16", "nfe_128", "nfe_8"):
         if column in budgets and budgets[column].notna().any():
@@ -31,7 +31,7 @@ def _curve(ax, run: pd.DataFrame, against: str, **look) -> None:
 def work_precision(runs: Table, budgets: Table, problem: str, against: str = "nfe") -> Figure:
     """RMS error against NFE or seconds, a panel a family; in grey the three best of all within 32 evaluations."""
     frame = runs.frame[runs.frame["problem"] == problem]
-    best = _best_solvers(budgets.frame[budgets.frame["problem"] == problem], _BEST)
+    best = best_solvers(budgets.frame[budgets.frame["problem"] == problem], _BEST)
     solvers = dict(list(frame.groupby("solver", sort=False)))
     families = grouped(solvers, lambda name: solvers[name]["family"].iloc[0])
     label = {"nfe": "network evaluations (NFE)", "seconds": "seconds"}[against]

@@ -1,11 +1,11 @@
-"""The tables of the work-precision and floor studies."""
+"""The tables of the work-precision, law and floor studies."""
 
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
-from .facts import Record, series, slope
+from .facts import Record, series, slope, sort_of
 from .tables import Column, Table, case_columns
 
 DTYPES = ("float64", "float32", "bfloat16")
@@ -13,20 +13,32 @@ BUDGETS = (4, 8, 16, 32, 64, 128, 256, 512)
 _OVERTAKEN = 2.0  # total error over truncation error at which the rest, rounding, has become the larger part
 
 
+def _run_frame(records: Iterable[Record], study: str, keys: tuple[str, ...]) -> pd.DataFrame:
+    """One row a run of the study."""
+    rows = []
+    for r in (r for r in records if r["study"] == study and r["status"] == "ok"):
+        head = {k: r["case"].get(k, "") for k in ("solver", "problem", "dtype", "grid")}
+        head |= {"family": r["claims"]["family"], "sort": sort_of(r["claims"]), "claimed": r["claims"]["claimed_order"]}
+        data = {k: series(r, k) for k in keys}
+        rows += [head | {k: v[i] if i < v.size else np.nan for k, v in data.items()} for i in range(data["rms"].size)]
+    return pd.DataFrame(rows)
+
+
 def runs_table(records: Iterable[Record]) -> Table:
     """Work-precision as measured: one row a run, with its NFE, error (RMS, median, maximum) and seconds."""
     keys = ("n", "nfe", "tolerance", "rms", "median", "max", "seconds", "floor")
-    rows = []
-    for r in (r for r in records if r["study"] == "work-precision" and r["status"] == "ok"):
-        head = {k: r["case"].get(k, "") for k in ("solver", "problem", "dtype", "grid")}
-        head |= {"family": r["claims"]["family"], "claimed": r["claims"]["claimed_order"]}
-        data = {k: series(r, k) for k in keys}
-        rows += [head | {k: v[i] if i < v.size else np.nan for k, v in data.items()} for i in range(data["rms"].size)]
-    frame = pd.DataFrame(rows)
+    frame = _run_frame(records, "work-precision", keys)
     columns = (*case_columns(frame), Column("NFE", "nfe", "count"), Column("RMS error", "rms", "error"),
                Column("Seconds", "seconds", "seconds"))
     return Table("work-precision-runs", "Every run of the work-precision study", "RMS error and time as measured.",
                  frame, columns)
+
+
+def law_runs_table(records: Iterable[Record]) -> Table:
+    """Distances of laws as measured: one row a run, with its NFE, W2 (which is `rms` too), KL and seconds."""
+    frame = _run_frame(records, "law", ("n", "nfe", "rms", "w2", "kl", "seconds", "floor"))
+    columns = (*case_columns(frame), Column("NFE", "nfe", "count"), Column("W2", "w2", "error"), Column("KL", "kl", "error"))
+    return Table("law-runs", "Every run of the law study", "Distances of laws as measured.", frame, columns)
 
 
 def _within(runs: list[tuple[float, float]], low: int, high: int) -> dict:
@@ -40,9 +52,9 @@ def _within(runs: list[tuple[float, float]], low: int, high: int) -> dict:
     return {f"nfe_{high}": error, f"used_{high}": nfe, f"why_{high}": why}
 
 
-def budget_table(records: Iterable[Record], budgets: tuple[int, ...] = BUDGETS) -> Table:
-    """The error of the longest run within each NFE budget, and beyond the budget before it; nothing is interpolated."""
-    runs, keys, rows = runs_table(records).frame, ["solver", "problem", "dtype", "family"], []
+def _budgets(runs: pd.DataFrame, budgets: tuple[int, ...], what: str) -> tuple[pd.DataFrame, tuple[Column, ...]]:
+    """(a row a solver, problem and dtype, with the error within each budget; the columns to show)"""
+    keys, rows = ["solver", "problem", "dtype", "family", "sort"], []
     for case, group in runs.groupby(keys, sort=False) if len(runs) else ():
         row, measured = dict(zip(keys, case)), list(zip(group["nfe"], group["rms"]))
         for low, high in zip((0, *budgets), budgets):
@@ -50,12 +62,26 @@ def budget_table(records: Iterable[Record], budgets: tuple[int, ...] = BUDGETS) 
         rows.append(row)
     frame = pd.DataFrame(rows)
     shown = [b for b in budgets if len(frame) and frame[f"nfe_{b}"].notna().any()]
-    tip = "RMS error of the longest run within {} evaluations"
-    columns = (*case_columns(frame), Column("Family", "family"),
-               *(Column(f"{b} NFE", f"nfe_{b}", "error", why=f"why_{b}", tip=tip.format(b)) for b in shown))
+    kind = (Column("Kind", "sort"),) if len(frame) and frame["sort"].nunique() > 1 else ()
+    return frame, (*case_columns(frame), Column("Family", "family"), *kind,
+                   *(Column(f"{b} NFE", f"nfe_{b}", "error", why=f"why_{b}",
+                            tip=f"{what} of the longest run within {b} evaluations") for b in shown))  # fmt: skip
+
+
+def budget_table(records: Iterable[Record], budgets: tuple[int, ...] = BUDGETS) -> Table:
+    """The error of the longest run within each NFE budget, and beyond the budget before it; nothing is interpolated."""
+    frame, columns = _budgets(runs_table(records).frame, budgets, "RMS error")
     caption = ("RMS error of the longest measured run within each budget and beyond the one before it; "
                "nothing is interpolated.")
     return Table("work-precision", "Error within a budget of network evaluations", caption, frame, columns)
+
+
+def law_table(records: Iterable[Record], budgets: tuple[int, ...] = BUDGETS) -> Table:
+    """The distance of the law from the exact one, Wasserstein-2, within each budget; nothing is interpolated."""
+    frame, columns = _budgets(law_runs_table(records).frame, budgets, "W2")
+    caption = ("Wasserstein-2 distance of a method's law from the exact marginal, of the longest measured run within each "
+               "budget and beyond the one before it; nothing is sampled, nothing is interpolated.")
+    return Table("law", "Distance of the law within a budget of network evaluations", caption, frame, columns)
 
 
 def _truncation(record: Record) -> dict[float, float]:

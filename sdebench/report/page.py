@@ -1,5 +1,6 @@
 """The one self-contained page: what was measured, tables to sort, figures, provenance."""
 
+from collections import Counter
 from collections.abc import Mapping
 from importlib.resources import files
 from math import isnan, nan
@@ -10,10 +11,10 @@ from markupsafe import Markup
 
 from ..claims import WHOLE_RUNS
 from . import emit
-from .facts import GRIDS, VERDICTS, Measured, Record, measured, series
+from .facts import DETERMINISTIC, GRIDS, STOCHASTIC, VERDICTS, Measured, Record, measured, series, sort_of
 from .tables import Table, confirmed_with, headline
 
-_STUDIES = {"order": "order", "work-precision": "work-precision", "floor": "rounding floor"}
+_EQUATION = {DETERMINISTIC: "probability-flow ODE", STOCHASTIC: "SDEs with its marginals"}
 
 
 class Picture(NamedTuple):
@@ -88,13 +89,14 @@ def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Pict
     folder = files(__package__) / "templates"
     source = {name: (folder / name).read_text(encoding="utf-8") for name in ("index.html.j2", "page.css", "page.js")}
     counts = headline(tables["orders"].frame)
-    solvers = {r["case"]["solver"] for r in records}
+    solvers = {r["case"]["solver"]: sort_of(r["claims"]) for r in records}
+    counted = Counter(solvers.values())
     partial = [(scope, confirmed_with(tables["orders"].frame, scope)) for scope in emit.PARTIAL]
     return environment.from_string(source["index.html.j2"]).render(
         css=Markup(source["page.css"]), js=Markup(source["page.js"]), tables=tables, pictures=pictures,
-        partial=[p for p in partial if p[1]], solvers=len(solvers),
+        partial=[p for p in partial if p[1]], solvers=len(solvers), sections={p.section for p in pictures},
+        sorts=[(counted[sort], sort, equation) for sort, equation in _EQUATION.items() if counted[sort]],
         verdicts=[(v, counts.get(v, 0), emit.SYMBOLS[v]) for v in VERDICTS],
         problems=problems_of(records), provenance=provenance(records), details=details(records),
-        studies=[_STUDIES[s] for s in _STUDIES if any(r["study"] == s for r in records)],
         dtypes=sorted({r["case"]["dtype"] for r in records if r["study"] == "order"}),
     )

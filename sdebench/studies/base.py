@@ -26,6 +26,7 @@ from ..registry import PROBLEMS, SOLVERS, Registry, split_spec
 STUDIES = {
     "order": "sdebench.studies.order",
     "work-precision": "sdebench.studies.work_precision",
+    "law": "sdebench.studies.law",
     "floor": "sdebench.studies.floor",
 }
 _CLAIMS = ("family", "claimed_order", "order", "order_irregular", "main_order", "nfe_per_step", "memory", "stochastic",
