@@ -113,12 +113,16 @@ class ModelLike(Protocol):
 
 
 class Model:
-    """A function `fn(x, t) -> tensor` that predicts `kind`, made into a model on a schedule."""
+    """A function `fn(x, t) -> tensor` that predicts `kind`, made into a model on a schedule.
 
-    def __init__(self, fn: Callable[[Tensor, float], Tensor], schedule: NoiseSchedule, kind: str):
+    `gamma(t)`, the mean E|eps(x_t, t)|^2/d over samples, is what Analytic-DPM needs to know besides.
+    """
+
+    def __init__(self, fn: Callable[[Tensor, float], Tensor], schedule: NoiseSchedule, kind: str,
+                 gamma: Callable[[float], float] | None = None):  # fmt: skip
         if kind not in KINDS:
             raise UsageError(f"unknown kind of prediction {kind!r}: give one of {', '.join(KINDS)}")
-        self.fn, self.schedule, self.kind = fn, schedule, kind
+        self.fn, self.schedule, self.kind, self.gamma = fn, schedule, kind, gamma
 
     def __call__(self, x: Tensor, t: float) -> Prediction:
         return Prediction(self.kind, self.fn(x, t), x, t, self.schedule)
@@ -129,6 +133,7 @@ class Counted:
 
     def __init__(self, model: ModelLike):
         self.model, self.schedule, self.nfe = model, model.schedule, 0
+        self.gamma = getattr(model, "gamma", None)
 
     def __call__(self, x: Tensor, t: float) -> Prediction:
         self.nfe += 1

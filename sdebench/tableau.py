@@ -11,7 +11,7 @@ coefficients, executors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -104,6 +104,7 @@ class _Model:
 
     schedule: NoiseSchedule
     kind: str
+    gamma: Callable[[float], float] | None = None
     calls: list[Evaluation] = field(default_factory=list)
 
     def __call__(self, x: Vector, t: float) -> Prediction:
@@ -138,14 +139,16 @@ class _Noise:
         return self._new(("fresh", t, tag), np.eye(1))[0]
 
 
-def tableau(solver: Solver | Sampler, ns: NoiseSchedule, grid: Sequence[float], kind: str = "eps") -> Tableau:
+def tableau(solver: Solver | Sampler, ns: NoiseSchedule, grid: Sequence[float], kind: str = "eps",
+            gamma: Callable[[float], float] | None = None) -> Tableau:  # fmt: skip
     """The solver on that grid, for a model that predicts `kind`, as numbers: a row a step, or one in all for a Sampler.
 
-    Raises UsageError for a method that is not linear in its vectors.
+    `gamma` is the model's mean square, for a method that asks for it (`analytic-dpm`).  Raises UsageError for a method that is
+    not linear in its vectors.
     """
     if kind not in KINDS:
         raise UsageError(f"unknown kind of prediction {kind!r}: give one of {', '.join(KINDS)}")
-    model, noise, rows = _Model(ns, kind), _Noise(ns), []
+    model, noise, rows = _Model(ns, kind, gamma), _Noise(ns), []
     try:
         for s, t, x in _crossed(checked(solver), model, noise, grids.check(grid)):
             rows.append(Row(s, t, x.terms, len(model.calls), noise.count))

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..prediction import Prediction
 from ..schedules import NoiseSchedule
+from .energy import mean_square_eps
 from .mixture import GaussianMixture
 from .product import ProductMixture
 from .quantile import check_states
@@ -18,7 +19,7 @@ _KEPT_BYTES = 64 << 20
 
 
 class ExactModel:
-    """The perfect network of a law: `model(x, t)` predicts `eps = -sigma_t score_t(x)`.  Pure.
+    """The perfect network of a law: `model(x, t)` predicts `eps = -sigma_t score_t(x)`, `gamma(t)` is E|eps|^2/d.  Pure.
 
     Computed in float64, returned in the dtype of x.  The marginals of the last times are kept (bounded in number and
     bytes): a study comes back to the same grid with every solver.
@@ -27,6 +28,7 @@ class ExactModel:
     def __init__(self, law: Law, schedule: NoiseSchedule):
         self.law, self.schedule = law, schedule
         self._kept: dict[float, tuple[Callable, float]] = {}
+        self._gammas: dict[float, float] = {}
         basis = getattr(law, "_basis", None)
         numbers = 4 * law.means.numel() + (0 if basis is None else 2 * basis.numel())
         self._most = max(4, min(32768, _KEPT_BYTES // (8 * numbers)))
@@ -46,6 +48,12 @@ class ExactModel:
         score, factor = self._kept.get(t) or self._at(t)
         eps = score(x.double()).mul_(factor).to(x.dtype)
         return Prediction("eps", eps, x, t, self.schedule)
+
+    def gamma(self, t: float) -> float:
+        """E|eps(x_t, t)|^2/d, kept once known."""
+        if t not in self._gammas:
+            self._gammas[t] = mean_square_eps(self.law, self.schedule, t)
+        return self._gammas[t]
 
 
 def exact_model(law: Law, ns: NoiseSchedule) -> ExactModel:

@@ -1,9 +1,12 @@
-"""Song et al. 2020: denoising diffusion implicit models, eta = 0."""
+"""Song et al. 2020: denoising diffusion implicit models, eta = 0, and 0 to 1."""
 
 from dataclasses import dataclass
+from math import expm1, sqrt
 
+from ..errors import UsageError
+from ..noise import DATA
 from ..registry import register_solver
-from ..solver import Solver, Step
+from ..solver import Solver, Step, StochasticSolver
 from .linear import combine
 
 
@@ -25,3 +28,31 @@ class DDIM(Solver):
         ns = model.schedule
         ratio = ns.alpha(t) / ns.alpha(s)  # of x, once x0 = (x - sigma_s eps)/alpha_s is put in
         return Step(combine(ratio, x, (ns.sigma(t) - ratio * ns.sigma(s), model(x, s))))
+
+
+@register_solver("ddim-eta")
+@dataclass(frozen=True)
+class DDIMEta(StochasticSolver):
+    r"""Denoise to x0, then put back the same noise in part and new noise in part.  Song et al. 2020, arXiv:2010.02502, eq. 12.
+
+        x_t = alpha_t x0 + sqrt(sigma_t^2 - n^2) eps + n z,     n = eta sigma_t sqrt(1 - e^{-2h})
+
+    n is eq. 16's, for any schedule.  eta = 0 is `ddim`, eta = 1 is `ddpm`; in between a process of the family with noise eta g,
+    which is what its strong order is measured against.
+    """
+
+    eta: float = 1.0
+    weak_order, strong_order, nfe_per_step = 1, 1, 1
+    family = "DDIM"
+    reference = "Song et al. 2020, arXiv:2010.02502, eq. 12 and 16"
+
+    def __post_init__(self):
+        if not 0.0 <= self.eta <= 1.0:
+            raise UsageError(f"eta = {self.eta!r}: give the noise as a fraction of DDPM's, 0 to 1")
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        ns = model.schedule
+        new = -self.eta * self.eta * expm1(-2 * (ns.lam(t) - ns.lam(s)))  # n^2/sigma_t^2
+        ratio, sigma = ns.alpha(t) / ns.alpha(s), ns.sigma(t)
+        same = sigma * sqrt(1 - new) - ratio * ns.sigma(s)
+        return Step(combine(ratio, x, (same, model(x, s)), (sigma * sqrt(new), noise.normal(s, t, DATA))))
