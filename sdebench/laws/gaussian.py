@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..prediction import conversion
 from ..problems import GaussianMixture
+from ..problems.energy import mean_square_eps
 from ..schedules import NoiseSchedule
 from ..solver import Solver
 from ..tableau import Tableau, tableau
@@ -51,7 +52,8 @@ class _Chain:
         return d * eps + c * state
 
     def run(self) -> np.ndarray:
-        """The last state, (sources, d)."""
+        """The last state, (sources, d).  All are kept: a corrector's predicted state lives on in the x0 of its node, and in all
+        that are made of it."""
         self.known["x", 0] = self._source(0)
         done = 0
         for i, row in enumerate(self.table.rows):
@@ -60,9 +62,6 @@ class _Chain:
                 self.known["m", j] = self._predicted(call.t, self._combined(call.state))
             done = row.evaluations
             self.known["x", i + 1] = self._combined(row.state)
-            self.known.pop(("x", i))
-            for j in [j for kind, j in self.known if kind == "m" and j < done - 8]:  # nobody remembers more
-                del self.known["m", j]
         return self.known["x", len(self.table.rows)]
 
 
@@ -84,7 +83,7 @@ def gaussian_law(solver: Solver, gm: GaussianMixture, ns: NoiseSchedule, grid: S
     if first.shape != (gm.dim,) or spread.shape != (gm.dim, gm.dim):
         asked = f"a mean ({gm.dim},) and a covariance ({gm.dim}, {gm.dim})"
         raise UsageError(f"the start has shapes {first.shape}, {spread.shape}: give {asked}")
-    table = tableau(solver, ns, grid)
+    table = tableau(solver, ns, grid, gamma=lambda t: mean_square_eps(gm, ns, t))
     state = _Chain(table, basis.T @ gm.mean().numpy(), values).run()
     from_start, from_noise, constant = state[0], state[1:-1], state[-1]
     variance = np.zeros(gm.dim)
