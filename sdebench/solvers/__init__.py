@@ -14,4 +14,15 @@ from . import (  # noqa: I001
     started,  # noqa: F401
     shipped,  # noqa: F401
     euler_maruyama,  # noqa: F401
+    sde_dpm_solver,  # noqa: F401
+    sa_solver,  # noqa: F401
+    seeds,  # noqa: F401
+    er_sde,  # noqa: F401
+    score_sde,  # noqa: F401
+    ncsn,  # noqa: F401
+    ddpm,  # noqa: F401
+    ancestral,  # noqa: F401
+    edm_stochastic,  # noqa: F401
+    restart,  # noqa: F401
+    analytic_dpm,  # noqa: F401
 )

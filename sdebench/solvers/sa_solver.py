@@ -1,0 +1,119 @@
+"""Xue et al. 2023, SA-Solver: stochastic Adams methods, predictor and corrector, with the amount of noise to choose."""
+
+from dataclasses import dataclass
+from math import inf
+
+from ..errors import UsageError
+from ..prediction import lincomb
+from ..registry import register_solver
+from ..solver import Node, Step, StochasticSolver
+from .linear import Linear
+from .multistep import led
+from .sde_dpm_solver import noisy
+from .unipc import uni_weights
+from .weights import exponential
+
+
+@dataclass(frozen=True)
+class SASolver(StochasticSolver):
+    r"""Predictor of p nodes, corrector of c nodes (0: none).  Xue et al. 2023, arXiv:2309.05019, eq. 14 and 17, algorithm 1.
+
+        u   = sigma_t/sigma_s e^{-tau^2 h} x + sum_j b_j x0_j + sigma_t sqrt(1 - e^{-2 tau^2 h}) xi
+        x_t = the same with the SAME xi, nodes (t, x0(u, t)), s, ...
+        b_j = (1 + tau^2) sigma_t int e^{-tau^2 lam_t} e^{(1 + tau^2) lam} l_j(lam) dlam      over [lam_s, lam_t]
+
+    `tau` is the noise as a multiple of g in the steps that end at a sigma/alpha within [low, high], and 0 elsewhere (the
+    paper's piecewise constant tau; 1 within [0.05, 1] for EDM's networks): every choice has the same marginals.  The
+    prediction at u serves as the next step's (PEC), so it is one evaluation a step, and with a corrector one more for the whole
+    run.  Steps before enough nodes are there use those that are.  p and c are the official code's, c counting the new node.
+
+    The name counts order p, or c; the paper proves a strong error of O(tau h + h^p), of O(tau h + h^c) with the corrector.
+    With noise the law is of order 2 at most, on Gaussian and on other data (`sde_dpm_solver` says why), and 1 where p = 1
+    alone, or c = 1.  Trap: with p = c = 2 and tau near 1 the O(h^2) of a Gaussian's variance changes sign within practical h,
+    and reads as order 3.
+
+    The integrals are phi functions of -(1 + tau^2) h and the Bjorck-Pereyra solve: the official code's closed forms subtract
+    nearly equal exponentials, in float32, and lose everything as h falls.
+    """
+
+    p: int
+    c: int = 0
+    tau: float = 1.0
+    low: float = 0.0
+    high: float = inf
+    nfe_per_step = 1
+    family = "SA-Solver"
+    reference = "Xue et al. 2023, arXiv:2309.05019, algorithm 1"
+
+    def __post_init__(self):
+        if not (0.0 <= self.tau < inf and 0.0 <= self.low <= self.high):
+            given = f"tau = {self.tau!r}, low = {self.low!r}, high = {self.high!r}"
+            raise UsageError(f"{given}: give the noise as a multiple of g, tau >= 0, and 0 <= low <= high")
+
+    @property
+    def main_order(self) -> int:
+        exact = min(self.p + 1, self.c) if self.c else self.p
+        return min(exact, 2) if self.tau else exact
+
+    @property
+    def weak_order(self) -> int:
+        return min(self.main_order, 3 if self.c else 2)  # the start-up's one step of order 1, corrected to 2
+
+    @property
+    def strong_order(self) -> int | None:
+        """None without noise, and where its range ends: that end lies within a step, which has all of its noise or none."""
+        return 1 if self.tau and (self.low, self.high) == (0.0, inf) else None
+
+    @property
+    def claimed_order(self) -> int:
+        return self.c or self.p
+
+    @property
+    def memory(self) -> int:
+        return max(self.p, self.c - 1) - 1
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        ns, nodes = model.schedule, led(model, x, s, past)
+        tau = self.tau if self.low <= ns.rho(t) <= self.high else 0.0
+        line, c, weight = noisy("x0", ns, s, t, tau)
+        xi = (c, noise.normal(s, t, weight)) if tau else ()
+        theta = [(ns.lam(node.t) - ns.lam(s)) / line.h for node in nodes]
+        m = [node.prediction.x0 for node in nodes]
+        u = self._adams(line, x, theta[: self.p], m, xi)
+        if not self.c:
+            return Step(u, nodes[: self.memory])
+        m_t = model(u, t)
+        x_t = self._adams(line, x, [1.0, *theta[: self.c - 1]], [m_t.x0, *m], xi)
+        return Step(x_t, (Node(t, m_t), *nodes[: self.memory]))
+
+    def _adams(self, line: Linear, x, theta: list[float], m: list, xi: tuple):
+        weights = self._weights(line, theta)
+        return lincomb(line.a, x, *(z for w, m_j in zip(weights, m) for z in (line.b * line.h * w, m_j)), *xi)
+
+    def _weights(self, line: Linear, theta: list[float]) -> list[float]:
+        return exponential(theta, line.z)
+
+
+@dataclass(frozen=True)
+class SASolverShipped(SASolver):
+    """As in the official code for few steps, and in diffusers: with two nodes, the weight of their difference is h/2.
+
+    Exact is h phi_2; the two differ by O(h^2), so the order is kept.  (UniPC has the same with B(h) = h.)
+    """
+
+    reference = "Xue et al. 2023, official code (few steps); diffusers, SASolverScheduler"
+
+    def _weights(self, line: Linear, theta: list[float]) -> list[float]:
+        if len(theta) != 2:
+            return exponential(theta, line.z)
+        if theta[0] == 0.0:
+            return uni_weights(line, theta, 1)
+        return uni_weights(line, [0.0, 1.0], 1)[::-1]
+
+
+for _p in (1, 2, 3, 4):
+    register_solver(f"sa-solver-p{_p}", p=_p)(SASolver)
+for _p, _c in ((1, 1), (2, 2), (3, 3), (4, 4), (3, 4)):
+    register_solver(f"sa-solver-p{_p}c{_c}", p=_p, c=_c)(SASolver)
+for _p, _c in ((2, 2), (3, 4)):
+    register_solver(f"sa-solver-p{_p}c{_c}-shipped", p=_p, c=_c)(SASolverShipped)
