@@ -1,1 +1,1 @@
-"""Laws: of chains on Gaussian data exactly, of one-step chains in one dimension by quadrature; and the distances between laws."""
+"""Laws: of chains on Gaussian data exactly, of one-step chains in one dimension by quadrature; distances between laws."""

@@ -1,0 +1,167 @@
+r"""The law of a one-step chain in one dimension, by quadrature of its transition kernel; and of a deterministic method.
+
+    p_{i+1}(y) = int int p_i(x) N(y; M(x, zeta), c^2) phi(zeta) dzeta dx
+
+The trapezoidal rule in x and in zeta, the noises of the stages, at half of the kernel's width: Gauss-Hermite nodes would be
+spaced by the weight phi, while it is the kernel that has to be resolved.
+
+Two checks.  The mass on the new nodes is that of the atoms, to `TOLERANCE`.  And the half rules of even and of odd atoms
+differ by the last harmonic that the whole rule integrates: the first one that it does not is that one's square at most,
+for any analytic integrand (and its fourth power for a normal one).
+"""
+
+from collections.abc import Iterator, Sequence
+from math import ceil, sqrt
+
+import numpy as np
+import torch
+
+from .. import grids
+from ..errors import UsageError
+from ..prediction import ModelLike
+from ..problems import GaussianMixture, Problem
+from ..solver import Sampler, Solver, checked, integrate
+from .carrier import NEGLIGIBLE, PER_WIDTH, Atoms, Law, Map, Mapped, Smeared, Start, bulk_gaps
+from .density import Density, Exact, as_law
+from .distances import Distances, distances
+from .kernel import Kernel, kernels
+
+TOLERANCE = 1e-10
+Given = Density | Exact | GaussianMixture
+_REFINEMENTS = 6
+_FAR = 8.3  # a standard normal beyond has a mass of 1e-16
+
+
+def advance(law: Law, kernel: Kernel) -> Law:
+    """The law after one transition.  Raises RuntimeError where no affordable grid resolves it."""
+    return _smeared(law, kernel) if kernel.width else Mapped(law, kernel.apply)
+
+
+def _smeared(law: Law, kernel: Kernel) -> Smeared:
+    """The law after a step with noise in its last line, refined until both checks hold."""
+    spacing, dense = law.spacing, 1.0
+    for _ in range(_REFINEMENTS):
+        atoms = law.atoms(spacing).kept()
+        stretch = float(bulk_gaps(atoms, kernel.apply).max()) / (PER_WIDTH * kernel.width) * dense
+        if stretch > 1.001:
+            spacing /= 1.02 * stretch
+            atoms = law.atoms(spacing).kept()
+        found = Smeared(_with_stages(atoms, kernel, dense), kernel.width)
+        halves, short = found.disagreement(), abs(found.mass - float(atoms.masses.sum()))
+        if halves <= sqrt(TOLERANCE) and short <= TOLERANCE:
+            return found
+        spacing, dense = 0.5 * spacing, 2.0 * dense
+    raise RuntimeError(f"the law of the chain is not resolved with a kernel of width {kernel.width:.3g}: "
+                       f"its half rules differ by {halves:.2g}, its mass by {short:.2g}")  # fmt: skip
+
+
+def _with_stages(atoms: Atoms, kernel: Kernel, dense: float) -> Atoms:
+    """The places M(x, zeta), each zeta on a uniform grid that resolves the kernel along it."""
+    zeta = np.zeros((len(atoms.places), kernel.inside))
+    for k in range(kernel.inside):
+        atoms, zeta = _with_stage(atoms, zeta, kernel, k, dense)
+    return Atoms(kernel.apply(atoms.places, zeta), atoms.masses, atoms.parity, atoms.classes)
+
+
+def _with_stage(atoms: Atoms, zeta: np.ndarray, kernel: Kernel, k: int, dense: float) -> tuple[Atoms, np.ndarray]:
+    """The atoms once for every node of zeta_k."""
+    some = slice(None, None, max(1, len(zeta) // 256))
+    probes, unit = np.linspace(-_FAR, _FAR, 33), np.eye(kernel.inside)[k]
+    ends = [kernel.apply(atoms.places[some], zeta[some] + z * unit) for z in probes]
+    slope = float(np.abs(np.diff(ends, axis=0)).max()) / (probes[1] - probes[0]) / kernel.width
+    n = ceil(_FAR * sqrt(1 + slope * slope) * dense / PER_WIDTH)
+    nodes = np.linspace(-_FAR, _FAR, 2 * n + 1)
+    weights = np.exp(-0.5 * nodes * nodes)
+    masses = np.outer(atoms.masses, weights / weights.sum())
+    i, j = np.nonzero(masses > NEGLIGIBLE)
+    zeta = zeta[i]
+    zeta[:, k] = nodes[j]
+    parity = atoms.parity[i] + atoms.classes * (j % 2)
+    return Atoms(atoms.places[i], masses[i, j], parity, 2 * atoms.classes), zeta
+
+
+def _laws(solver: Solver | Sampler, problem: Problem, grid: Sequence[float], start: Given | None,
+          model: ModelLike | None) -> Iterator[Law]:  # fmt: skip
+    grid = grids.check(grid)
+    law = _start(problem, grid, start)
+    steps = kernels(checked(solver), problem.model if model is None else model, grid)
+    if not any(kernel.width for step in steps for kernel in step):
+        raise UsageError(f"{type(solver).__name__} draws no noise: sdebench.laws.chain.pushforward has the law of such methods")
+    yield law
+    for step in steps:
+        for kernel in step:
+            law = advance(law, kernel)
+        yield law
+
+
+def _start(problem: Problem, grid: grids.Grid, start: Given | None) -> Start:
+    """The law at grid[0]: the exact marginal unless another is given."""
+    if problem.dim != 1:
+        raise UsageError(f"problem {problem.name!r} has dimension {problem.dim}: give one of dimension 1, such as 'mixture-1d'")
+    return Start(Exact(problem.law.marginal(problem.schedule, grid[0])) if start is None else as_law(start))
+
+
+def chain_law(solver: Solver | Sampler, problem: Problem, grid: Sequence[float],
+              start: Given | None = None, model: ModelLike | None = None) -> Density:  # fmt: skip
+    """The law of the chain at grid[-1], when it begins with `start` at grid[0] (the exact marginal unless given).
+
+    Raises UsageError for a problem of more than one dimension, a method with a memory, one that draws no noise, and one that is
+    not normal given the noises of its stages (`kernel.py`); RuntimeError where the law is not resolved to `TOLERANCE`.
+    """
+    for law in _laws(solver, problem, grid, start, model):  # noqa: B007
+        pass
+    return law.density()
+
+
+def chain_laws(solver: Solver | Sampler, problem: Problem, grid: Sequence[float],
+               start: Given | None = None, model: ModelLike | None = None) -> tuple[Density, ...]:  # fmt: skip
+    """The laws of the chain at all times of the grid (of a Sampler: at both ends), as `chain_law` has the last."""
+    return tuple(law.density() for law in _laws(solver, problem, grid, start, model))
+
+
+def pushforward(method: Solver | Sampler, problem: Problem, grid: Sequence[float],
+                start: Given | None = None, model: ModelLike | None = None) -> Density:  # fmt: skip
+    """The law of a deterministic method at grid[-1], from `start` at grid[0]: `p(x)/T'(x)` at `T(x)`, T the whole run.
+
+    For methods that treat the samples of a batch each by itself; adaptive ones, which choose steps for all, only nearly do.
+    Raises UsageError for a stochastic method, RuntimeError where T is not increasing: coarse runs may fold the line.
+    """
+    if checked(method).stochastic:
+        raise UsageError(f"{type(method).__name__} is stochastic: sdebench.laws.chain.chain_law has its law")
+    run = _run(method, problem.model if model is None else model, grid)
+    return Mapped(_start(problem, grids.check(grid), start), run).density()
+
+
+def _run(method: Solver | Sampler, model: ModelLike, grid: Sequence[float]) -> Map:
+    """The whole run as a map of the line."""
+    return lambda x: integrate(method, model, torch.from_numpy(x).unsqueeze(1), grid).squeeze(1).numpy()
+
+
+def run_distances(method: Solver | Sampler, problem: Problem, grid: Sequence[float]) -> Distances:
+    """How far the method's law at grid[-1] is from the exact marginal, begun with the exact one at grid[0].
+
+    One-step stochastic methods by `chain_law`, deterministic ones by `pushforward`; of the latter W2 is the root mean square
+    of T(x) - flow(x), for the exact flow is the map G^{-1}(F(x)): good to rounding however small it is.
+    """
+    exact = Exact(problem.law.marginal(problem.schedule, grid[-1]))
+    if checked(method).stochastic:
+        return distances(chain_law(method, problem, grid), exact)
+    found = distances(pushforward(method, problem, grid), exact)
+    return found._replace(w2=_map_error(method, problem, grid))
+
+
+def _map_error(method: Solver | Sampler, problem: Problem, grid: Sequence[float]) -> float:
+    """Root mean square of T(x) - flow(x) over the exact law at grid[0]: nodes halved until the rule repeats itself.
+
+    T has features that are narrower than those of the density.
+    """
+    law, run, before = Exact(problem.law.marginal(problem.schedule, grid[0])), _run(method, problem.model, grid), np.inf
+    for k in range(2, 9):
+        p = law.density(law.spacing / 2**k)
+        x = torch.from_numpy(p.nodes).unsqueeze(1)
+        gap = run(p.nodes) - problem.solution(x, grid[0], grid[-1]).squeeze(1).numpy()
+        value = float(np.sqrt(p.weights @ (p.density * gap * gap)))
+        if abs(value - before) <= 1e-10 * value:
+            break
+        before = value
+    return value
