@@ -71,6 +71,13 @@ class GaussianMixture:
         return self._alpha * self._means
 
     @property
+    def covs(self) -> Tensor:
+        """(K, d, d)."""
+        if self._basis is None:
+            return self._variances.unsqueeze(2) * torch.eye(self.dim, dtype=torch.float64)
+        return (self._basis * self._variances.unsqueeze(1)) @ self._basis.transpose(1, 2)
+
+    @property
     def kernel(self) -> Coordinates | Wide | Whitened:
         """What evaluates this law; made on first use."""
         if self._kernel is None:

@@ -10,7 +10,7 @@ from sdebench import forward
 from sdebench.errors import UsageError
 from sdebench.fit import fit_order
 from sdebench.forward import CHAINS, Chain, amplitudes, betas, coefficients, ddpm, kernels, ncsn, vp_euler_maruyama
-from sdebench.noise import WhiteNoise
+from sdebench.noise import TIME, WhiteNoise
 from sdebench.problems import GaussianMixture
 from sdebench.schedules import EDM, VE, Rectified, VPCosine, VPLinear
 
@@ -195,6 +195,17 @@ def test_paths_have_the_law_of_the_chain_and_the_path_of_the_noise():
         assert abs(float(state.var()) / variance - 1) < 5 * sqrt(2 / n)
     steps = torch.stack([(y - a * x) / b for a, b, (x, y) in zip(chain.a, chain.b, pairwise(paths))]).squeeze(-1)
     assert float((torch.corrcoef(steps) - torch.eye(6)).abs().max()) < 5 / sqrt(n)
+
+
+def test_a_chain_adds_what_the_noise_says_of_the_same_interval():
+    """Not its negative, nor another interval's: the path that a reverse method then sees is the same one."""
+    ns, times = VPLinear(), rising(5)
+    chain, noise = forward.euler_maruyama(ns, times), WhiteNoise(ns, (3, 2), 4)
+    x = torch.ones(3, 2, dtype=torch.float64)
+    paths = chain.paths(x, noise)
+    for i, (t, s) in enumerate(pairwise(times)):
+        x = x + ns.f(t) * (s - t) * x + sqrt(ns.g2(t) * (s - t)) * noise.normal(s, t, TIME)
+        torch.testing.assert_close(paths[i + 1], x, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize(("make", "message"), [
