@@ -1,28 +1,23 @@
 """The forward SDE: signal and noise, f and g, equations (1) to (5), Euler and Euler-Maruyama."""
 
 from itertools import pairwise
-from math import cos, exp, log, sin, sqrt
+from math import cos, exp, log, sqrt
 
 from ..schedules import VE, NoiseSchedule
 from .numeric import (
     LAW,
-    MEAN,
     NS,
     SCHEDULES,
     TIMES,
-    VAR,
     Average,
     at,
     biggest,
+    controlled,
     derivative,
-    flow,
     integral,
     log_alpha,
-    misses,
-    points,
-    score,
 )
-from .statement import ROUNDING, Chapter, Outcome, holds, holds_to_order, outcome
+from .statement import ROUNDING, Chapter, Outcome, holds, outcome
 
 chapter = Chapter("Forward SDE")
 chapter.section("Diffusion model and SDE")
@@ -143,13 +138,6 @@ def diffusion_coefficient() -> Outcome:
     return holds(biggest(*gaps), 1e-9)
 
 
-def _controlled(t: float) -> float:
-    """The solution of (1) at t, x = 1 at time 0.1, along the smooth path w(s) = sin 5s in the place of Brownian motion."""
-    ns, s = NS, 0.1
-    noise = integral(lambda u: sqrt(ns.g2(u)) / ns.alpha(u) * 5 * cos(5 * u), s, t)
-    return ns.alpha(t) * (1 / ns.alpha(s) + noise)
-
-
 @chapter(
     "eq-3", "Integral form", equation="(3)",
     printed="x_t = x_0 + int_0^t f(s) x_t ds + int_0^t g(s) dw_t",
@@ -159,9 +147,9 @@ def _controlled(t: float) -> float:
 def integral_form() -> Outcome:
     """Residual at the solution driven by the smooth path w = sin 5s."""
     s, t = 0.1, 0.6
-    x, rest = _controlled(t), 1.0 + integral(lambda u: sqrt(NS.g2(u)) * 5 * cos(5 * u), s, t)
+    x, rest = controlled(t), 1.0 + integral(lambda u: sqrt(NS.g2(u)) * 5 * cos(5 * u), s, t)
     printed = x - rest - integral(NS.f, s, t) * x
-    right = x - rest - integral(lambda u: NS.f(u) * _controlled(u), s, t)
+    right = x - rest - integral(lambda u: NS.f(u) * controlled(u), s, t)
     return outcome(printed, right, ROUNDING)
 
 
@@ -226,78 +214,3 @@ def variance() -> Outcome:
     given = integral(lambda s: (ns.alpha(t) / ns.alpha(s)) ** 2 * ns.g2(s), 0.0, t)  # of d Var/dt = 2 f Var + g^2
     right = given - ns.sigma(t) ** 2, whole - ns.alpha(t) ** 2 * float(LAW.cov()) - ns.sigma(t) ** 2
     return outcome(whole - ns.sigma(t) ** 2, biggest(*right), ROUNDING)
-
-
-chapter.section("Numerical solution of SDEs")
-
-
-def _slope(x, t):
-    return NS.f(t) * x - 0.5 * NS.g2(t) * score(x, t)
-
-
-@chapter(
-    "euler-integral", "The integral that Euler replaces",
-    printed="y(x_{n+1}) = y(x_n) + int f(x, y(x)) dx over the step",
-)
-def euler_integral() -> Outcome:
-    """The probability flow of the mixture as the ODE, its exact solution by quantiles, the integral by quadrature."""
-    x, s, t = points(0.5), 0.5, 0.3
-    moved = integral(lambda u: _slope(flow(x, s, u), u), s, t)
-    return holds(biggest(flow(x, s, t) - x - moved), ROUNDING)
-
-
-@chapter(
-    "euler", "Euler's method",
-    printed="y_{n+1} = y_n + h f(x_n, y_n)",
-)
-def euler() -> Outcome:
-    """Global order on the probability flow of the mixture: distance from 1."""
-    x, s, t = points(0.5), 0.5, 0.3
-
-    def error(h: float) -> float:
-        y, n = x, round((s - t) / h)
-        for i in range(n):
-            y = y - h * _slope(y, s - i * h)
-        return biggest(y - flow(x, s, t))
-
-    return holds_to_order(misses(error, 1, 0.0125))
-
-
-def _chain(n: int) -> tuple[float, float]:
-    """Mean and variance of Euler-Maruyama's chain at time 0.6, n steps from N(MEAN, VAR) at time 0: exact recursions."""
-    mean, var, dt = MEAN, VAR, 0.6 / n
-    for i in range(n):
-        a, b2 = 1 + NS.f(i * dt) * dt, NS.g2(i * dt) * dt
-        mean, var = a * mean, a * a * var + b2
-    return mean, var
-
-
-@chapter(
-    "euler-maruyama", "Euler-Maruyama",
-    printed="Y_{n+1} = Y_n + a(Y_n, tau_n) dt + b(Y_n, tau_n) dW_n, dW_n = W_{n+1} - W_n",
-)
-def euler_maruyama() -> Outcome:
-    """Mean and variance of the chain on the VP SDE, by their recursions: distance of the weak order from 1."""
-    mean, var = NS.alpha(0.6) * MEAN, NS.alpha(0.6) ** 2 * VAR + NS.sigma(0.6) ** 2
-    gaps = [misses(lambda h, i=i, exact=exact: abs(_chain(round(0.6 / h))[i] - exact), 1, 0.0125)
-            for i, exact in enumerate((mean, var))]  # fmt: skip
-    return holds_to_order(max(gaps))
-
-
-def _driven(n: int) -> float:
-    """Euler-Maruyama for (1) along the smooth path w = sin 5s, n steps from x = 1 at 0.1 to 0.6."""
-    x, dt = 1.0, 0.5 / n
-    for i in range(n):
-        s = 0.1 + i * dt
-        x += NS.f(s) * x * dt + sqrt(NS.g2(s)) * (sin(5 * (s + dt)) - sin(5 * s))
-    return x
-
-
-@chapter(
-    "euler-maruyama-path", "Euler-Maruyama follows a given path",
-    printed="dW_n = W_{tau_{n+1}} - W_{tau_n}",
-)
-def euler_maruyama_path() -> Outcome:
-    """Increments of the smooth path w = sin 5s: distance of the order from 1 (the strong order of additive noise)."""
-    gap = misses(lambda h: abs(_driven(round(0.5 / h)) - _controlled(0.6)), 1, 0.0125)
-    return holds_to_order(gap)

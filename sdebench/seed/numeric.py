@@ -9,7 +9,7 @@
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
-from math import log, log2, sqrt
+from math import cos, log, log2, sqrt
 
 import numpy as np
 import torch
@@ -108,6 +108,12 @@ def points(t: float = S, n: int = 9, ns: NoiseSchedule = NS) -> Tensor:
     return float(law.mean()) + sqrt(float(law.cov())) * torch.linspace(-2, 2, n, dtype=torch.float64)
 
 
+@cache
+def solved(s: float, t: float) -> Tensor:
+    """`flow` from `points(s)`: kept, as integrals along one path come back to its nodes.  Not to be changed in place."""
+    return flow(points(s), s, t)
+
+
 def order(error: Callable[[float], float], h: float = 0.02, halvings: int = 3) -> float:
     """The order at which error(h) vanishes: the slope over the last halving, extrapolated once."""
     e = [error(h / 2**i) for i in range(halvings)]
@@ -118,6 +124,13 @@ def order(error: Callable[[float], float], h: float = 0.02, halvings: int = 3) -
 def misses(error: Callable[[float], float], claim: float, h: float = 0.02, halvings: int = 3) -> float:
     """By how much the order of `error` misses the claim."""
     return abs(order(error, h, halvings) - claim)
+
+
+def controlled(t: float) -> float:
+    """The solution of (1) at t, x = 1 at time 0.1, along the smooth path w(s) = sin 5s in the place of Brownian motion."""
+    ns, s = NS, 0.1
+    noise = integral(lambda u: sqrt(ns.g2(u)) / ns.alpha(u) * 5 * cos(5 * u), s, t)
+    return ns.alpha(t) * (1 / ns.alpha(s) + noise)
 
 
 def log_alpha(ns: NoiseSchedule) -> Callable[[float], float]:
