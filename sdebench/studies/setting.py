@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from math import inf, sqrt
@@ -37,7 +38,7 @@ class Setting:
     """A problem, `points` exact draws at its noisy end, and references of the exact flow, each made once."""
 
     def __init__(self, problem: Problem, points: int, seed: int):
-        self.problem, self.model = problem, problem.model
+        self.problem, self.model, self.seed = problem, problem.model, seed
         self.x = problem.initial(points, seed)
         self.scale = float(self.x.square().mean().sqrt())
 
@@ -45,6 +46,13 @@ class Setting:
     def end(self) -> Reference:
         """The exact state at the clean end of the span."""
         return trajectory(self.problem, self.x, self.problem.span)
+
+    @cached_property
+    def noisier_half(self) -> "Setting":
+        """The same points, and the first half of the span (of lam)."""
+        ns, (s, t) = self.problem.schedule, self.problem.span
+        middle = ns.t(0.5 * (ns.lam(s) + ns.lam(t)))
+        return Setting(replace(self.problem, span=(s, middle)), len(self.x), self.seed)
 
     @lru_cache(maxsize=512)  # noqa: B019  settings live as long as the process
     def states(self, times: tuple[float, ...]) -> Reference:

@@ -11,7 +11,7 @@ import sdebench as sb
 from sdebench import grids
 from sdebench.errors import UsageError
 from sdebench.solver import Solver, Step
-from sdebench.studies import order
+from sdebench.studies import ladders, order
 from sdebench.studies.setting import PAST_RATIOS, setting
 
 
@@ -189,15 +189,54 @@ def test_the_past_of_a_local_step_is_exact_and_unequal():
         assert torch.allclose(at.problem.solution(exact.states[0], times[0], time), state, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("p", range(1, 9))
-@pytest.mark.parametrize("nfe", [1, 3, 8])
-def test_ladders_are_long_enough_and_keep_irregular_grids_similar(p, nfe):
+@pytest.mark.parametrize("p", range(1, 6))
+@pytest.mark.parametrize("memory", [0, 1, 3])
+def test_ladders_are_long_enough_and_keep_irregular_grids_similar(p, memory):
     for main in (p, p + 1):
-        n = order.ladder(p, nfe, main)
-        assert len(n) >= 6
+        n = ladders.ladder(p, main, memory)
+        assert len(n) >= 5
         assert all(a < b for a, b in pairwise(n))
-        if p <= 5:
-            assert all(k % 4 == 0 for k in n), "jitter repeats every fourth step"
+        assert all(k % 4 == 0 for k in n), "jitter repeats every fourth step"
+
+
+@pytest.mark.parametrize("p", [5, 8])
+def test_ladders_of_black_boxes_keep_irregular_grids_similar(p):
+    assert all(k % 4 == 0 for k in ladders.black_box_ladder(p, irregular=True))
+
+
+def climbed(first, error, floor=1e-15, order=2):
+    """The numbers of steps that a ladder takes where the error of n steps is `error(n)`."""
+    data = {"n": [], "h": [], "rms": [], "floor": []}
+    for n in ladders.rungs(data, first, order):
+        for name, value in zip(data, (n, 1 / n, error(n), floor)):
+            data[name].append(value)
+    return data["n"]
+
+
+def test_a_ladder_goes_on_while_its_order_is_not_known():
+    first = (64, 96, 144, 216, 324)
+    assert climbed(first, lambda n: n**-2.0) == [*first], "known at once"
+    bent = climbed(first, lambda n: 1e-3 * n**-2.0 + n**-3.5)
+    assert len(first) < len(bent) < ladders.MOST_RUNGS
+    assert all(n % 4 == 0 for n in bent)
+    wild = climbed(first, lambda n: n**-2.0 * (1 + 0.9 * (-1) ** round(n / 4)))
+    assert len(wild) == ladders.MOST_RUNGS, "an end in any case"
+
+
+def test_a_ladder_ends_whatever_its_order_is_and_where_nothing_is_to_be_seen():
+    first = (64, 96, 144, 216, 324)
+    assert climbed(first, lambda n: n**-2.5) == [*first], "sharp, though no claim can be 2.5"
+    assert climbed(first, lambda n: 1e-15) == [*first], "rounding"
+    assert climbed(first, lambda n: float("inf")) == [*first], "diverges"
+    assert climbed(first, lambda n: 1 / (n % 7 + 1), order=5) == [*first], "of order 5: rounding is near"
+
+
+def test_black_boxes_cross_the_noisier_half_of_the_span():
+    case = order.cases({"solvers": ["scipy-rk45"], "kinds": ["global", "tolerance"], "grids": ["karras"], "points": 4})
+    half, whole = (order.measure(c)["context"]["span"] for c in case)
+    ns = setting("mixture-1d", 4, 0).problem.schedule
+    assert half[0] == whole[0]
+    assert ns.lam(half[1]) == pytest.approx((ns.lam(whole[0]) + ns.lam(whole[1])) / 2)
 
 
 def test_cases_are_plain_and_know_their_kinds():
