@@ -3,7 +3,7 @@
 A Solver says how ONE interval s -> t is crossed, by a pure `step`; a Sampler how a WHOLE grid is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import sqrt
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from torch import Tensor
 from . import grids
 from .errors import UsageError
 from .prediction import ModelLike, Prediction
+from .schedules import NoiseSchedule
 
 
 class Node(NamedTuple):
@@ -93,6 +94,10 @@ class StochasticSolver(Solver):
     @property
     def order(self) -> int:
         return self.weak_order
+
+    def noise_scale(self, ns: NoiseSchedule) -> float | Callable[[float], float]:
+        """eta/g of the process that the method follows: a number, or a function of t.  1 is the reverse SDE."""
+        return 1.0
 
 
 class Sampler(_Claims):

@@ -24,6 +24,9 @@ class _OfTheFamily(StochasticSolver):
         if not 0.0 <= self.eta < float("inf"):
             raise UsageError(f"eta = {self.eta!r}: give the noise as a multiple of g, 0 (none) or more")
 
+    def noise_scale(self, ns):
+        return self.eta
+
     def drift(self, ns, t: float) -> tuple[float, float]:
         """(a, b) of dx/dt = a x + b eps:  `a = f`, `b = (g^2 + eta^2)/(2 sigma)`, for score = -eps/sigma."""
         return ns.f(t), (1 + self.eta * self.eta) * ns.g2(t) / (2 * ns.sigma(t))

@@ -6,6 +6,8 @@
     start-up   error after the first `memory` steps from an exact state, with no past
     end-point  error of the last step alone, with an exact past
     tolerance  error of an adaptive run against its tolerance
+
+Stochastic methods have, in their place, `weak` on each grid family and `strong` (see `stochastic`).
 """
 
 from collections.abc import Callable
@@ -16,20 +18,21 @@ from torch import Tensor
 
 from .. import grids
 from ..catalogue import get_solver
-from ..claims import held_to
+from ..claims import WHOLE_RUNS, held_to
 from ..errors import UsageError, near_miss
 from ..fit import Fit, fit_order, verdict
 from ..prediction import ModelLike
 from ..problems import Problem
 from ..registry import SOLVERS
 from ..solver import Node, Sampler, Solver, checked, cross, integrate, integrate_adaptive
+from . import stochastic
 from .base import claims
 from .ladders import black_box_ladder, ladder, rungs, tolerances
 from .setting import LOCAL_STEPS, PAST_RATIOS, Ladder, Setting, context, one_thread, setting
 
 KEYS = frozenset({"problems", "solvers", "grids", "kinds", "points", "seed"})
 PIECES = ("main", "start-up", "end-point")
-KINDS = ("local", "global", *PIECES, "tolerance")
+KINDS = ("local", "global", *PIECES, "tolerance", "weak", "strong")
 PIECE_GRID = "irregular"  # the strictest: wrong variable-step coefficients show
 
 
@@ -142,11 +145,14 @@ def _tolerance(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
 
 
 _MEASURES = {"local": _local, "global": _global, "main": _from_exact_start, "start-up": _start_up,
-             "end-point": _end_point, "tolerance": _tolerance}  # fmt: skip
+             "end-point": _end_point, "tolerance": _tolerance,
+             "weak": stochastic.weak, "strong": stochastic.strong}  # fmt: skip
 
 
 def kinds_of(solver: Solver | Sampler) -> tuple[str, ...]:
     """The kinds of order that the method has."""
+    if solver.stochastic:
+        return ("weak",) if solver.strong_order is None else ("weak", "strong")
     adaptive = solver.embedded if isinstance(solver, Solver) else solver.adaptive
     pieces = PIECES if solver.memory and isinstance(solver, Solver) else ("end-point",) if hasattr(solver, "tail") else ()
     return ("local", "global", *pieces, *(("tolerance",) if adaptive else ()))
@@ -177,7 +183,7 @@ def cases(settings: dict) -> list[dict]:
 
 def _grids_of(kind: str, families: list[str]) -> list[str]:
     """The grids on which a kind is measured: those asked for, the strictest, or none.  Raises UsageError for an unknown one."""
-    if kind != "global":
+    if kind not in WHOLE_RUNS:
         return [PIECE_GRID] if kind in PIECES else [""]
     for family in families:
         grids.get(family)

@@ -1,0 +1,172 @@
+"""Weak and strong order of stochastic methods; `order` has the cases, this module the measuring.
+
+    weak     error of the law at the end of a run that begins with the exact marginal, over the number of steps
+                 one Gaussian: of mean and covariance, exact, from the tableau
+                 one dimension, one-step methods: of E[phi], by quadrature of the chain's kernel
+                 otherwise: of E[phi], against a reference on the same Brownian path, with its standard error as floor
+    strong   error of the state on one Brownian path, over the number of steps
+
+phi(x) = mean over the coordinates of sin x + cos x: smooth and bounded, with neither symmetry to hide an error.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from math import sqrt
+from time import perf_counter
+
+import numpy as np
+from torch import Tensor
+
+from .. import grids
+from ..brownian import BrownianPath
+from ..errors import UsageError
+from ..laws.chain import chain_law
+from ..laws.gaussian import gaussian_law
+from ..noise import WhiteNoise
+from ..pathwise import on_path
+from ..prediction import Counted
+from ..problems import GaussianMixture, Problem
+from ..solver import Sampler, Solver, integrate
+from ..tableau import tableau
+from .setting import Setting, error_norms
+
+STRONG_PATHS, COUPLED_PATHS = 2048, 20_000
+FINE = 768  # steps of the reference on a path: three times the longest run, so that halves and thirds of steps are on it
+STRONG_STEPS = (8, 16, 32, 64, 128, 256)
+WEAK_STEPS = (24, 32, 48, 64, 96, 128)
+FEW_STEPS = (4, 6, 8, 12, 16)  # where every noise inside of a step is one more dimension of the quadrature
+COUPLED_FINE, COUPLED_STEPS = 96, (4, 6, 8, 12, 16, 24, 32)
+_MOMENT_ROUNDING = 1e-13
+_QUADRATURE = 1e-9  # of E[phi]
+
+Data = dict[str, list]
+
+
+def _row(out: Data, **values: float) -> None:
+    for key, value in values.items():
+        out.setdefault(key, []).append(value)
+
+
+def _is_gaussian(problem: Problem) -> bool:
+    return isinstance(problem.law, GaussianMixture) and len(problem.law.weights) == 1
+
+
+def _nfe(solver: Solver | Sampler, problem: Problem, grid) -> int:
+    """Model calls of a run, as counted."""
+    model = Counted(problem.model)
+    x = problem.initial(1, 0)
+    integrate(solver, model, x, grid, WhiteNoise(problem.schedule, x.shape))
+    return model.nfe
+
+
+def weak(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
+    """Weak errors over the number of steps on a grid family, by the best oracle that there is for the problem."""
+    if _is_gaussian(at.problem) and _linear(solver, at.problem):
+        return _moments(solver, at, grid)
+    if at.problem.dim == 1 and isinstance(solver, Solver) and solver.memory == 0 and _linear(solver, at.problem):
+        return _expectation(solver, at, grid)
+    return _coupled(solver, at, grid)
+
+
+def _linear(solver: Solver | Sampler, problem: Problem) -> bool:
+    """Whether the method has a tableau."""
+    try:
+        tableau(solver, problem.schedule, problem.span)
+    except UsageError:
+        return False
+    return True
+
+
+def _moments(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
+    problem, out = at.problem, {}
+    exact = problem.law.marginal(problem.schedule, problem.span[1])
+    for n in WEAK_STEPS if not solver.memory else tuple(2 * n for n in WEAK_STEPS):
+        times, h = at.grid(grid, n)
+        start = perf_counter()
+        mean, cov = gaussian_law(solver, problem.law, problem.schedule, times)
+        of_mean, of_cov = float((mean - exact.mean()).norm()), float((cov - exact.cov()).norm())
+        both = sqrt(of_mean**2 + of_cov**2)
+        _row(out, n=n, h=h, nfe=tableau(solver, problem.schedule, times).nfe, rms=both, median=both, max=both,
+             seconds=perf_counter() - start, floor=_MOMENT_ROUNDING, mean=of_mean, cov=of_cov)  # fmt: skip
+    return out
+
+
+def phi(x: Tensor) -> Tensor:
+    """The test function, (n, d) -> (n,)."""
+    return (x.sin() + x.cos()).mean(1)
+
+
+def _exact_phi(problem: Problem) -> float:
+    """E[phi] of the exact marginal in 1-D: E[sin x] = e^{-v/2} sin(m) for each component, and so for the cosine."""
+    law = problem.law.marginal(problem.schedule, problem.span[1]).kernel
+    w, m, v = law.log_weights.exp(), law.means, law.sd.square()
+    return float((w * (-0.5 * v).exp() * (m.sin() + m.cos())).sum())
+
+
+def _noises(solver: Solver, problem: Problem) -> int:
+    """How many normals a step draws."""
+    return tableau(solver, problem.schedule, problem.span).rows[0].noises
+
+
+def _expectation(solver: Solver, at: Setting, grid: str) -> Data:
+    problem, exact, out = at.problem, _exact_phi(at.problem), {}
+    for n in WEAK_STEPS if _noises(solver, problem) == 1 else FEW_STEPS:
+        times, h = at.grid(grid, n)
+        start = perf_counter()
+        law = chain_law(solver, problem, times)
+        error = abs(law.expect(lambda x: np.sin(x) + np.cos(x)) - exact)
+        _row(out, n=n, h=h, nfe=_nfe(solver, problem, times), rms=error, median=error, max=error,
+             seconds=perf_counter() - start, floor=_QUADRATURE)  # fmt: skip
+    return out
+
+
+@lru_cache(maxsize=4)
+def _path(problem: Problem, points: int, seed: int, tau: Callable[[float], float] | None, steps: int) -> tuple:
+    """(path, initial states, reference by so many steps), shared by all methods that follow the same process."""
+    ns, (s, t) = problem.schedule, problem.span
+    fine = grids.uniform_lam(ns, s, t, steps)
+    path = BrownianPath(ns, fine, (points, problem.dim), seed)
+    x = problem.initial(points, seed)
+    return path, x, on_path(problem, x, fine, path, tau or (lambda t: 1.0))
+
+
+def _process(solver: Solver | Sampler, problem: Problem) -> Callable[[float], float] | None:
+    """The eta/g that the method follows, as a key that equal processes share; None is the reverse SDE itself."""
+    tau = solver.noise_scale(problem.schedule)
+    return None if tau == 1.0 else tau if callable(tau) else _constant(tau)
+
+
+@lru_cache(maxsize=64)
+def _constant(tau: float) -> Callable[[float], float]:
+    return lambda t: tau
+
+
+def _coupled(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
+    """E[phi(x_n) - phi(x)] with x the reference on the same path: the difference has little variance."""
+    path, x, reference = _path(at.problem, COUPLED_PATHS, at.seed, _process(solver, at.problem), COUPLED_FINE)
+    exact, out = phi(reference.states[0]), {}
+    for n in COUPLED_STEPS:
+        times, h = at.grid(grid, n)
+        model, start = Counted(at.model), perf_counter()
+        difference = phi(integrate(solver, model, x, times, path)) - exact
+        error, stderr = abs(float(difference.mean())), float(difference.std()) / sqrt(len(x))
+        _row(out, n=n, h=h, nfe=model.nfe, rms=error, median=error, max=error, seconds=perf_counter() - start,
+             floor=stderr, stderr=stderr)  # fmt: skip
+    return out
+
+
+def strong(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
+    """Strong errors on one Brownian path over the number of steps, uniform in lam."""
+    path, x, reference = _path(at.problem, STRONG_PATHS, at.seed, _process(solver, at.problem), FINE)
+    exact, out = reference.states[0], {}
+    for n in STRONG_STEPS:
+        times, h = at.grid("uniform_lam", n)
+        model, start = Counted(at.model), perf_counter()
+        end = integrate(solver, model, x, times, path)
+        squares = (end - exact).square().mean(1)
+        norms = error_norms(end, exact)
+        # delta method: the standard error of the root of a mean
+        stderr = float(squares.std()) / sqrt(len(x)) / (2 * norms["rms"]) if norms["rms"] else 0.0
+        _row(out, n=n, h=h, nfe=model.nfe, **norms, seconds=perf_counter() - start, floor=reference.error[0],
+             q90=float(squares.sqrt().quantile(0.9)), stderr=stderr)  # fmt: skip
+    return out
