@@ -118,9 +118,8 @@ class Smeared:
 
     def density(self) -> Density:
         """The law on uniform nodes."""
-        spacing = BETWEEN * self.width
-        nodes, parts = self._values(spacing)
-        return Density(nodes, parts.sum(0), np.full(len(nodes), spacing))
+        nodes, parts = self._values(BETWEEN * self.width)
+        return Density(nodes, parts.sum(0), np.full(len(nodes), (nodes[-1] - nodes[0]) / (len(nodes) - 1)))
 
 
 def _spread(source: Atoms, width: float, n: int, spacing: float, first: int, reach: int) -> np.ndarray:

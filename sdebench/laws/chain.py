@@ -28,6 +28,7 @@ from .kernel import Kernel, kernels
 
 TOLERANCE = 1e-10
 Given = Density | Exact | GaussianMixture
+_A_STEP = 0.01  # the errors of a hundred steps may add up
 _REFINEMENTS = 6
 _FAR = 8.3  # a standard normal beyond has a mass of 1e-16
 
@@ -48,7 +49,7 @@ def _smeared(law: Law, kernel: Kernel) -> Smeared:
             atoms = law.atoms(spacing).kept()
         found = Smeared(_with_stages(atoms, kernel, dense), kernel.width)
         halves, short = found.disagreement(), abs(found.mass - float(atoms.masses.sum()))
-        if halves <= sqrt(TOLERANCE) and short <= TOLERANCE:
+        if halves * halves <= _A_STEP * TOLERANCE and short <= TOLERANCE:
             return found
         spacing, dense = 0.5 * spacing, 2.0 * dense
     raise RuntimeError(f"the law of the chain is not resolved with a kernel of width {kernel.width:.3g}: "

@@ -21,7 +21,7 @@ from ..problems import GaussianMixture
 REACH = 9.5  # standard deviations: beyond them a normal law has 2e-21 of its mass
 BETWEEN = 0.35  # spacing over width, where a density is wanted between nodes: exp(-(pi/0.35)^2/2) = 3e-18 of it is lost
 _REFINED = 16  # places of the fine table per node
-_TAIL = 1e-300
+_LEAST = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +128,30 @@ class Density:
         outside = (x < self.nodes[0]) | (x > self.nodes[-1])
         return np.where(outside, 0.0, np.maximum(self._table.pdf(np.clip(x, *self.support)), 0.0))
 
+    def log_pdf(self, x: np.ndarray) -> np.ndarray:
+        """Log density at any x, of relative accuracy in the tails too.
+
+        There a Fourier series has no digits, but the nodes have theirs: the logarithm is interpolated by polynomials of
+        degree 5, and continued as a parabola beyond the nodes that are above 1e-17 of the peak, for the tails here are normal.
+        """
+        x, direct = np.asarray(x, float), self.pdf(x)
+        first, last = self._trusted[[0, -1]]
+        place = (x - self.nodes[0]) / self.spacing
+        bent = _lagrange(self._logs, np.clip(np.floor(place).astype(int) - 2, first, last - 5), 1, place, 6)
+        far = max(1, (last - first) // 40)  # nodes next to each other would leave the curvature to rounding
+        left, right = (_lagrange(self._logs, np.full(x.shape, i), far, place, 3) for i in (first, last - 2 * far))
+        out = np.where(place < first, left, np.where(place > last, right, bent))
+        good = direct > 1e-8 * self.density.max()
+        return np.where(good, np.log(np.where(good, direct, 1.0)), out)
+
+    @cached_property
+    def _trusted(self) -> np.ndarray:
+        return np.flatnonzero(self.density > 1e-17 * self.density.max())
+
+    @cached_property
+    def _logs(self) -> np.ndarray:
+        return np.log(np.maximum(self.density, _LEAST))
+
     def quantile(self, q: np.ndarray) -> np.ndarray:
         """The x with `cdf(x) = q`, for q in (0, 1): Newton in its cell of the fine table, bisected where it leaves it."""
         q, table = _levels(q), self._table
@@ -138,7 +162,7 @@ class Density:
             value, density = table.cdf(x), table.pdf(x)
             below = value < q
             low, high = np.where(below, x, low), np.where(below, high, x)
-            new = x - (value - q) / np.maximum(density, _TAIL)
+            new = x - (value - q) / np.maximum(density, _LEAST)
             new = np.where((new >= low) & (new <= high), new, 0.5 * (low + high))
             if np.max(np.abs(new - x), initial=0.0) <= 1e-15 * max(1.0, max(map(abs, self.support))):
                 return new
@@ -192,9 +216,13 @@ class Exact:
         self.support = float((mean - REACH * self._sd).min()), float((mean + REACH * self._sd).max())
         self.spacing = BETWEEN * float(self._sd.min())
 
+    def log_pdf(self, x: np.ndarray) -> np.ndarray:
+        """Log density."""
+        return self._coordinates.log_densities(_column(x)).numpy().reshape(np.shape(x))
+
     def pdf(self, x: np.ndarray) -> np.ndarray:
         """Density."""
-        return np.exp(self._coordinates.log_densities(_column(x)).numpy()).reshape(np.shape(x))
+        return np.exp(self.log_pdf(x))
 
     def cdf(self, x: np.ndarray) -> np.ndarray:
         """P(X <= x)."""
@@ -234,6 +262,15 @@ def as_density(law: Density | Exact | GaussianMixture) -> Density:
     """The law on uniform nodes."""
     law = as_law(law)
     return law if isinstance(law, Density) else law.density()
+
+
+def _lagrange(values: np.ndarray, first: np.ndarray, stride: int, place: np.ndarray, n: int) -> np.ndarray:
+    """At each place, in units of the index, the polynomial through the values at `first + stride k`, k < n."""
+    u, out = (place - first) / stride, np.zeros(np.shape(place))
+    for k in range(n):
+        weight = np.prod([(u - j) / (k - j) for j in range(n) if j != k], axis=0)
+        out += weight * values[first + stride * k]
+    return out
 
 
 def _column(x: np.ndarray) -> torch.Tensor:
