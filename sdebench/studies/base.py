@@ -28,6 +28,7 @@ STUDIES = {
     "work-precision": "sdebench.studies.work_precision",
     "law": "sdebench.studies.law",
     "floor": "sdebench.studies.floor",
+    "family": "sdebench.studies.family",
     "seed": "sdebench.studies.seed",
 }
 _CLAIMS = ("family", "claimed_order", "order", "order_irregular", "main_order", "nfe_per_step", "memory", "stochastic",
