@@ -2,7 +2,7 @@
 
     gaussian     the law of a method on one Gaussian, exactly, against the exact marginal at the end of the span
     quadrature   in one dimension: one-step stochastic methods by their transition kernels, deterministic ones by the map
-                 that they are
+                 that they are, coupled with the exact flow
 
 The distance is Wasserstein-2, with the Kullback-Leibler divergence beside it.  A state's error says nothing of a stochastic
 method, and a law's error says less than a state's of a deterministic one: it is the common scale, and no measure of paths.
@@ -17,6 +17,7 @@ from .. import grids
 from ..catalogue import get_problem, get_solver
 from ..errors import UsageError
 from ..laws.chain import run_distances
+from ..laws.coupling import coupled_distances
 from ..laws.distances import gaussian_kl, gaussian_wasserstein2
 from ..laws.gaussian import gaussian_law
 from ..laws.kernel import kernels
@@ -61,7 +62,7 @@ def why_not(solver: Solver | Sampler, problem: Problem) -> str:
         return "chooses its own steps: two samples of one law take the same ones only in one batch"
     try:
         if kind_of(problem) == "gaussian":
-            tableau(solver, problem.schedule, grid)
+            tableau(solver, problem.schedule, grid, gamma=problem.model.gamma)
         elif solver.stochastic:
             kernels(solver, problem.model, grid)
     except UsageError as error:
@@ -94,7 +95,7 @@ def _gaussian(solver: Solver | Sampler, problem: Problem, grid: grids.Grid) -> D
 
 def _quadrature(solver: Solver | Sampler, problem: Problem, grid: grids.Grid) -> Distance:
     try:
-        found = run_distances(solver, problem, grid)
+        found = (run_distances if solver.stochastic else coupled_distances)(solver, problem, grid)
     except RuntimeError:  # a coarse run folds the line, or has a kernel too narrow to resolve
         return Distance(nan, nan)
     return Distance(found.w2, found.kl)

@@ -10,6 +10,8 @@ import torch
 import sdebench as sb
 from sdebench.errors import UsageError
 from sdebench.fit import fit_order
+from sdebench.laws.chain import run_distances
+from sdebench.laws.coupling import coupled_distances
 from sdebench.problems import GaussianMixture, Problem
 from sdebench.studies import base, law
 
@@ -90,6 +92,28 @@ def test_the_quadrature_has_the_distance_that_the_formula_has(solver):
     assert found.kl == pytest.approx(exact.kl, abs=1e-9)
 
 
+def test_the_coupling_of_two_maps_has_the_distances_of_their_densities():
+    pb = sb.get_problem("mixture-1d")
+    grid, method = sb.grids.uniform_lam(pb.schedule, *pb.span, 6), sb.get_solver("dpm-solver++-2m")
+    fast, slow = coupled_distances(method, pb, grid), run_distances(method, pb, grid)
+    assert slow.w2 > 1e-3
+    assert fast.w2 == pytest.approx(slow.w2, rel=1e-9)
+    assert fast.kl == pytest.approx(slow.kl, rel=1e-6)
+
+
+def test_a_run_that_folds_the_line_has_no_distance():
+    pb = sb.get_problem("mixture-1d")
+
+    class Turned(sb.Solver):
+        order, nfe_per_step = 1, 1
+
+        def step(self, model, x, s, t, past=(), noise=None):
+            return sb.Step(-x)
+
+    with pytest.raises(RuntimeError, match="folds"):
+        coupled_distances(Turned(), pb, pb.span)
+
+
 def test_cases_are_those_that_have_a_law():
     asked = ["ddim", "scipy-rk45", "euler-maruyama", "sde-dpm-solver-2m"]
     kept = {(c["solver"], c["problem"]) for c in law.cases({"solvers": asked})}
@@ -108,7 +132,7 @@ def test_a_run_whose_law_is_not_resolved_is_a_gap_and_not_a_failure(monkeypatch)
     def folded(*_):
         raise RuntimeError("the map folds the law")
 
-    monkeypatch.setattr(law, "run_distances", folded)
+    monkeypatch.setattr(law, "coupled_distances", folded)
     found = law._quadrature(sb.get_solver("ddim"), sb.get_problem("mixture-1d"), (0.5, 0.4))
     assert isnan(found.w2)
     assert isnan(found.kl)
