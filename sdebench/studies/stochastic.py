@@ -30,9 +30,9 @@ from ..solver import Sampler, Solver, integrate
 from ..tableau import tableau
 from .setting import Setting, error_norms
 
-STRONG_PATHS, COUPLED_PATHS = 2048, 20_000
-FINE = 768  # steps of the reference on a path: three times the longest run, so that halves and thirds of steps are on it
-STRONG_STEPS = (8, 16, 32, 64, 128, 256)
+STRONG_PATHS, COUPLED_PATHS = 8192, 20_000
+FINE = 384  # steps of the reference on a path: three times the longest run, so that halves and thirds of steps are on it
+STRONG_STEPS = (8, 16, 32, 64, 128)
 WEAK_STEPS = (24, 32, 48, 64, 96, 128)
 FEW_STEPS = (4, 6, 8, 12, 16)  # where every noise inside of a step is one more dimension of the quadrature
 COUPLED_FINE, COUPLED_STEPS = 96, (4, 6, 8, 12, 16, 24, 32)
@@ -71,7 +71,7 @@ def weak(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
 def _linear(solver: Solver | Sampler, problem: Problem) -> bool:
     """Whether the method has a tableau."""
     try:
-        tableau(solver, problem.schedule, problem.span)
+        tableau(solver, problem.schedule, problem.span, gamma=problem.model.gamma)
     except UsageError:
         return False
     return True
@@ -86,7 +86,8 @@ def _moments(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
         mean, cov = gaussian_law(solver, problem.law, problem.schedule, times)
         of_mean, of_cov = float((mean - exact.mean()).norm()), float((cov - exact.cov()).norm())
         both = sqrt(of_mean**2 + of_cov**2)
-        _row(out, n=n, h=h, nfe=tableau(solver, problem.schedule, times).nfe, rms=both, median=both, max=both,
+        nfe = tableau(solver, problem.schedule, times, gamma=problem.model.gamma).nfe
+        _row(out, n=n, h=h, nfe=nfe, rms=both, median=both, max=both,
              seconds=perf_counter() - start, floor=_MOMENT_ROUNDING, mean=of_mean, cov=of_cov)  # fmt: skip
     return out
 
@@ -105,7 +106,7 @@ def _exact_phi(problem: Problem) -> float:
 
 def _noises(solver: Solver, problem: Problem) -> int:
     """How many normals a step draws."""
-    return tableau(solver, problem.schedule, problem.span).rows[0].noises
+    return tableau(solver, problem.schedule, problem.span, gamma=problem.model.gamma).rows[0].noises
 
 
 def _expectation(solver: Solver, at: Setting, grid: str) -> Data:
