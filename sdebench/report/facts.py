@@ -21,8 +21,9 @@ CONFIRMED, REFUTED, OPEN, EXACT, FAILED = VERDICTS = ("confirmed", "refuted", "n
 _WORST_FIRST = (REFUTED, FAILED, OPEN, CONFIRMED, EXACT)  # one refuted grid refutes; exact grids neither help nor harm
 GRIDS = (*SMOOTH, *IRREGULAR)
 FAMILIES = ("Runge-Kutta", "DPM-Solver", "DPM-Solver++", "DEIS", "UniPC", "LMS", "iPNDM", "PNDM", "exponential RK",
-            "black box", "Euler-Maruyama", "DDPM", "DDIM", "ancestral", "SDE-DPM-Solver", "SDE-DPM-Solver++", "SEEDS",
-            "SA-Solver", "ER-SDE")  # the order in which they are shown, deterministic before stochastic; others follow
+            "black box", "Euler-Maruyama", "Score SDE", "NCSN", "DDPM", "DDIM", "Analytic-DPM", "k-diffusion", "EDM",
+            "SDE-DPM-Solver", "SDE-DPM-Solver++", "SEEDS", "SA-Solver", "ER-SDE-Solver",
+            "Restart")  # the order in which they are shown, deterministic before stochastic; others follow
 DETERMINISTIC, STOCHASTIC = "deterministic", "stochastic"
 _ROUNDING = {"float64": 1e-8, "float32": 1e-3, "bfloat16": 1e-1}  # a floor above these is a poor reference
 _NO_CLAIMS = {"family": "", "claimed_order": np.nan, "order": np.nan, "nfe_per_step": np.nan, "reference": ""}

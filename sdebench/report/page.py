@@ -14,6 +14,7 @@ from . import emit
 from .facts import DETERMINISTIC, GRIDS, STOCHASTIC, VERDICTS, Measured, Record, measured, series, sort_of
 from .tables import Table, confirmed_with, headline
 
+_BRIEF = ("smooth", "irregular", "strong", "tolerance")
 _EQUATION = {DETERMINISTIC: "probability-flow ODE", STOCHASTIC: "SDEs with its marginals"}
 
 
@@ -74,11 +75,18 @@ def details(records: list[Record]) -> dict[str, list]:
     return out
 
 
+def _brief(table: Table, row: dict) -> str:
+    """The claim and the measured orders in a few words, for telephones, where their columns are out of sight."""
+    shown = {c.key: c for c in table.columns if c.key in _BRIEF}
+    orders = [f"{emit.cell(row, c).text.partition(' ±')[0]} {key}" for key, c in shown.items() if not isnan(row[key])]
+    return f"claims {row['claimed']:g}; measured {', '.join(orders)}" if orders else ""
+
+
 def _rows(table: Table) -> list[dict]:
     """The rows of a table as the template wants them: cells, and what the filters look at."""
     frame = table.frame.to_dict("records")
-    return [{"cells": cells, "verdict": row.get("verdict", ""), "scope": row.get("scope", ""),
-             "id": f"{row.get('solver')}|{row.get('problem')}|{row.get('dtype')}"}
+    return [{"cells": cells, "verdict": row.get("verdict", ""), "brief": _brief(table, row) if table.name == "orders" else "",
+             "problem": row.get("problem", ""), "id": f"{row.get('solver')}|{row.get('problem')}|{row.get('dtype')}"}
             for row, cells in zip(frame, emit.cells(table))]
 
 
