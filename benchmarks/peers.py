@@ -29,20 +29,22 @@ def k_diffusion_sampling() -> ModuleType:
     """`k_diffusion.sampling` alone; ImportError where k-diffusion, or what its samplers use, is not installed.
 
     The package's `__init__` imports its training code and with it a dozen packages, so it is not run; torchvision is
-    stood in for where it is missing, for the length of the import.
+    stood in for, for the length of the import, whether it is missing, or there and made for another torch.
     """
     spec = find_spec("k_diffusion")
     if spec is None:
         raise ImportError("k-diffusion is not installed")
-    names = [] if find_spec("torchvision") else ["torchvision", "torchvision.transforms", "torchvision.transforms.functional"]
+    names = ["torchvision", "torchvision.transforms", "torchvision.transforms.functional"]
     package = ModuleType("k_diffusion")
     package.__path__ = list(spec.submodule_search_locations)
+    before = {name: sys.modules[name] for name in names if name in sys.modules}
     sys.modules.update({name: _Anything(name) for name in names}, k_diffusion=package)
     try:
         return importlib.import_module("k_diffusion.sampling")
     finally:
         for name in (*names, "k_diffusion"):
             del sys.modules[name]
+        sys.modules.update(before)
 
 
 def versions() -> dict[str, str]:

@@ -7,7 +7,7 @@ variable-step coefficients hide.  The irregular ones keep their step RATIOS unde
 import random
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from math import exp, isfinite, log, sqrt
+from math import exp, inf, log, sqrt
 
 from .errors import UsageError, near_miss
 from .schedules import NoiseSchedule
@@ -21,7 +21,7 @@ def check(grid: Sequence[float]) -> Grid:
     if len(grid) < 2:
         raise UsageError(f"a grid of {len(grid)} time(s): give at least two, from the noisier end down")
     for i, (s, t) in enumerate(pairwise(grid)):
-        if not (isfinite(s) and isfinite(t) and s > t):
+        if not inf > s > t > -inf:  # false for NaN too
             raise UsageError(f"grid[{i}] = {s!r} is followed by {t!r}: give finite times, strictly decreasing")
     return grid
 

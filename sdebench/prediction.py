@@ -26,6 +26,7 @@ _PARTS: dict[str, Callable[[float, float], tuple[float, float]]] = {
     "velocity": lambda alpha, sigma: (-1.0, 1.0),
 }
 KINDS = tuple(_PARTS)
+_ZERO = torch.zeros(())
 
 
 def conversion(source: str, target: str, alpha: float, sigma: float) -> tuple[float, float]:
@@ -45,11 +46,15 @@ def lincomb(a: float, x: Tensor, *rest) -> Tensor:
     """
     if not isinstance(x, Tensor):  # a symbol: see `tableau`
         return sum((c * v for c, v in zip(rest[::2], rest[1::2])), a * x)
+    terms = iter(rest)
     if a == 1.0 and rest:
-        out, rest = torch.add(x, rest[1], alpha=rest[0]), rest[2:]
+        c = next(terms)
+        out = torch.add(x, next(terms), alpha=c)
+    elif x.dtype is torch.float32:  # a * x, but torch casts a float64 factor of it in a pass of its own
+        out = torch.add(_ZERO, x, alpha=a)
     else:
         out = a * x
-    for c, v in zip(rest[::2], rest[1::2]):
+    for c, v in zip(terms, terms):
         out.add_(v, alpha=c)
     return out
 

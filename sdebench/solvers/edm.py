@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..registry import register_solver
 from ..solver import Solver, Step
-from .linear import combine, transfer
+from .linear import combine
 
 
 @register_solver("heun-edm")
@@ -14,9 +14,11 @@ class HeunEDM(Solver):
 
         u   = alpha_t (x/alpha_s + (rho_t - rho_s) eps_s)
         x_t = alpha_t (x/alpha_s + (rho_t - rho_s) (eps_s + eps_t)/2)
+            = [u + alpha_t (x/alpha_s + (rho_t - rho_s) eps_t)]/2
 
-    rho = sigma/alpha; the paper's `d_i` is eps.  One map with `deis-rhork-2`, and on the paper's schedules, where alpha = 1,
-    its own.  Without the paper's special last step to sigma = 0, which is one of Euler's.
+    rho = sigma/alpha; the paper's `d_i` is eps.  The second form reads three vectors, not four.  One map with `deis-rhork-2`,
+    and on the paper's schedules, where alpha = 1, its own.  Without the paper's special last step to sigma = 0, which is one
+    of Euler's.
     """
 
     order, nfe_per_step = 2, 2
@@ -25,9 +27,10 @@ class HeunEDM(Solver):
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns, m_s = model.schedule, model(x, s)
-        a, c = ns.alpha(t) / ns.alpha(s), ns.alpha(t) * (ns.rho(t) - ns.rho(s))
+        a = ns.alpha(t) / ns.alpha(s)
+        c = ns.sigma(t) - a * ns.sigma(s)  # alpha_t (rho_t - rho_s)
         u = combine(a, x, (c, m_s))
-        return Step(combine(a, x, (c / 2, m_s), (c / 2, model(u, t))))
+        return Step(combine(0.5, u, (a / 2, x), (c / 2, model(u, t))))
 
 
 @register_solver("midpoint-log-sigma")
@@ -48,5 +51,6 @@ class MidpointLogSigma(Solver):
     def step(self, model, x, s, t, past=(), noise=None):
         ns = model.schedule
         m = ns.t(0.5 * (ns.lam(s) + ns.lam(t)))
-        u = transfer(ns, x, model(x, s).eps, s, m)
-        return Step(transfer(ns, x, model(u, m).eps, s, t))
+        a_m, a_t = ns.alpha(m) / ns.alpha(s), ns.alpha(t) / ns.alpha(s)
+        u = combine(a_m, x, (ns.sigma(m) - a_m * ns.sigma(s), model(x, s)))
+        return Step(combine(a_t, x, (ns.sigma(t) - a_t * ns.sigma(s), model(u, m))))

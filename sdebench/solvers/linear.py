@@ -47,7 +47,10 @@ def combine(a: float, x: Tensor, *terms: tuple[float, Prediction | Tensor]) -> T
     """
     flat: list = []
     for w, m in terms:
-        for c, v in m.parts("eps") if isinstance(m, Prediction) else ((1.0, m),):
+        if not isinstance(m, Prediction):
+            flat += (w, m)
+            continue
+        for c, v in m.parts("eps"):
             if v is x:
                 a += w * c
             else:
