@@ -69,7 +69,7 @@ def _limits(runs: list[Measured], floor: float) -> tuple[float, float]:
     errors = errors[np.isfinite(errors) & (errors > 0)]
     high = min(errors.max(initial=1e-300), 1e3) if errors.size else 1.0
     lowest = errors.min(initial=high)
-    low = min(lowest, max(floor, lowest / 1e3))
+    low = min(lowest, floor) if floor > lowest / 1e3 else lowest / 10  # with room for names
     return max(low, 1e-18) / 4, high * 5
 
 
@@ -99,6 +99,7 @@ def _figure(runs: list[Measured], y_label: str, legend: tuple, what: str) -> Fig
         if floor > 0:
             ax.axhspan(limits[0] * 1e-3, floor, color=style.BAND, lw=0, zorder=0)
         ax.set_ylim(*limits)
+    style.label_steps(axes)
     style.order_legend(figure, {m.claim for m in runs}, legend, what)
     return figure
 

@@ -19,13 +19,17 @@ _TICKS = [4, 8, 16, 32, 64, 128, 256, 512]
 
 
 def _apart(wanted: list[float], least: float) -> list[float]:
-    """Heights in [0, 1] as near to the wanted, rising ones as names that must not overlap can be."""
-    out: list[float] = []
-    for y in wanted:
-        out.append(max(y, out[-1] + least if out else 0.0))
-    for i, y in enumerate(out):
-        out[i] = min(y, 1.0 - (len(out) - 1 - i) * least)
-    return out
+    """Heights in [0, 1] as near to the wanted, rising ones as names that must not overlap can be: those that would are
+    pooled about their middle."""
+    pools: list[list[float]] = []  # of heights with the room for the names below taken off
+    for i, y in enumerate(wanted):
+        pools.append([y - i * least])
+        while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
+            last = pools.pop()
+            pools[-1] += last
+    room = 1.0 - (len(wanted) - 1) * least
+    level = [min(max(float(np.mean(pool)), 0.0), room) for pool in pools for _ in pool]
+    return [y + i * least for i, y in enumerate(level)]
 
 
 def _curve(runs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -40,12 +44,12 @@ def _write_names(ax, ends: dict[str, tuple[float, float, str]], least: float) ->
     heights = _apart([(np.log(y) - low) / (high - low) for _, (_, y, _) in rising], least)
     for (name, (x, y, colour)), height in zip(rising, heights):
         line = {"arrowstyle": "-", "lw": 0.5, "color": colour, "shrinkA": 0, "shrinkB": 1}
-        ax.annotate(name, (x, y), xytext=(1.06, height), textcoords="axes fraction", va="center", ha="left", color=colour,
+        ax.annotate(name, (x, y), xytext=(1.09, height), textcoords="axes fraction", va="center", ha="left", color=colour,
                     fontsize=_NAME_PT, annotation_clip=False, arrowprops=line)  # fmt: skip
 
 
 def _axes(longest: int) -> tuple[Figure, object]:
-    width = max(_LEFT + _PLOT + 0.25 + _GLYPH * longest, 4.4)
+    width = max(_LEFT + _PLOT + 0.3 + _GLYPH * longest, 4.4)
     figure = Figure(figsize=(width, _TALL))
     ax = figure.add_axes((_LEFT / width, _BOTTOM / _TALL, _PLOT / width, 1 - (_BOTTOM + _TOP) / _TALL))
     style.log_axes(ax)

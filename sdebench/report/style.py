@@ -56,6 +56,15 @@ def log_axes(ax) -> None:
         axis.set_major_formatter(FuncFormatter(_power_of_ten))
 
 
+def label_steps(axes: list) -> None:
+    """More labels on an x axis, shared by all panels, that has hardly a decade."""
+    for ax in axes[:1]:
+        low, high = ax.get_xlim()
+        if high < 30 * low:
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
 def panels(count: int, x_label: str, y_label: str, columns: int = 3, tall: float = 2.45) -> tuple[Figure, list]:
     """(figure, axes): `count` log-log panels in rows of `columns`, sharing both axes.
 
