@@ -24,4 +24,5 @@ def report(
     from .. import report as pages
 
     written = pages.build(found, out)
-    print(f"{len(written)} files from {len(found)} records.  The page: {out / 'index.html'}")
+    page = next((path for path in written if path.name == "index.html"), written[0])
+    print(f"{len(written)} files from {len(found)} records.  The page: {page}")

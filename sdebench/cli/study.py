@@ -85,7 +85,7 @@ def run(
     else:
         _show_orders(found)
         if pages:
-            print(f"The page: {report / 'index.html'}")
+            print(f"The page: {next((page for page in pages if page.endswith('index.html')), pages[0])}")
     return 0
 
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from . import cost_figures, costs, emit, heatmap, law_figure, tables
+from ..records import latest
+from . import cost_figures, costs, emit, heatmap, law_figure, seed_page, tables
 from .facts import Record, checked
 from .figures import convergence, strong, weak
 from .page import Picture, html, problems_of
@@ -103,13 +104,15 @@ def plans(records: list[Record], made: dict[str, Table]) -> Iterator[Plan]:
                        partial(cost_figures.floor, records, floors, problem))
 
 
-def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture]) -> str:
-    """The report as GitHub shows it: counts, main table, figures."""
+def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture], pages: Iterable[str] = ()) -> str:
+    """The report as GitHub shows it: counts, main table, figures; and links to the other `pages`."""
     counts = ", ".join(f"{n} {v}" for v, n in headline(made["orders"].frame).items()) or "no orders measured"
     solvers = {r["case"]["solver"] for r in records}
     where = ("{name} ({schedule}, t from {span[0]:g} to {span[1]:g})".format(**p) for p in problems_of(records))
     parts = ["# The order of every sampler, measured", f"{len(solvers)} solvers: {counts}.", f"Problems: {'; '.join(where)}.",
              "Made by `sdebench report`. `index.html` is the same, with tables to sort; `tables/` has CSV and LaTeX too."]
+    if "seed.md" in pages:
+        parts.append("[The seed, statement by statement](seed.md): every formula of the survey behind this suite, measured.")
     if not made["orders"].frame.empty:
         parts += ["## Orders", made["orders"].caption, emit.markdown(made["orders"])]
     parts += ["## Figures", *(f"![{p.caption}](figures/{p.name}.svg)\n\n{p.caption}" for p in pictures)]
@@ -121,11 +124,22 @@ def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture
 
 
 def build(records: Iterable[Record], out_dir: str | Path) -> list[Path]:
-    """Write index.html, README.md, tables/ (.md, .csv, .tex), figures/ (.svg, .png) under `out_dir`; returns the paths.
+    """Write index.html, README.md, tables/ (.md, .csv, .tex), figures/ (.svg, .png) and, where there are records of the seed's
+    statements, seed.md under `out_dir`; returns the paths.  From such records alone it writes seed.md alone.
 
     Raises UsageError where there are no records.
     """
-    kept, out = checked(records), Path(out_dir)
+    records, out = list(records), Path(out_dir)
+    seed, rest = ([r for r in records if (r["study"] == "seed") is wanted] for wanted in (True, False))
+    files: dict[str, str | bytes] = {"seed.md": seed_page.markdown(latest(seed))} if seed else {}
+    if rest or not seed:
+        files |= _order_files(rest, files)
+    return [write_atomic(out / name, content) for name, content in files.items()]
+
+
+def _order_files(records: list[Record], pages: Iterable[str]) -> dict[str, str | bytes]:
+    """Every file of the report on solvers."""
+    kept = checked(records)
     made = make_tables(kept)
     pictures = [Picture(p.name, p.section, p.caption, render(p.draw(), p.name)) for p in plans(kept, made)]
     files = {f"figures/{p.name}.{kind}": data for p in pictures for kind, data in p.data.items()}
@@ -133,5 +147,4 @@ def build(records: Iterable[Record], out_dir: str | Path) -> list[Path]:
         files[f"tables/{table.name}.csv"] = emit.csv(table)
         if not table.name.endswith("-runs"):  # thousands of rows: for programs only
             files |= {f"tables/{table.name}.md": emit.markdown(table), f"tables/{table.name}.tex": emit.latex(table)}
-    files |= {"README.md": readme(kept, made, pictures), "index.html": html(kept, made, pictures)}
-    return [write_atomic(out / name, content) for name, content in files.items()]
+    return files | {"README.md": readme(kept, made, pictures, pages), "index.html": html(kept, made, pictures)}

@@ -33,7 +33,7 @@ def step_by_step() -> Outcome:
     """
     gaps = []
     for s, t in pairwise((S, 0.44, 0.31, 0.28, T)):
-        part = integral(lambda lam: exp(-lam) * along(S, NS.t(lam)), NS.lam(s), NS.lam(t), 16)
+        part = integral(lambda lam: exp(-lam) * along(S, NS.t(lam)), NS.lam(s), NS.lam(t), 10)
         gaps.append(NS.alpha(t) / NS.alpha(s) * solved(S, s) - NS.alpha(t) * part - solved(S, t))
     return holds(biggest(*gaps), _QUADRATURE)
 

@@ -56,7 +56,7 @@ def forward_g() -> Outcome:
 
 @chapter(
     "eq-1", "The drift of a noising process is linear", equation="(1)",
-    printed="dx_t = f(t) x_t dt + g(t) dw_t, proved to be the only one",
+    printed="dx_t = f(t) x_t dt + g(t) dw_t: it is proved that the drift is linear",
     instead="a linear drift is a choice, which makes (2) Gaussian; other drifts noise as well",
     correction="d",
 )

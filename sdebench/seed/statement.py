@@ -10,10 +10,8 @@ from typing import NamedTuple
 
 from ..errors import UsageError, near_miss
 
-HOLDS, CORRECTED, FALSE = VERDICTS = ("holds", "holds after a correction", "does not hold")
 ROUNDING = 1e-12  # what a formula that is an identity may be off by
 ORDER = 0.1  # what a measured order may
-AWAY = 5.0  # a formula is shown wrong when its error is at least so many times what a right one is allowed
 
 
 class Outcome(NamedTuple):

@@ -1,7 +1,7 @@
 """Score matching: the losses, what integration by parts makes of them, and which are equivalent."""
 
 from collections.abc import Callable
-from math import sqrt
+from math import pi, sqrt
 
 import torch
 from torch import Tensor
@@ -161,14 +161,15 @@ def scaled_loss() -> Outcome:
     correction="b",
 )
 def conditional_density() -> Outcome:
-    """Over a grid of x_t at x_0 = 0.3: x_t minus that exponential; and the normalised exponential's total mass, mean and
-    variance against (2).
+    """Over a grid of x_t at x_0 = 0.3: x_t minus that exponential; and mass, mean and variance of the
+    exponential over sigma_t sqrt(2 pi) against (2).
     """
     x0, alpha, sigma = 0.3, NS.alpha(_AT), NS.sigma(_AT)
     x = torch.linspace(-9 * sigma, 9 * sigma, 801, dtype=torch.float64) + alpha * x0
     bell = torch.exp(-0.5 * ((x - alpha * x0) / sigma) ** 2)
     p = bell / bell.sum()
-    right = p @ x - alpha * x0, p @ (x - alpha * x0) ** 2 - sigma**2
+    mass = float(bell.sum()) * float(x[1] - x[0]) / (sigma * sqrt(2 * pi))
+    right = mass - 1, p @ x - alpha * x0, p @ (x - alpha * x0) ** 2 - sigma**2
     return outcome(biggest(x - bell), biggest(*right), ROUNDING)
 
 

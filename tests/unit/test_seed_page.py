@@ -1,0 +1,122 @@
+"""The page of the seed's statements: verdicts from numbers, Markdown from records alone."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from test_report import record as order_record
+
+from sdebench.report import build, seed_page
+
+TEXTS = {"chapter": "A chapter", "section": "s", "equation": "(7)", "title": "A title", "printed": "a|b = c", "right": "",
+         "instead": "", "correction": "", "how": "By quadrature.", "place": 3}  # fmt: skip
+
+
+def record(key="eq-7", printed=1e-15, right=1e-15, tolerance=1e-12, allowed=1e-12, of_order=False, status="ok", message="",
+           **texts):
+    """A record of the study."""
+    data = {"printed_error": printed, "right_error": right, "tolerance": tolerance, "printed_tolerance": allowed,
+            "of_order": of_order}  # fmt: skip
+    return {
+        "schema": 1, "key": "0", "study": "seed", "status": status, "message": message,
+        "case": {"study": "seed", "kind": "statement", "statement": key}, "claims": {}, "code": "abc",
+        "context": (TEXTS | {"key": key} | texts) if status == "ok" else {}, "data": data if status == "ok" else {},
+        "versions": {"torch": "2.13.0"}, "machine": "a cpu, 2 cores, Linux", "made": "2026-01-01T00:00:00+00:00",
+    }  # fmt: skip
+
+
+
+
+def corrected(**change):
+    made = record(printed=0.5, correction="3", **change)
+    made["context"]["right"] = "a = c"
+    return made
+
+
+def instead(**change):
+    return record(printed=0.5, correction="d", instead="it is a choice", **change)
+
+
+@pytest.mark.parametrize(("made", "verdict"), [
+    (record(), "holds"),
+    (corrected(), "holds after a correction"),
+    (instead(), "does not hold"),
+    (record(printed=None, instead="it is infinite", correction="g"), "does not hold"),
+    (record(printed=0.5, right=0.5), "failed"),  # wrong, and nobody says what is right
+    (corrected(allowed=0.2), "failed"),  # neither right nor plainly wrong
+    (corrected(allowed=0.6), "failed"),  # not wrong at all
+    (corrected(right=1e-3), "failed"),  # the right one is not
+    (corrected(right=None), "failed"),
+    (record(status="failed", message="ZeroDivisionError: x"), "failed"),
+])
+def test_verdict(made, verdict):
+    assert seed_page.verdict(made) == verdict
+
+
+def row(made: dict) -> list[str]:
+    """The cells of the only row of the page of one record."""
+    line = next(line for line in seed_page.markdown([made]).splitlines() if "A title" in line and line.startswith("|"))
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def test_a_row_shows_the_formula_with_pipes_escaped_and_one_error_where_there_is_one_formula():
+    assert row(record()) == ["(7)", r"**A title**<br>`a\|b = c`", "1.0e-15", "", "1e-12", "holds"]
+
+
+def test_a_corrected_row_shows_both_formulas_and_both_errors():
+    cells = row(corrected(tolerance=0.1, of_order=True, right=0.003))
+    assert cells[1] == r"**A title**<br>`a\|b = c`<br>right [3]: `a = c`"
+    assert cells[2:] == ["5.0e-01", "order, 0.003 off", "1e-12; order 0.1", "**holds after a correction**"]
+
+
+def test_what_is_true_instead_is_prose():
+    assert row(instead())[1].endswith("<br>instead [d]: it is a choice")
+
+
+def test_an_infinite_error_and_an_order_say_so():
+    assert row(record(printed=None, instead="x", correction="g"))[2] == "infinite"
+    cells = row(record(printed=0.004, right=0.004, tolerance=0.1, allowed=0.1, of_order=True))
+    assert cells[2:5] == ["order, 0.004 off", "", "order 0.1"]
+
+
+def test_the_page_counts_orders_by_place_and_lists_corrections_in_order():
+    made = [record("z", place=0), corrected(key="b", place=1), instead(key="a", place=2),
+            corrected(key="c", place=4, chapter="Another"), record(status="failed", message="boom", key="f")]  # fmt: skip
+    made[3]["context"]["correction"] = "12"
+    page = seed_page.markdown(made)
+    assert page.startswith("# The seed, statement by statement\n\n5 statements: 1 hold, 2 hold after a correction, "
+                           "1 do not hold, 1 failed.")
+    assert "| A chapter | 3 | 1 | 1 | 1 |" in page
+    assert "| Another | 1 | 0 | 1 | 0 |" in page
+    assert page.index("## A chapter") < page.index("## Another")
+    assert "- [3] A title\n- [12] A title\n- [d] A title" in page
+    assert "f<br>boom" in page
+    assert [r["case"]["statement"] for r in seed_page.ordered(made)] == ["f", "z", "b", "a", "c"]
+
+
+def test_the_report_has_the_page_where_there_are_records_and_its_other_tables_pass_them_by(tmp_path):
+    solvers = [order_record(), order_record(solver="slow", slope=1.0)]
+    written = {path.name for path in build([*solvers, record()], tmp_path / "both")}
+    assert "seed.md" in written
+    assert {"README.md", "index.html"} <= written
+    assert "](seed.md)" in (tmp_path / "both/README.md").read_text()
+    build(solvers, tmp_path / "solvers")
+    assert not (tmp_path / "solvers/seed.md").exists()
+    assert "seed.md" not in (tmp_path / "solvers/README.md").read_text()
+    for name in ("tables/orders.md", "index.html"):
+        assert (tmp_path / "both" / name).read_bytes() == (tmp_path / "solvers" / name).read_bytes()
+
+
+def test_records_of_statements_alone_make_that_page_alone(tmp_path):
+    assert [path.name for path in build([record()], tmp_path)] == ["seed.md"]
+
+
+def test_the_page_counts_each_statement_once_by_its_last_record(tmp_path):
+    build([corrected(right=0.5), record()], tmp_path)
+    assert "1 statements: 1 hold." in (tmp_path / "seed.md").read_text()
+
+
+def test_the_page_never_imports_torch():
+    code = "import sys, sdebench.report.seed_page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
