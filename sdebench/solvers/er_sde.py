@@ -10,6 +10,7 @@ With `y = x/alpha` and `rho = sigma/alpha` the process of noise eta has a scale 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from math import exp, expm1, factorial, log, log1p, log10, sqrt
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from ..errors import UsageError
 from ..noise import Custom, gauss_legendre
 from ..prediction import lincomb
 from ..registry import register_solver
+from ..schedules import NoiseSchedule
 from ..solver import Node, Step, StochasticSolver, remember
 
 
@@ -64,6 +66,12 @@ SCALES = {name: _power(p) for name, p in _POWERS.items()} | {"sde-4": _sde_4(), 
 _NODES = 24
 
 
+@cache
+def _noise_scale(name: str, ns: NoiseSchedule) -> Callable[[float], float]:
+    """eta/g as a function of t; one function for equal processes."""
+    return lambda t: sqrt(max(SCALES[name].kappa(ns.rho(t)) - 1, 0.0))
+
+
 @dataclass(frozen=True)
 class ERSDE(StochasticSolver):
     r"""ER-SDE-Solver-k, k = 1 to 3.  Cui et al. 2023, arXiv:2309.06169, algorithms 1 to 5.
@@ -104,6 +112,9 @@ class ERSDE(StochasticSolver):
     @property
     def memory(self) -> int:
         return self.k - 1
+
+    def noise_scale(self, ns):
+        return _noise_scale(self.scale, ns)
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns, x0_s = model.schedule, model(x, s)

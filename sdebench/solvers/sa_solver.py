@@ -72,9 +72,16 @@ class SASolver(StochasticSolver):
     def memory(self) -> int:
         return max(self.p, self.c - 1) - 1
 
+    def noise_scale(self, ns):
+        whole = (self.low, self.high) == (0.0, inf)
+        return self.tau if whole else lambda t: self._tau(ns, t)
+
+    def _tau(self, ns, t: float) -> float:
+        return self.tau if self.low <= ns.rho(t) <= self.high else 0.0
+
     def step(self, model, x, s, t, past=(), noise=None):
         ns, nodes = model.schedule, led(model, x, s, past)
-        tau = self.tau if self.low <= ns.rho(t) <= self.high else 0.0
+        tau = self._tau(ns, t)
         line, c, weight = noisy("x0", ns, s, t, tau)
         xi = (c, noise.normal(s, t, weight)) if tau else ()
         theta = [(ns.lam(node.t) - ns.lam(s)) / line.h for node in nodes]

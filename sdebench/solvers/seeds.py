@@ -87,9 +87,9 @@ class SEEDS3(_SEEDS):
         u_2 = alpha_2/alpha_s x - 2 sigma_2 (e^{r2 h} - 1) eps_s - 2 sigma_2 r2/r1 ((e^{r2 h} - 1)/(r2 h) - 1) D_1 + noise
         x_t = alpha_t/alpha_s x - 2 sigma_t (e^h - 1) eps_s - 2 sigma_t/r2 ((e^h - 1)/h - 1) D_2 + noise,   D_i = eps_i - eps_s
 
-    Without noise it is `dpm-solver-3`, of order 3.  With it, of weak order 2: the response to an increment is constant within
-    a third of the step, and the exact one is not.  On a linear problem with rate w = K h the step adds the variance
-    `1 + w + 17/24 w^2`, in units of its noise, for `1 + w + 2/3 w^2`.
+    (The weights of `dpm-solver-3`, doubled as the drift is.)  Its name counts 3; it is of weak order 2: the response to an
+    increment is constant within a third of the step, and the exact one is not.  On a linear problem with rate w = K h a step
+    adds the variance `1 + w + 17/24 w^2`, in units of its noise, for `1 + w + 2/3 w^2`.
     """
 
     weak_order, claimed_order, nfe_per_step = 2, 3, 3
