@@ -11,7 +11,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from ..records import latest
-from . import cost_figures, costs, emit, heatmap, law_figure, seed_page, tables
+from . import cost_figures, costs, emit, heatmap, law_figure, noise_figures, noise_tables, seed_page, tables
 from .facts import Record, checked
 from .figures import convergence, strong, weak
 from .page import Picture, html, problems_of
@@ -38,7 +38,7 @@ def write_atomic(path: Path, content: str | bytes) -> Path:
 def make_tables(records: list[Record]) -> dict[str, Table]:
     """All tables of a report, by name."""
     makers = (tables.order_table, tables.grid_table, tables.failure_table, costs.budget_table, costs.runs_table,
-              costs.law_table, costs.law_runs_table, costs.floor_table)
+              costs.law_table, costs.law_runs_table, costs.floor_table, *noise_tables.MAKERS)
     return {table.name: table for table in (make(records) for make in makers)}
 
 
@@ -102,12 +102,27 @@ def plans(records: list[Record], made: dict[str, Table]) -> Iterator[Plan]:
         if has["floor"]:
             yield Plan(f"floor-{stem(problem)}", "floor", f"{problem}: error against steps in three number formats.",
                        partial(cost_figures.floor, records, floors, problem))
+        yield from _family_plans(records, made, problem)
+
+
+def _family_plans(records: list[Record], made: dict[str, Table], problem: str) -> Iterator[Plan]:
+    back, over, name = noise_tables.of_kind(records, "paths"), made["family-distance-runs"], stem(problem)
+    if any(r["case"]["problem"] == problem for r in back):
+        caption = f"{problem}: paths to noise and back, over the exact density; coloured by their place in the data."
+        yield Plan(f"paths-{name}", "family", caption, partial(noise_figures.paths, back, problem))
+    if "problem" in over.frame and problem in set(over.frame["problem"]):
+        caption = f"{problem}: distance of Euler-Maruyama's law from the exact marginal over time, by the amount of noise."
+        yield Plan(f"family-distance-{name}", "family", caption, partial(noise_figures.over_time, over, problem))
+    amounts = made["family-amount"]
+    if "problem" in amounts.frame and problem in set(amounts.frame["problem"]):
+        caption = f"{problem}: distance of laws at the end of the span against the amount of noise, at equal NFE."
+        yield Plan(f"family-amount-{name}", "family", caption, partial(noise_figures.amount, amounts, problem))
 
 
 def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture], pages: Iterable[str] = ()) -> str:
     """The report as GitHub shows it: counts, main table, figures; and links to the other `pages`."""
     counts = ", ".join(f"{n} {v}" for v, n in headline(made["orders"].frame).items()) or "no orders measured"
-    solvers = {r["case"]["solver"] for r in records}
+    solvers = {r["case"]["solver"] for r in records if "solver" in r["case"]}
     where = ("{name} ({schedule}, t from {span[0]:g} to {span[1]:g})".format(**p) for p in problems_of(records))
     parts = ["# The order of every sampler, measured", f"{len(solvers)} solvers: {counts}.", f"Problems: {'; '.join(where)}.",
              "Made by `sdebench report`. `index.html` is the same, with tables to sort; `tables/` has CSV and LaTeX too."]

@@ -64,7 +64,7 @@ def _family_rank(record: Record) -> tuple:
     c, case = record["claims"], record["case"]
     family = c["family"]
     place = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
-    return sort_of(c), place, family, c["claimed_order"], case["solver"]
+    return sort_of(c), place, family, c["claimed_order"], case.get("solver", "")
 
 
 def checked(records: Iterable[Record]) -> list[Record]:
@@ -74,7 +74,7 @@ def checked(records: Iterable[Record]) -> list[Record]:
     if not kept:
         raise UsageError("no records to report on: a report needs at least one, type 'sdebench run' first")
     known = {r["case"]["solver"]: r["claims"] for r in kept if r["claims"]}
-    full = [{**r, "claims": _NO_CLAIMS | known.get(r["case"]["solver"], {}) | r["claims"]} for r in kept]
+    full = [{**r, "claims": _NO_CLAIMS | known.get(r["case"].get("solver"), {}) | r["claims"]} for r in kept]
     return sorted(full, key=_family_rank)
 
 

@@ -75,17 +75,17 @@ def details(records: list[Record]) -> dict[str, list]:
     return out
 
 
-def _brief(table: Table, row: dict) -> str:
-    """The claim and the measured orders in a few words, for telephones, where their columns are out of sight."""
-    shown = {c.key: c for c in table.columns if c.key in _BRIEF}
-    orders = [f"{emit.cell(row, c).text.partition(' ±')[0]} {key}" for key, c in shown.items() if not isnan(row[key])]
-    return f"claims {row['claimed']:g}; measured {', '.join(orders)}" if orders else ""
+def _brief(table: Table, row: dict) -> list[str]:
+    """The claim and the measured orders, a few words each, for telephones, where their columns are out of sight."""
+    shown = [c.key for c in table.columns if c.key in _BRIEF and not isnan(row[c.key])]
+    orders = [f"{key} {row[key]:.2f}".replace("-", "−") for key in shown]
+    return [f"claims {row['claimed']:g}", *orders]
 
 
 def _rows(table: Table) -> list[dict]:
     """The rows of a table as the template wants them: cells, and what the filters look at."""
     frame = table.frame.to_dict("records")
-    return [{"cells": cells, "verdict": row.get("verdict", ""), "brief": _brief(table, row) if table.name == "orders" else "",
+    return [{"cells": cells, "verdict": row.get("verdict", ""), "brief": _brief(table, row) if table.name == "orders" else [],
              "problem": row.get("problem", ""), "id": f"{row.get('solver')}|{row.get('problem')}|{row.get('dtype')}"}
             for row, cells in zip(frame, emit.cells(table))]
 
@@ -97,7 +97,7 @@ def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Pict
     folder = files(__package__) / "templates"
     source = {name: (folder / name).read_text(encoding="utf-8") for name in ("index.html.j2", "page.css", "page.js")}
     counts = headline(tables["orders"].frame)
-    solvers = {r["case"]["solver"]: sort_of(r["claims"]) for r in records}
+    solvers = {r["case"]["solver"]: sort_of(r["claims"]) for r in records if "solver" in r["case"]}
     counted = Counter(solvers.values())
     partial = [(scope, confirmed_with(tables["orders"].frame, scope)) for scope in emit.PARTIAL]
     return environment.from_string(source["index.html.j2"]).render(

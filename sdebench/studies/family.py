@@ -2,11 +2,13 @@
 
     fokker-planck  residual of the exact density under the drift of each eta, and under the drift that the seed prints
     distance       distance of Euler-Maruyama's law from the exact marginal, over time, for each eta at equal NFE
-    amount         the same at the end of the span against eta, from an exact start and from the normal law that one begins with
+    amount         the same at the end of the span, against eta
     forward        how far the marginals of the forward chains (DDPM, NCSN, Euler-Maruyama) are from those of the SDE
     paths          data to noise by the forward SDE, and back from there by the member of the family with noise eta
 
-`eta` is a multiple of g: 0 is the probability flow, 1 the reverse SDE.  Laws are those of quadrature (`sdebench.laws.chain`).
+`eta` is a multiple of g: 0 is the probability flow, 1 the reverse SDE.  Laws are those of quadrature (`sdebench.laws.chain`),
+begun with the exact marginal, which leaves the error of the steps alone, and with the normal law that one begins with where
+the marginal is not known, which shows what noise is for: it forgets the error of the start, and the flow keeps it.
 """
 
 from collections.abc import Callable
@@ -82,7 +84,8 @@ def _distance_cases(settings: dict) -> list[dict]:
               "steps": _steps(settings.get("steps", 32), _TIMES)}  # fmt: skip
     grids.get(common["grid"])
     etas = _etas(settings.get("etas", ETAS))
-    return [common | {"problem": name, "eta": eta} for name in _one_dimensional(settings) for eta in etas]
+    names = _one_dimensional(settings)
+    return [common | {"problem": name, "start": start, "eta": eta} for name in names for start in STARTS for eta in etas]
 
 
 def _amount_cases(settings: dict) -> list[dict]:
@@ -162,11 +165,11 @@ def _rows(laws: list[Density], problem: Problem, times: list[float]) -> dict[str
 def _distance(case: dict, problem: Problem) -> dict:
     ns, n = problem.schedule, case["steps"]
     grid, solver = grids.get(case["grid"])(ns, *problem.span, n), get_solver(_spec(case))
-    at = range(n // _TIMES, n + 1, n // _TIMES)
+    at, start = range(n // _TIMES, n + 1, n // _TIMES), _start(case, problem)
     if case["eta"] == 0:
-        laws = [pushforward(solver, problem, grid[: i + 1]) for i in at]
+        laws = [pushforward(solver, problem, grid[: i + 1], start) for i in at]
     else:
-        found = chain_laws(solver, problem, grid)
+        found = chain_laws(solver, problem, grid, start)
         laws = [found[i] for i in at]
     times = [grid[i] for i in at]
     return {"n": list(at), "t": times, "lam": [ns.lam(t) for t in times]} | _rows(laws, problem, times)
@@ -178,8 +181,12 @@ def normal_start(problem: Problem) -> GaussianMixture:
     return GaussianMixture([1.0], [[0.0]], [ns.alpha(s) ** 2 + ns.sigma(s) ** 2])
 
 
+def _start(case: dict, problem: Problem) -> GaussianMixture | None:
+    return normal_start(problem) if case["start"] == "normal" else None
+
+
 def _amount(case: dict, problem: Problem) -> dict:
-    solver, start = get_solver(_spec(case)), normal_start(problem) if case["start"] == "normal" else None
+    solver, start = get_solver(_spec(case)), _start(case, problem)
     budgets, law_of = case["budgets"], pushforward if case["eta"] == 0 else chain_law
     made = [grids.get(case["grid"])(problem.schedule, *problem.span, n) for n in budgets]
     laws = [law_of(solver, problem, grid, start) for grid in made]
