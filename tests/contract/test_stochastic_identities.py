@@ -218,6 +218,58 @@ def test_annealed_langevin_is_algorithm_1(ns, grid):
     assert difference(run("annealed-langevin[k=3]", ns, grid), run(step, ns, grid)) < ROUNDING
 
 
+@on_ve
+def test_edm_is_algorithm_2_of_the_paper(ns, grid):
+    """With S_churn = 4, S_tmin = 0.3, S_tmax = 8, S_noise = 1.003 (Karras et al. 2022)."""
+    n = len(grid) - 1
+
+    def step(model, x, s, t, noise):
+        t_i, t_next = ns.sigma(s), ns.sigma(t)
+        gamma = min(4 / n, sqrt(2) - 1) if 0.3 <= t_i <= 8 else 0.0
+        t_hat = t_i + gamma * t_i
+        x_hat = x + sqrt(t_hat**2 - t_i**2) * 1.003 * noise.fresh(s)
+        hat = ns.t(-log(t_hat)) if gamma else s
+        d = (x_hat - model(x_hat, hat).x0) / t_hat
+        u = x_hat + (t_next - t_hat) * d
+        return x_hat + (t_next - t_hat) * (d + (u - model(u, t).x0) / t_next) / 2
+
+    found = run("edm-stochastic[s_churn=4.0,s_min=0.3,s_max=8.0,s_noise=1.003]", ns, grid)
+    assert difference(found, run(step, ns, grid)) < ROUNDING
+
+
+@on_ve
+def test_restart_is_algorithm_1_of_the_paper(ns, grid):
+    """Down to t_min; K times noise of variance t_max^2 - t_min^2 and down again; then the rest (Xu et al. 2023)."""
+    n, heun = len(grid) - 1, sb.get_solver("heun-edm")
+    i, j = n // 5, 3 * n // 5
+    model, x = exact_model(LAW, ns), LAW.marginal(ns, grid[0]).sample(16, seed=1)
+    noise = sb.WhiteNoise(ns, x.shape, 5)
+    x = integrate(heun, model, x, grid[: j + 1])
+    for k in range(3):
+        x = x + sqrt(ns.sigma(grid[i]) ** 2 - ns.sigma(grid[j]) ** 2) * noise.fresh(grid[j], k)
+        x = integrate(heun, model, x, grid[i : j + 1])
+    x = integrate(heun, model, x, grid[j:])
+    assert difference(run("restart[begin=0.2,end=0.6,k=3]", ns, grid), x) < ROUNDING
+
+
+def ancestral_step(sigma_from, sigma_to):
+    """(sigma_down, sigma_up) as k-diffusion writes them."""
+    up = sqrt(sigma_to**2 * (sigma_from**2 - sigma_to**2) / sigma_from**2)
+    return sqrt(sigma_to**2 - up**2), up
+
+
+@on_ve
+@pytest.mark.parametrize(("name", "ode"), [("dpm2-ancestral", "midpoint-log-sigma"), ("dpm++-2s-ancestral", "dpm-solver++-2s")])
+def test_ancestral_is_an_ode_step_to_sigma_down_and_noise(ns, grid, name, ode):
+    def step(model, x, s, t, noise):
+        down, up = ancestral_step(ns.sigma(s), ns.sigma(t))
+        low = EDM() if ns == EDM() else VE(ns.sigma_min / 1e3, ns.sigma_max)  # whose levels go far enough down
+        there = sb.get_solver(ode).step(exact_model(LAW, low), x, low.t(ns.lam(s)), low.t(-log(down))).x
+        return there + up * noise.normal(s, t, DATA)
+
+    assert difference(run(name, ns, grid), run(step, ns, grid)) < 10 * ROUNDING  # sigma_down is a difference here
+
+
 def test_off_alpha_1_langevin_acts_on_x_over_alpha():
     ns, grid = VP_GRIDS["irregular"]
     edm = tuple(ns.rho(t) for t in grid)
@@ -373,7 +425,8 @@ NARROW = GaussianMixture([1.0], [[0.0]], [0.02])
 
 def variance(spec, n):
     """Of the chain at sigma = e^{-2}, where the data's variance 0.02 is near sigma^2 and relaxation is fast."""
-    return float(sb.gaussian_law(sb.get_solver(spec), NARROW, EDM(), grids.uniform_lam(EDM(), EDM().t(-1.0), EDM().t(2.0), n))[1])
+    grid = grids.uniform_lam(EDM(), EDM().t(-1.0), EDM().t(2.0), n)
+    return float(sb.gaussian_law(sb.get_solver(spec), NARROW, EDM(), grid)[1])
 
 
 def settles(spec, limit):
