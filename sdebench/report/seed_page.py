@@ -1,5 +1,6 @@
 """The seed, statement by statement: a page of Markdown from the records of the study `seed`."""
 
+import re
 from collections.abc import Iterable
 from math import inf
 
@@ -63,24 +64,29 @@ def _escape(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
+def _prose(text: str) -> str:
+    """Text in which no character is taken for markup."""
+    return re.sub(r"([~*<`\[\]])", r"\\\1", _escape(text))
+
+
 def _code(text: str) -> str:
     return f"`{_escape(text)}`" if text else ""
 
 
 def _formulas(context: dict) -> str:
     """The statement as printed, and under it what is right or true instead."""
-    lines = [f"**{_escape(context['title'])}**", _code(context["printed"])]
+    lines = [f"**{_prose(context['title'])}**", _code(context["printed"])]
     if context["right"]:
         lines.append(f"right [{context['correction']}]: {_code(context['right'])}")
     if context["instead"]:
-        lines.append(f"instead [{context['correction']}]: {_escape(context['instead'])}")
+        lines.append(f"instead [{context['correction']}]: {_prose(context['instead'])}")
     return "<br>".join(lines)
 
 
 def _row(record: Record) -> str:
     context, data = record["context"], record["data"]
     if record["status"] != "ok":
-        return f"| | {record['case']['statement']}<br>{_escape(record['message'])} | | | | {_SHOWN[FAILED]} |"
+        return f"| | {record['case']['statement']}<br>{_prose(record['message'])} | | | | {_SHOWN[FAILED]} |"
     changed, same = context["right"] or context["instead"], data["printed_tolerance"] == data["tolerance"]
     allowed = f"order {data['tolerance']:g}" if data["of_order"] else f"{data['tolerance']:.0e}"
     cells = (context["equation"], _formulas(context), _error(data["printed_error"], data["of_order"] and same),
@@ -95,7 +101,7 @@ _HEAD = """\
 
 
 def _chapter(name: str, records: list[Record]) -> list[str]:
-    how = [f"- {r['context']['title']}: {r['context']['how']}" for r in records if r["context"]]
+    how = [f"- {_prose(r['context']['title'])}: {_prose(r['context']['how'])}" for r in records if r["context"]]
     details = "\n".join(["<details><summary>How each was measured</summary>", "", *how, "", "</details>"])
     return [f"## {name}", "\n".join([_HEAD, *map(_row, records)]), details]
 

@@ -74,6 +74,11 @@ def test_what_is_true_instead_is_prose():
     assert row(instead())[1].endswith("<br>instead [d]: it is a choice")
 
 
+def test_no_character_of_prose_is_taken_for_markup():
+    page = seed_page.markdown([record(how="L~ of p*q, E[L~] < 1.", title="x~ | `y`")])
+    assert r"- x\~ \| \`y\`: L\~ of p\*q, E\[L\~\] \< 1." in page
+
+
 def test_an_infinite_error_and_an_order_say_so():
     assert row(record(printed=None, instead="x", correction="g"))[2] == "infinite"
     cells = row(record(printed=0.004, right=0.004, tolerance=0.1, allowed=0.1, of_order=True))
