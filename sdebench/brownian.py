@@ -28,7 +28,7 @@ from .schedules import NoiseSchedule
 MODES = 14  # on cells of length 1/2: the smooth weights of all solvers are resolved to rounding
 _LONGEST = 0.5
 _NODES = 32
-_KEPT_BYTES = 32 << 20  # of the last normals made, for whoever comes back to the same cells
+_KEPT_BYTES = 128 << 20  # of the last normals made, for whoever comes back to the same cells
 
 
 def _raw(theta: np.ndarray, h: float) -> np.ndarray:

@@ -3,7 +3,7 @@ r"""The step as coefficients: a run on symbolic vectors is a table of numbers.
 A step is linear in the state, the predictions and the noises.  Run on vectors that only remember their coefficients, a method
 on a grid becomes
 
-    x_{i+1} = a_i x_i + sum_j b_ij m_j + sum_k c_ik z_k,      m_j the model's answer at the state sum(...) of row j,
+    x_{i+1} = a_i x_i + sum_j b_ij m_j + sum_k c_ik z_k,      m_j the model's answer at the state u_j = sum(...) of row j,
 
 one row an evaluation and one a step, whatever the dimension.  From it: exact laws on Gaussian data (`laws.gaussian`), golden
 coefficients, executors.
@@ -25,7 +25,7 @@ from .prediction import KINDS, Prediction
 from .schedules import NoiseSchedule
 from .solver import Node, Sampler, Solver, checked
 
-Symbol = tuple[str, int]  # ("x", step), ("m", evaluation) or ("z", noise)
+Symbol = tuple[str, int]  # ("x", step), ("u", evaluation), ("m", evaluation) or ("z", noise)
 
 
 class Vector:
@@ -100,7 +100,10 @@ class Tableau:
 
 @dataclass
 class _Model:
-    """Answers every call with a new symbol, and writes down of what state it was asked."""
+    """Answers every call with a new symbol, and writes down of what state it was asked.
+
+    A state that is more than a symbol is given a name, u: an x0 that is read off it later stays short.
+    """
 
     schedule: NoiseSchedule
     kind: str
@@ -108,8 +111,10 @@ class _Model:
     calls: list[Evaluation] = field(default_factory=list)
 
     def __call__(self, x: Vector, t: float) -> Prediction:
+        j = len(self.calls)
         self.calls.append(Evaluation(t, x.terms))
-        return Prediction(self.kind, Vector({("m", len(self.calls) - 1): 1.0}), x, t, self.schedule)
+        known = len(x.terms) == 1 and 1.0 in x.terms.values()
+        return Prediction(self.kind, Vector({("m", j): 1.0}), x if known else Vector({("u", j): 1.0}), t, self.schedule)
 
 
 @dataclass

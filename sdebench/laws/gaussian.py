@@ -59,7 +59,8 @@ class _Chain:
         for i, row in enumerate(self.table.rows):
             for j in range(done, row.evaluations):
                 call = self.table.evaluations[j]
-                self.known["m", j] = self._predicted(call.t, self._combined(call.state))
+                self.known["u", j] = u = self._combined(call.state)
+                self.known["m", j] = self._predicted(call.t, u)
             done = row.evaluations
             self.known["x", i + 1] = self._combined(row.state)
         return self.known["x", len(self.table.rows)]
