@@ -34,6 +34,7 @@ from .work_precision import BUDGETS, steps_for
 KEYS = frozenset({"problems", "solvers", "grids", "budgets", "seed"})
 _KEPT = ("n", "h", "nfe", "w2", "kl", "seconds", "floor")
 _QUADRATURE = 1e-9  # what the quadrature of a chain's law may be off by
+_INSIDE = 1  # noises in the stages of a step, each a dimension of the quadrature
 _PROBE = 6  # steps of the run that shows whether a method has a law here: more than any method remembers
 
 
@@ -63,8 +64,8 @@ def why_not(solver: Solver | Sampler, problem: Problem) -> str:
     try:
         if kind_of(problem) == "gaussian":
             tableau(solver, problem.schedule, grid, gamma=problem.model.gamma)
-        elif solver.stochastic:
-            kernels(solver, problem.model, grid)
+        elif solver.stochastic and max(k.inside for k in kernels(solver, problem.model, grid)) > _INSIDE:
+            return f"more than {_INSIDE} noise enters its stages: minutes of quadrature a run"
     except UsageError as error:
         return str(error)
     return ""

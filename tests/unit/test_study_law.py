@@ -121,6 +121,7 @@ def test_cases_are_those_that_have_a_law():
     assert kept == both | {("sde-dpm-solver-2m", "gaussian")}
     mixture = sb.get_problem("mixture-1d")
     assert "memory" in law.why_not(sb.get_solver("sde-dpm-solver-2m"), mixture)
+    assert "quadrature" in law.why_not(sb.get_solver("seeds-3"), mixture)
     assert "own steps" in law.why_not(sb.get_solver("scipy-rk45"), mixture)
     with pytest.raises(UsageError, match="mixture-1d"):
         law.cases({"problems": ["mixture-2d"], "solvers": ["ddim"]})
