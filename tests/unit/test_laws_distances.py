@@ -121,6 +121,16 @@ def test_density_between_its_nodes():
     assert np.abs(values - exact.pdf(nodes)).max() < 1e-12
 
 
+@pytest.mark.parametrize("n", [20, 21])
+def test_refining_keeps_the_nodes(n):
+    """Of a density that its nodes barely resolve, so that the highest frequency counts."""
+    x = np.linspace(-9, 9, n)
+    law = Density(x, np.exp(-0.5 * (x - 0.2) ** 2), np.full(n, x[1] - x[0]))
+    nodes, values = law.refined(law.spacing / 5)
+    assert np.abs(nodes[::5] - x).max() < 1e-14
+    assert np.abs(values[::5] - law.density).max() < 1e-14
+
+
 def test_tails_go_on_as_those_of_a_normal():
     x = np.linspace(-50, 50, 1001)
     assert np.abs(sampled(normal(1.0, 2.0)).log_pdf(x) / Exact(normal(1.0, 2.0)).log_pdf(x) - 1).max() < 1e-8
@@ -131,6 +141,9 @@ def test_exact_quantiles_in_the_tails():
     q = np.array([1e-200, 1e-12, 0.5, 1 - 1e-12])
     expected = 1 + 2 * np.array([-30.20559, -7.034484, 0, 7.034484])
     assert np.abs(exact.quantile(q) - expected).max() < 1e-4
+    even = GaussianMixture([0.3, 0.4, 0.3], [[-1.0], [0.0], [1.0]], [0.5, 1.0, 0.5])
+    low, high = Exact(even).quantile(np.array([2.0**-40, 1 - 2.0**-40]))
+    assert abs(low + high) < 1e-12
 
 
 def test_moments():
