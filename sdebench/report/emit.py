@@ -16,6 +16,7 @@ _LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "✓": r"\checkmark{}", "✗": r"$\times$", "≤": r"$\leq$", "−": "$-$", DASH: "---",
+    "α": r"$\alpha$", "β": r"$\beta$", "η": r"$\eta$", "λ": r"$\lambda$", "σ": r"$\sigma$", "²": "$^2$", "∫": r"$\int$",
 })
 
 

@@ -52,8 +52,10 @@ def distance_runs(records: Iterable[Record]) -> Table:
         head = {k: case.get(k, "") for k in ("problem", "start", "eta", "steps")}
         rows += [head | dict(zip(keys, row)) for row in zip(*(series(r, k) for k in keys))]
     frame = _sorted(rows, ["problem", "start", "eta", "n"])
-    return Table("family-distance-runs", "Distance of laws over time, as measured", "W1, W2, TV and KL.", frame,
-                 tuple(Column(k, k, "error" if k in ("w1", "w2", "tv", "kl") else "count") for k in frame))  # fmt: skip
+    columns = (*_problem(frame), Column("Start", "start"), Column("η/g", "eta", "count"), Column("Steps", "n", "count"),
+               *(Column(heading, heading.lower(), "error") for heading in ("W1", "W2", "TV", "KL")))  # fmt: skip
+    caption = "Wasserstein-1 and -2, total variation and KL as measured."
+    return Table("family-distance-runs", "Distance of laws over time, as measured", caption, frame, columns)
 
 
 def distance_table(records: Iterable[Record]) -> Table:

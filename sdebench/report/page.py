@@ -90,6 +90,11 @@ def _rows(table: Table) -> list[dict]:
             for row, cells in zip(frame, emit.cells(table))]
 
 
+def _sections(tables: Mapping[str, Table], pictures: list[Picture]) -> set[str]:
+    """The sections that have something to show."""
+    return {p.section for p in pictures} | {"family" for t in tables.values() if t.name.startswith("family-") and len(t.frame)}
+
+
 def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Picture]) -> str:
     """The whole page as one string that loads nothing."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -102,7 +107,7 @@ def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Pict
     partial = [(scope, confirmed_with(tables["orders"].frame, scope)) for scope in emit.PARTIAL]
     return environment.from_string(source["index.html.j2"]).render(
         css=Markup(source["page.css"]), js=Markup(source["page.js"]), tables=tables, pictures=pictures,
-        partial=[p for p in partial if p[1]], solvers=len(solvers), sections={p.section for p in pictures},
+        partial=[p for p in partial if p[1]], solvers=len(solvers), sections=_sections(tables, pictures),
         sorts=[(counted[sort], sort, equation) for sort, equation in _EQUATION.items() if counted[sort]],
         verdicts=[(v, counts.get(v, 0), emit.SYMBOLS[v]) for v in VERDICTS],
         problems=problems_of(records), provenance=provenance(records), details=details(records),
