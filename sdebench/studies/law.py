@@ -64,7 +64,7 @@ def why_not(solver: Solver | Sampler, problem: Problem) -> str:
     try:
         if kind_of(problem) == "gaussian":
             tableau(solver, problem.schedule, grid, gamma=problem.model.gamma)
-        elif solver.stochastic and max(k.inside for k in kernels(solver, problem.model, grid)) > _INSIDE:
+        elif solver.stochastic and max(k.inside for step in kernels(solver, problem.model, grid) for k in step) > _INSIDE:
             return f"more than {_INSIDE} noise enters its stages: minutes of quadrature a run"
     except UsageError as error:
         return str(error)
