@@ -432,9 +432,9 @@ def variance(spec, n):
 def settles(spec, limit):
     """The distance from `limit` falls as 1/n, and the limit is not the marginal's variance."""
     exact = NARROW.cov().item() + EDM().sigma(EDM().t(2.0)) ** 2
-    gaps = [variance(spec, n) - limit for n in (400, 800, 1600)]
-    assert gaps[0] / gaps[1] == pytest.approx(2, abs=0.1)
-    assert gaps[1] / gaps[2] == pytest.approx(2, abs=0.05)
+    gaps = [variance(spec, n) - limit for n in (100, 200, 400)]
+    assert gaps[0] / gaps[1] == pytest.approx(2, abs=0.2)
+    assert gaps[1] / gaps[2] == pytest.approx(2, abs=0.1)
     assert abs(gaps[2]) < 0.1 * abs(limit - exact)
     assert sb.get_solver(spec).weak_order == 0
 
