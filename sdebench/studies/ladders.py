@@ -30,16 +30,16 @@ def black_box_ladder(order: int, irregular: bool) -> tuple[int, ...]:
     return (4, 8, 12, 16, 20) if irregular else (5, 6, 7, 8, 10, 12, 14)
 
 
-def rungs(data: dict[str, list], first: tuple[int, ...], order: int) -> Iterator[int]:
+def rungs(data: dict[str, list], first: tuple[int, ...], further: bool = True) -> Iterator[int]:
     """The numbers of steps of `first`, then further ones, each 3/2 of the last, while the order is not known to 0.1.
 
     `data` is what has been measured so far: the caller adds each rung to it before he asks for the next.  What is asked
-    is how SHARP the fit is, never whether it agrees with a claim: a ladder must not end where it pleases.  From order 5 on
-    there are no further rungs: they would meet rounding.
+    is how SHARP the fit is, never whether it agrees with a claim: a ladder must not end where it pleases.  Without
+    `further` there is only `first`: for one-step methods of order 5, whose further rungs would meet rounding.
     """
     yield from first
     n = first[-1]
-    while order < 5 and len(data["n"]) < MOST_RUNGS and MARGIN * data["floor"][-1] < data["rms"][-1] < inf:
+    while further and len(data["n"]) < MOST_RUNGS and MARGIN * data["floor"][-1] < data["rms"][-1] < inf:
         if fit_order(data["h"], data["rms"], data["floor"]).half_width <= TOLERANCE:
             return
         n = 4 * round(n * 3 / 8)

@@ -90,7 +90,7 @@ def _global(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
         first = ladder(solver.order, solver.main_order, solver.memory)
     else:
         first = black_box_ladder(solver.order, grid in grids.IRREGULAR)
-    for n in rungs(out.data, first, solver.order):
+    for n in rungs(out.data, first, further=solver.order < 5 or solver.memory > 0):
         times, h = at.grid(grid, n)
         floor = max(at.end.error[-1], at.rounding(n))
         out.rung(n, h, floor, at.end.states[-1], partial(integrate, method, x=at.x, grid=times))
@@ -99,7 +99,7 @@ def _global(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
 
 def _from_exact_start(solver: Solver, at: Setting, grid: str) -> dict:
     out, k = Ladder(at.model), solver.memory
-    for n in rungs(out.data, ladder(solver.main_order, solver.main_order, solver.memory), solver.main_order):
+    for n in rungs(out.data, ladder(solver.main_order, solver.main_order, solver.memory)):
         times, h = at.grid(grid, n)
         exact = at.states(times[: _reach(k) + 1])
         past = _nodes(at.model, times[:k][::-1], exact.states[:k][::-1])
@@ -110,7 +110,7 @@ def _from_exact_start(solver: Solver, at: Setting, grid: str) -> dict:
 
 def _start_up(solver: Solver, at: Setting, grid: str) -> dict:
     out, k = Ladder(at.model), solver.memory
-    for n in rungs(out.data, ladder(2, 2, 1), 2):
+    for n in rungs(out.data, ladder(2, 2, 1)):
         times, h = at.grid(grid, n)
         exact = at.states(times[: _reach(k) + 1])
         out.rung(n, h, max(exact.error[k], at.rounding(k)), exact.states[k], _crossing(solver, at.x, times[: k + 1]))
@@ -120,7 +120,7 @@ def _start_up(solver: Solver, at: Setting, grid: str) -> dict:
 def _end_point(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     last = solver if isinstance(solver, Solver) else solver.tail[-1]
     out, k, reach = Ladder(at.model), last.memory, _reach(solver.memory)
-    for n in rungs(out.data, ladder(solver.main_order, solver.main_order, solver.memory), solver.main_order):
+    for n in rungs(out.data, ladder(solver.main_order, solver.main_order, solver.memory)):
         times, h = at.grid(grid, n)
         exact = at.states(times[n - 1 - reach :])
         past = _nodes(at.model, times[n - 1 - k : n - 1][::-1], exact.states[reach - k : reach][::-1])
