@@ -56,10 +56,18 @@ def test_a_broken_formula_is_noticed(key):
 
 @pytest.mark.slow
 def test_hardly_any_broken_formula_goes_unnoticed():
-    """Of all operations behind all statements; what is left changes the printed side only, or nothing at all."""
-    counts = [broken.noticed(found) for key in STATEMENTS for _, found in broken.mutants(key)]
-    assert len(counts) > 1200
-    assert sum(counts) / len(counts) > 0.8
+    """Of all operations behind all statements, those whose change raises no error and moves neither side far enough; what is
+    left is in factors that are 1 or terms that are 0, or in functions that a check does not reach.
+    """
+    total, left = 0, []
+    for key, statement in STATEMENTS.items():
+        before = statement.check().printed_error
+        for what, found in broken.mutants(key):
+            total += 1
+            if not (isinstance(found, Exception) or broken.noticed(found) or found.printed_error != before):
+                left.append(f"{key}, {what}")
+    assert total > 1200
+    assert len(left) < 0.08 * total, "\n".join(left)
 
 
 def test_every_numbered_equation_has_one_row():
