@@ -16,7 +16,7 @@ def mean_square_eps(law, ns: NoiseSchedule, t: float) -> float:
 
     One Gaussian: `sigma_t^2 tr(C_t^{-1})/d`.  One dimension and products of them: the trapezoidal rule on each coordinate,
     which converges spectrally, to rounding.  Any other law: a mean over 16,384 draws, always the same, as Bao et al. 2022,
-    arXiv:2201.06503, eq. 8, estimate it: relative error about 1 % over sqrt(d).
+    arXiv:2201.06503, estimate it: relative error about 1 % over sqrt(d).
     """
     marginal, sigma = law.marginal(ns, t), ns.sigma(t)
     if getattr(marginal, "_variances", None) is not None and len(marginal.weights) == 1:

@@ -13,7 +13,7 @@ from .linear import combine
 @register_solver("reverse-diffusion")
 @dataclass(frozen=True)
 class ReverseDiffusion(StochasticSolver):
-    r"""The reverse SDE, discretised as the forward chain is.  Song et al. 2021, arXiv:2011.13456, appendix E, eq. 46.
+    r"""The reverse SDE, discretised as the forward chain is.  Song et al. 2021, arXiv:2011.13456, appendix E.
 
         forward   x_s = x_t + f(x_t) + G z,   f(x) = (alpha_s/alpha_t - 1) x,   G^2 = sigma_s^2 - (alpha_s/alpha_t)^2 sigma_t^2
         reverse   x_t = x_s - f(x_s) + G^2 score + G z
@@ -24,7 +24,7 @@ class ReverseDiffusion(StochasticSolver):
 
     weak_order, strong_order, nfe_per_step = 1, 1, 1
     family = "Score SDE"
-    reference = "Song et al. 2021, arXiv:2011.13456, eq. 46"
+    reference = "Song et al. 2021, arXiv:2011.13456, appendix E"
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns = model.schedule

@@ -238,7 +238,7 @@ def test_edm_is_algorithm_2_of_the_paper(ns, grid):
 
 
 @on_ve
-def test_restart_is_algorithm_1_of_the_paper(ns, grid):
+def test_restart_is_the_paper_s_algorithm(ns, grid):
     """Down to t_min; K times noise of variance t_max^2 - t_min^2 and down again; then the rest (Xu et al. 2023)."""
     n, heun = len(grid) - 1, sb.get_solver("heun-edm")
     i, j = n // 5, 3 * n // 5
