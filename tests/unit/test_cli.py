@@ -55,6 +55,12 @@ def test_the_solvers_are_listed_with_their_claims(sdebench):
     assert (status, err) == (0, "")
     assert solvers["dpm-solver-2"].keys() >= {"family", "claimed_order", "order", "nfe_per_step", "memory", "reference"}
     assert (solvers["dpm-solver-2"]["order"], solvers["dpm-solver-2"]["nfe_per_step"]) == (2, 2)
+    assert [solvers["srk-additive"][k] for k in ("stochastic", "order", "strong_order")] == [True, 2, 1.5]
+    lines = sdebench("list", "solvers")[1].splitlines()
+    marked = [" ".join(line.split()[:4]) for line in lines if " srk-additive " in line]
+    assert marked == ["srk-additive ~ 2 2"]
+    assert any("2 (1.5)" in line for line in lines)
+    assert not any("~" in line for line in lines if " dpm-solver-2 " in line)
 
 
 @pytest.mark.parametrize("what", ["solvers", "problems", "schedules", "grids", "suites"])
@@ -81,6 +87,14 @@ def test_order_prints_a_table_that_fits_a_terminal(sdebench):
     assert "confirmed" in out
     assert "refuted" not in out
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_order_measures_weak_and_strong_orders_of_a_stochastic_method(sdebench):
+    status, out, _ = sdebench("order", "srk-additive", "--problem", "gaussian", "--grid", "uniform_lam", "--json")
+    rows = {row["kind"]: row for row in json.loads(out)}
+    assert status == 0
+    assert {kind: (row["grid"], row["claim"], row["verdict"]) for kind, row in rows.items()} == {
+        "weak": ("uniform_lam", 2, "confirmed"), "strong": ("", 1.5, "confirmed")}  # fmt: skip
 
 
 WRONG_SOLVER = """

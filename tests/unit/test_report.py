@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sdebench.errors import UsageError
-from sdebench.report import assemble, build, costs, emit, facts, heatmap, page, style, tables
+from sdebench.report import assemble, build, costs, emit, facts, heatmap, law_figure, page, style, tables
 from sdebench.report import figures as figures_module
 
 LADDER = [8, 12, 16, 24, 32, 48, 64]
@@ -33,6 +33,12 @@ def record(solver="two", kind="global", grid="uniform_lam", slope=2.0, study="or
         "claims": CLAIMS | claims, "data": data if status == "ok" else {}, "code": "abc",
         "versions": {"torch": "2.13.0"}, "machine": "a cpu, 2 cores, Linux", "made": "2026-01-01T00:00:00+00:00",
     }
+
+
+def law_record(solver, slope, **claims):
+    """A record of the law study with W2 = h^slope."""
+    made = record(solver=solver, study="law", kind="gaussian", slope=slope, **claims)
+    return made | {"data": made["data"] | {"w2": made["data"]["rms"], "kl": made["data"]["rms"]}}
 
 
 def order_row(*records):
@@ -113,6 +119,32 @@ def test_an_adaptive_black_box_is_judged_by_its_tolerance_and_says_so():
     assert table.frame.iloc[0]["smooth_why"] == "chooses its own steps: no grids"
 
 
+NOISY = {"stochastic": True, "strong_order": 1.5, "family": "SEEDS"}
+
+
+def test_a_stochastic_method_is_judged_by_its_weak_order_and_its_strong_order_stands_beside():
+    cases = facts.checked([
+        record(kind="weak", **NOISY), record(kind="weak", grid="irregular", slope=2.0, **NOISY),
+        record(kind="strong", grid="", slope=1.0, **NOISY), record(solver="ode"),
+    ])
+    table = tables.order_table(cases)
+    rows = {row["solver"]: row for row in table.frame.to_dict("records")}
+    assert (rows["two"]["verdict"], rows["two"]["strong_verdict"]) == ("confirmed", "refuted")
+    assert [round(rows["two"][k], 3) for k in ("smooth", "irregular", "strong")] == [2.0, 2.0, 1.0]
+    assert [rows[k]["sort"] for k in ("two", "ode")] == ["stochastic", "deterministic"]
+    assert rows["ode"]["strong_why"] == "deterministic: it has no noise"
+    assert "1.00 ± 0.00 ✗" in emit.markdown(table)
+    assert list(table.frame["solver"]) == ["ode", "two"]  # deterministic ones first
+    assert {"uniform_lam", "irregular"} <= set(tables.grid_table(cases).frame.columns)
+    assert "Kind" not in [c.heading for c in tables.order_table(facts.checked([record()])).columns]
+
+
+@pytest.mark.parametrize(("slope", "claim", "verdict"), [(1.5, 1.5, "confirmed"), (1.0, 1.5, "refuted"), (1.0, None, "")])
+def test_a_strong_order_is_held_to_what_is_stated_or_to_nothing(slope, claim, verdict):
+    strong = record(kind="strong", grid="", slope=slope, stochastic=True, strong_order=claim)
+    assert facts.measured(facts.checked([strong]))[0].verdict == verdict
+
+
 def test_nfe_a_step_is_counted():
     assert order_row(record(nfe=3))["nfe_counted"] == 3
 
@@ -171,6 +203,8 @@ def site(tmp_path_factory):
         record(), record(grid="irregular"), record(grid="karras", errors=WIGGLE), *rounding,
         record(solver="</script><b>", slope=1.0), record(solver="dead", status="failed", message="<img src=x>"),
         record(study="work-precision", kind="nfe"),
+        record(solver="noisy", kind="weak", **NOISY), record(solver="noisy", kind="strong", grid="", slope=1.5, **NOISY),
+        law_record("noisy", 1.0, **NOISY), law_record("two", 2.0),
     ]
     out = tmp_path_factory.mktemp("site")
     return out, build(records, out), records
@@ -198,6 +232,10 @@ def test_the_page_loads_nothing_and_escapes_what_it_is_given(site):
     assert "<b>" not in re.findall(r'id="details">(.*?)</script>', text)[0]
     assert "<img" not in text
     assert [a for t, a in parser.seen if t == "svg" and a.get("role") == "img"]
+    assert "<b>1 stochastic</b> solver " in text
+    assert {a["id"] for t, a in parser.seen if t == "section"} >= {"weak", "strong", "law"}
+    assert "<b>Stated</b>" in text
+    assert "claims 2</span> <span>smooth 2.00</span> <span>strong 1.50</span>" in text
 
 
 def test_the_tables_of_the_page_can_be_sorted_by_keyboard(site):
@@ -277,6 +315,37 @@ def test_the_convergence_figure_names_what_is_refuted():
     svg = style.render(figure, "x")["svg"].decode()
     assert "slow" in svg
     assert "dc:date" not in svg
+
+
+def test_weak_and_strong_errors_have_figures_of_their_own():
+    noisy = (record(solver="n", kind=kind, grid=grid, **NOISY) for kind, grid in (("weak", "uniform_lam"), ("strong", "")))
+    cases = facts.checked([record(), *noisy])
+    weak, strong = figures_module.weak(cases, "mixture-1d", "uniform_lam"), figures_module.strong(cases, "mixture-1d")
+    assert [len([a for a in f.axes if a.get_visible()]) for f in (weak, strong)] == [1, 1]
+    assert "error of E[φ(x)]" in [t.get_text() for t in weak.texts]
+    assert len(strong.axes[0].lines) == len(weak.axes[0].lines) + 1  # the median
+    of_moments = [r | {"data": r["data"] | {"cov": r["data"]["rms"]}} for r in cases]
+    weak = figures_module.weak(of_moments, "mixture-1d", "uniform_lam")
+    assert "error of mean and covariance" in [t.get_text() for t in weak.texts]
+
+
+def test_the_law_figure_names_the_best_of_either_kind_and_no_names_overlap():
+    slow = [law_record(f"sde {k}", 1.0 + 0.01 * k, **NOISY) for k in range(6)]
+    cases = facts.checked([*slow, *(law_record(f"ode {k}", 2.0 + 0.01 * k) for k in range(6))])
+    runs, budgets = costs.law_runs_table(cases), costs.law_table(cases)
+    axes = law_figure.law(runs, budgets, "mixture-1d").axes[0]
+    assert {t.get_text() for t in axes.texts} == {f"{kind} {k}" for kind in ("ode", "sde") for k in (2, 3, 4, 5)}
+    heights = sorted(t.xyann[1] for t in axes.texts)
+    assert heights[0] >= 0
+    assert heights[-1] <= 1
+    assert min(np.diff(heights)) > 0.035
+    assert budgets.frame.set_index("solver").loc["sde 5", "nfe_16"] == pytest.approx((1 / 12) ** 1.05)
+
+
+@pytest.mark.parametrize(("slope", "end"), [(2.0, "neither"), (-0.5, "min"), (4.5, "max")])
+def test_the_colour_bar_of_the_heat_map_says_where_cells_leave_it(slope, end):
+    frame = tables.grid_table(facts.checked([record(slope=slope)])).frame
+    assert heatmap._beyond(frame, ["uniform_lam"]) == end
 
 
 def test_provenance_says_when_code_is_mixed():
