@@ -7,6 +7,7 @@ from functools import cached_property
 from torch import Tensor
 
 from ..errors import UsageError
+from ..family import Dynamics
 from ..prediction import Prediction
 from ..schedules import NoiseSchedule
 from .energy import mean_square_eps
@@ -79,6 +80,10 @@ class Problem:
     def model(self) -> ExactModel:
         """The exact model: native kind `eps`."""
         return exact_model(self.law, self.schedule)
+
+    def dynamics(self, eta: float | Callable[[float], float] = 1.0) -> Dynamics:
+        """The process with noise `eta`, a multiple of g or a function eta(t): all have the marginals of this problem."""
+        return Dynamics(self.schedule, eta)
 
     def initial(self, n: int, seed: int) -> Tensor:
         """`n` exact draws from the marginal at span[0], (n, d) float64."""

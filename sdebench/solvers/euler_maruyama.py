@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from ..errors import UsageError
+from ..family import Dynamics
 from ..noise import TIME, Power
 from ..registry import register_solver
 from ..solver import Step, StochasticSolver
@@ -29,7 +30,8 @@ class _OfTheFamily(StochasticSolver):
 
     def drift(self, ns, t: float) -> tuple[float, float]:
         """(a, b) of dx/dt = a x + b eps:  `a = f`, `b = (g^2 + eta^2)/(2 sigma)`, for score = -eps/sigma."""
-        return ns.f(t), (1 + self.eta * self.eta) * ns.g2(t) / (2 * ns.sigma(t))
+        a, c = Dynamics(ns, self.eta).coefficients(t)
+        return a, -c / ns.sigma(t)
 
 
 @register_solver("euler-maruyama")

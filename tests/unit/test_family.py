@@ -104,7 +104,8 @@ def test_euler_maruyama_takes_its_drift_and_its_diffusion_from_the_family(eta):
     pb = get_problem("mixture-1d")
     s, t = pb.span[0], 0.9 * pb.span[0]
     x, noise = pb.initial(64, 0), WhiteNoise(pb.schedule, (64, 1), 1)
-    dynamics = Dynamics(pb.schedule, eta)
+    dynamics = pb.dynamics(eta)
+    assert dynamics == Dynamics(pb.schedule, eta)
     found = get_solver(f"euler-maruyama[eta={eta}]").step(pb.model, x, s, t, (), noise).x
     z = noise.normal(s, t, TIME)
     expected = x - (s - t) * dynamics.drift(pb.model, x, s) + dynamics.diffusion(s) * sqrt(s - t) * z
