@@ -22,8 +22,8 @@ def ladder(order: int, main_order: int, memory: int) -> tuple[int, ...]:
 def black_box_ladder(order: int, irregular: bool) -> tuple[int, ...]:
     """Numbers of steps over the noisier half of the span for a black box: a step of theirs costs far more than the model.
 
-    Of order 8, the asymptotic range begins at some 6 steps and ends at some 14, in rounding: where only multiples of 4
-    are similar, too few are left to be resolved.
+    Of order 8, the asymptotic range begins at some 6 steps and ends at some 14, in rounding: most cells stay unresolved,
+    and where only multiples of 4 are similar, all.
     """
     if order <= 5:
         return (16, 20, 24, 32, 40, 48, 64)

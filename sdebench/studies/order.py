@@ -61,8 +61,8 @@ def _on_grid(solver: Solver | Sampler) -> Solver | Sampler:
 def _part(at: Setting, solver: Solver | Sampler, kind: str) -> Setting:
     """The part of the span that a case crosses: all of it, but for black boxes on a grid the noisier half.
 
-    The leading error of their pairs is small by design, and in the cleaner half it changes its sign: slopes then drift
-    (4.3 to 4.8 for order 5) until rounding ends them.  In the noisier half they are at 5 with two decades to spare.
+    On the whole span slopes of order 5 drift from 4.3 to 4.8 until rounding ends them, as where a small leading error changes
+    its sign.  Chosen for that, of four parts of the span: benchmarks/README.md has what the others show.
     """
     return at.noisier_half if kind == "global" and _on_grid(solver) is not solver else at
 
