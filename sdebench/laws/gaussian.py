@@ -74,17 +74,21 @@ def gaussian_law(solver: Solver, gm: GaussianMixture, ns: NoiseSchedule, grid: S
     Deterministic methods have a law too.  Raises UsageError for more than one component, and for a method whose step is not
     linear.
     """
+    return law_of(tableau(solver, ns, grid, gamma=lambda t: mean_square_eps(gm, ns, t)), gm, start)
+
+
+def law_of(table: Tableau, gm: GaussianMixture, start: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    """`gaussian_law` of a method that is a tableau already."""
     if len(gm.weights) != 1:
         raise UsageError(f"{gm!r} has {len(gm.weights)} components: the law of a chain is Gaussian for one component only")
     values, basis = np.linalg.eigh(gm.cov().numpy())
     if start is None:
-        marginal = gm.marginal(ns, grid[0])
+        marginal = gm.marginal(table.schedule, table.rows[0].s)
         start = marginal.mean(), marginal.cov()
     first, spread = (torch.as_tensor(v, dtype=torch.float64).numpy() for v in start)
     if first.shape != (gm.dim,) or spread.shape != (gm.dim, gm.dim):
         asked = f"a mean ({gm.dim},) and a covariance ({gm.dim}, {gm.dim})"
         raise UsageError(f"the start has shapes {first.shape}, {spread.shape}: give {asked}")
-    table = tableau(solver, ns, grid, gamma=lambda t: mean_square_eps(gm, ns, t))
     state = _Chain(table, basis.T @ gm.mean().numpy(), values).run()
     from_start, from_noise, constant = state[0], state[1:-1], state[-1]
     variance = np.zeros(gm.dim)

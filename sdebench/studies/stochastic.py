@@ -21,18 +21,19 @@ from .. import grids
 from ..brownian import BrownianPath
 from ..errors import UsageError
 from ..laws.chain import chain_law
-from ..laws.gaussian import gaussian_law
+from ..laws.gaussian import law_of
 from ..noise import WhiteNoise
 from ..pathwise import on_path
 from ..prediction import Counted
 from ..problems import GaussianMixture, Problem
 from ..solver import Sampler, Solver, integrate
 from ..tableau import tableau
+from .ladders import ladder, rungs
 from .setting import Setting, error_norms
 
 STRONG_PATHS, COUPLED_PATHS = 8192, 20_000
-FINE = 384  # steps of the reference on a path: three times the longest run, so that halves and thirds of steps are on it
-STRONG_STEPS = (8, 16, 32, 64, 128)
+FINE = 576  # steps of the reference on a path: six times the longest run, so that halves and thirds of steps are on it
+STRONG_STEPS = (6, 12, 24, 48, 96)
 WEAK_STEPS = (24, 32, 48, 64, 96, 128)
 FEW_STEPS = (4, 6, 8, 12, 16)  # where every noise inside of a step is one more dimension of the quadrature
 COUPLED_FINE, COUPLED_STEPS = 96, (4, 6, 8, 12, 16, 24, 32)
@@ -78,16 +79,17 @@ def _linear(solver: Solver | Sampler, problem: Problem) -> bool:
 
 
 def _moments(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
-    problem, out = at.problem, {}
+    problem = at.problem
     exact = problem.law.marginal(problem.schedule, problem.span[1])
-    for n in WEAK_STEPS if not solver.memory else tuple(2 * n for n in WEAK_STEPS):
+    out = {"n": [], "h": [], "rms": [], "floor": []}
+    for n in rungs(out, ladder(solver.order, solver.main_order, solver.memory), solver.order):
         times, h = at.grid(grid, n)
         start = perf_counter()
-        mean, cov = gaussian_law(solver, problem.law, problem.schedule, times)
+        table = tableau(solver, problem.schedule, times, gamma=problem.model.gamma)
+        mean, cov = law_of(table, problem.law)
         of_mean, of_cov = float((mean - exact.mean()).norm()), float((cov - exact.cov()).norm())
         both = sqrt(of_mean**2 + of_cov**2)
-        nfe = tableau(solver, problem.schedule, times, gamma=problem.model.gamma).nfe
-        _row(out, n=n, h=h, nfe=nfe, rms=both, median=both, max=both,
+        _row(out, n=n, h=h, nfe=table.nfe, rms=both, median=both, max=both,
              seconds=perf_counter() - start, floor=_MOMENT_ROUNDING, mean=of_mean, cov=of_cov)  # fmt: skip
     return out
 
