@@ -20,7 +20,7 @@ STEPS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 def cases(settings: dict) -> list[dict]:
-    """The cases of a `[[study]]` table: every solver on every problem in every dtype."""
+    """The cases of a `[[study]]` table: every deterministic solver on every problem in every dtype."""
     common = {"seed": settings.get("seed", 0), "points": settings.get("points", 64)}
     common["grid"] = settings.get("grid", "uniform_lam")
     grids.get(common["grid"])
@@ -31,7 +31,7 @@ def cases(settings: dict) -> list[dict]:
         {"study": "floor", "kind": "global", "solver": spec, "problem": problem, "dtype": dtype} | common
         for problem in settings.get("problems", ["mixture-1d"])
         for spec in settings.get("solvers") or SOLVERS.names()
-        if not getattr(get_solver(spec), "adaptive", False)
+        if not (getattr(get_solver(spec), "adaptive", False) or get_solver(spec).stochastic)
         for dtype in settings.get("dtypes", DTYPES)
     ]
 

@@ -3,6 +3,9 @@
 Each solver crosses the irregular grid of one problem at two numbers of steps (an adaptive one at two tolerances), from
 the same states; kept are the two RMS errors e, the order between them, the error constant `e_2 N_2^p` with p the order
 that the solver states for irregular grids, and the number of model calls.
+
+A stochastic solver runs on one white noise, the same on every machine: its "errors" are distances from the states of the
+probability flow, which do not fall, but tell of any change.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,6 +13,7 @@ from math import isfinite, log
 from typing import Any, NamedTuple
 
 from .. import grids
+from ..noise import WhiteNoise
 from ..prediction import Counted
 from ..records import clean
 from ..solver import integrate
@@ -40,11 +44,12 @@ def _errors(solver: Any, problem: Any) -> tuple[list[float], list[int]]:
     """RMS errors at the two settings, and how often the model was called."""
     x, (s, t) = problem.initial(POINTS, SEED), problem.span
     exact, errors, calls = problem.solution(x, s, t), [], []
+    noise = WhiteNoise(problem.schedule, tuple(x.shape), SEED) if solver.stochastic else None
     for n, tolerance in zip(STEPS, TOLERANCES):
         sampler = solver.at_tolerance(tolerance) if _adaptive(solver) else solver
         grid = (s, t) if _adaptive(solver) else grids.get(GRID)(problem.schedule, s, t, n)
         model = Counted(problem.model)
-        errors.append(float((integrate(sampler, model, x, grid) - exact).square().mean().sqrt()))
+        errors.append(float((integrate(sampler, model, x, grid, noise) - exact).square().mean().sqrt()))
         calls.append(model.nfe)
     return errors, calls
 
@@ -57,9 +62,9 @@ def _figures(spec: str, problem: Any) -> dict[str, Any]:
         lines = f"{type(error).__name__}: {error}".splitlines()
         return {"order": None, "constant": None, "errors": [None, None], "nfe": [None, None], "message": lines[0]}
     work = [1 / tolerance for tolerance in TOLERANCES] if _adaptive(solver) else STEPS
-    power = 1 if _adaptive(solver) else solver.order_irregular
+    power = 1 if _adaptive(solver) else 0 if solver.stochastic else solver.order_irregular
     apart = isfinite(coarse) and isfinite(fine) and min(coarse, fine) > ATOL
-    order = log(coarse / fine) / log(work[1] / work[0]) if apart else None
+    order = log(coarse / fine) / log(work[1] / work[0]) if apart and not solver.stochastic else None
     constant = fine * work[1] ** power
     return clean({"order": order, "constant": constant, "errors": [coarse, fine], "nfe": calls, "message": ""})
 

@@ -251,7 +251,7 @@ def test_a_torn_results_file_is_mended_with_a_message(sdebench):
     assert len(records.read(path)) == 2
 
 
-GATED = ["ddim", "ipndm-2", "scipy-rk45"]
+GATED = ["ddim", "ipndm-2", "scipy-rk45", "euler-maruyama"]
 
 
 def figures() -> dict[str, dict]:
@@ -262,13 +262,21 @@ def test_the_gate_holds_and_its_figures_are_the_same_on_every_run(sdebench):
     arguments = ("check", *(a for name in GATED for a in ("--solvers", name)))
     status, _, err = sdebench(*arguments, "--write")
     assert status == 0
-    assert "3 solvers written" in err
+    assert "4 solvers written" in err
     first = Path("results/baseline.json").read_bytes()
     status, out, err = sdebench(*arguments)
     assert (status, out) == (0, "")
-    assert "3 solvers compared" in err
+    assert "4 solvers compared" in err
     assert sdebench(*arguments, "--write")[0] == 0
     assert Path("results/baseline.json").read_bytes() == first
+
+
+def test_the_gate_has_figures_of_a_stochastic_solver():
+    found = gate.measure(["euler-maruyama"])["euler-maruyama"]
+    assert found["message"] == ""
+    assert found["nfe"] == list(gate.STEPS)
+    assert min(found["errors"]) > 0.1
+    assert found["order"] is None
 
 
 def test_the_gate_tells_what_moved_and_by_how_much(sdebench):
@@ -276,12 +284,14 @@ def test_the_gate_tells_what_moved_and_by_how_much(sdebench):
     before["ddim"]["constant"] *= 1 - 1e-5
     before["ipndm-2"]["order"] += 0.1
     before["gone-3"] = before["ddim"]
+    before["euler-maruyama"]["errors"][1] *= 1 + 1e-5
     Path("b.json").write_text(json.dumps({"solvers": before}))
     status, out, err = sdebench("check", "--baseline", "b.json", "--json")
     moved = {(m["solver"], m["what"]): m["change"] for m in json.loads(out)["moved"]}
     assert status == 1
-    assert moved == {("ddim", "constant"): "+0.001%", ("ipndm-2", "order"): "-0.1", ("gone-3", "solver"): "gone"}
-    assert "FAILED, 3 figures moved" in err
+    assert moved == {("ddim", "constant"): "+0.001%", ("ipndm-2", "order"): "-0.1", ("gone-3", "solver"): "gone",
+                     ("euler-maruyama", "error 2 of 2"): "-0.001%"}  # fmt: skip
+    assert "FAILED, 4 figures moved" in err
     status, out, _ = sdebench("check", "--baseline", "b.json", "--solvers", "ddim")
     assert status == 1
     assert "ipndm-2" not in out

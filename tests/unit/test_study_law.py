@@ -13,7 +13,7 @@ from sdebench.fit import fit_order
 from sdebench.laws.chain import run_distances
 from sdebench.laws.coupling import coupled_distances
 from sdebench.problems import GaussianMixture, Problem
-from sdebench.studies import base, law
+from sdebench.studies import base, floor, law, work_precision
 
 
 def case(solver, problem="gaussian", budgets=(8, 12, 16, 24, 32, 48, 64), **more):
@@ -127,6 +127,13 @@ def test_cases_are_those_that_have_a_law():
         law.cases({"problems": ["mixture-2d"], "solvers": ["ddim"]})
     with pytest.raises(UsageError, match="grid"):
         law.cases({"grids": ["uniform_lamb"], "solvers": ["ddim"]})
+
+
+def test_studies_of_states_leave_stochastic_methods_to_this_one():
+    asked = {"solvers": ["ddim", "euler-maruyama"]}
+    for study in (floor, work_precision):
+        assert {c["solver"] for c in study.cases(asked)} == {"ddim"}
+    assert {c["solver"] for c in law.cases(asked)} == {"ddim", "euler-maruyama"}
 
 
 def test_a_run_whose_law_is_not_resolved_is_a_gap_and_not_a_failure(monkeypatch):
