@@ -106,16 +106,17 @@ def plans(records: list[Record], made: dict[str, Table]) -> Iterator[Plan]:
 
 
 def _family_plans(records: list[Record], made: dict[str, Table], problem: str) -> Iterator[Plan]:
+    normal = "a normal start is N(0, α² + σ²) in the place of the marginal"
     back, over, name = noise_tables.of_kind(records, "paths"), made["family-distance-runs"], stem(problem)
     if any(r["case"]["problem"] == problem for r in back):
         caption = f"{problem}: paths to noise and back, over the exact density; coloured by their place in the data."
         yield Plan(f"paths-{name}", "family", caption, partial(noise_figures.paths, back, problem))
     if "problem" in over.frame and problem in set(over.frame["problem"]):
-        caption = f"{problem}: distance of Euler-Maruyama's law from the exact marginal over time, by the amount of noise."
+        caption = f"{problem}: distance of Euler-Maruyama's law from the exact marginal over time, by noise; {normal}."
         yield Plan(f"family-distance-{name}", "family", caption, partial(noise_figures.over_time, over, problem))
     amounts = made["family-amount"]
     if "problem" in amounts.frame and problem in set(amounts.frame["problem"]):
-        caption = f"{problem}: distance of laws at the end of the span against the amount of noise, at equal NFE."
+        caption = f"{problem}: distance of laws at the end of the span against noise, at equal NFE; {normal}."
         yield Plan(f"family-amount-{name}", "family", caption, partial(noise_figures.amount, amounts, problem))
 
 

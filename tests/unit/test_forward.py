@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sdebench import forward
+from sdebench.brownian import BrownianPath
 from sdebench.errors import UsageError
 from sdebench.fit import fit_order
 from sdebench.forward import CHAINS, Chain, amplitudes, betas, coefficients, ddpm, kernels, ncsn, vp_euler_maruyama
@@ -206,6 +207,20 @@ def test_a_chain_adds_what_the_noise_says_of_the_same_interval():
     for i, (t, s) in enumerate(pairwise(times)):
         x = x + ns.f(t) * (s - t) * x + sqrt(ns.g2(t) * (s - t)) * noise.normal(s, t, TIME)
         torch.testing.assert_close(paths[i + 1], x, rtol=1e-13, atol=1e-13)
+
+
+def test_forward_paths_converge_strongly_on_one_brownian_path():
+    """Euler-Maruyama of the forward SDE: strong order 1, for its noise is additive; the limit is that of fine steps."""
+    ns, n = VPLinear(), 200
+    finest = rising(512, 0.02, 0.6)
+    noise = BrownianPath(ns, finest, (n, 1), 3)
+    x = LAW.marginal(ns, finest[0]).sample(n, seed=1)
+    paths = {k: forward.euler_maruyama(ns, finest[::k]).paths(x, noise) for k in (1, 2, 4, 8, 16, 32, 64)}
+    gaps = [float((paths[k][-1] - paths[k // 2][-1]).square().mean().sqrt()) for k in (2, 4, 8, 16, 32, 64)]
+    fit = fit_order([k / 512 for k in (2, 4, 8, 16, 32, 64)], gaps)
+    assert fit.order == pytest.approx(1, abs=0.1)
+    at_half = [float((p[len(p) // 2] - paths[1][256]).abs().max()) for p in paths.values()]
+    assert max(at_half) < 1.0  # one path: nothing is a fresh draw
 
 
 @pytest.mark.parametrize(("make", "message"), [
