@@ -97,7 +97,8 @@ def _family(name: str) -> list[str]:
 
 
 def solver_specs(value: Any) -> list[str]:
-    """Spec strings, each once, from a list of them, in which "all" and "family:NAME" stand for several."""
+    """Spec strings, each once, from a list of them, in which "all", "deterministic", "stochastic" and "family:NAME" stand
+    for several."""
     from .. import catalogue  # noqa: F401
 
     found = []
@@ -106,6 +107,8 @@ def solver_specs(value: Any) -> list[str]:
             found += _family(spec.removeprefix("family:"))
         elif spec == "all":
             found += SOLVERS.names()
+        elif spec in ("deterministic", "stochastic"):
+            found += [name for name in SOLVERS.names() if solver(name).stochastic == (spec == "stochastic")]
         else:
             solver(spec)
             found.append(spec)

@@ -69,6 +69,13 @@ def weak(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
     return _coupled(solver, at, grid)
 
 
+def exact(solver: Solver | Sampler, problem: Problem) -> bool:
+    """Whether weak errors of the method on the problem need no sampling."""
+    if not _linear(solver, problem):
+        return False
+    return _is_gaussian(problem) or (problem.dim == 1 and isinstance(solver, Solver) and solver.memory == 0)
+
+
 def _linear(solver: Solver | Sampler, problem: Problem) -> bool:
     """Whether the method has a tableau."""
     try:

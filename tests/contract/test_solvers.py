@@ -6,7 +6,7 @@ from contract import checks
 import sdebench as sb
 from sdebench.registry import SOLVERS
 
-ALL = sb.list_solvers()
+ALL = tuple(name for name in sb.list_solvers() if not sb.get_solver(name).stochastic)
 BLACK_BOXES = tuple(name for name in ALL if checks.is_black_box(sb.get_solver(name)))
 ON_GRIDS = tuple(name for name in ALL if name not in BLACK_BOXES)
 

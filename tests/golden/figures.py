@@ -17,10 +17,11 @@ def solvers() -> list[str]:
 
 
 def measured(solver) -> float:
-    """RMS error of the run that the file is about."""
+    """RMS error of the run that the file is about; of a stochastic method, with one fixed noise."""
     problem = sb.get_problem(PROBLEM)
     x, (s, t) = problem.initial(POINTS, SEED), problem.span
-    run = integrate(solver, problem.model, x, grids.get(GRID)(problem.schedule, s, t, STEPS))
+    noise = sb.WhiteNoise(problem.schedule, x.shape, SEED)
+    run = integrate(solver, problem.model, x, grids.get(GRID)(problem.schedule, s, t, STEPS), noise)
     return float((run - problem.solution(x, s, t)).square().mean().sqrt())
 
 
