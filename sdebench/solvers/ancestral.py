@@ -40,6 +40,9 @@ class _Ancestral(StochasticSolver):
         if not 0.0 <= self.eta <= 1.0:
             raise UsageError(f"eta = {self.eta!r}: give the part of the noise that is new, 0 to 1")
 
+    def noise_scale(self, ns):
+        return self.eta
+
 
 @register_solver("euler-ancestral")
 @dataclass(frozen=True)

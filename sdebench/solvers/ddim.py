@@ -50,6 +50,9 @@ class DDIMEta(StochasticSolver):
         if not 0.0 <= self.eta <= 1.0:
             raise UsageError(f"eta = {self.eta!r}: give the noise as a fraction of DDPM's, 0 to 1")
 
+    def noise_scale(self, ns):
+        return self.eta
+
     def step(self, model, x, s, t, past=(), noise=None):
         ns = model.schedule
         new = -self.eta * self.eta * expm1(-2 * (ns.lam(t) - ns.lam(s)))  # n^2/sigma_t^2
