@@ -184,6 +184,7 @@ def factor(covariances: np.ndarray) -> np.ndarray:
     """Lower triangular L with L L^T the given matrix, also where it is singular (two weights alike): scaled, then Cholesky
     that stops at rounding."""
     size = np.sqrt(np.diag(covariances))
+    size = np.where(size > 0, size, 1.0)  # a weight of zero
     a = covariances / np.outer(size, size)
     out = np.zeros_like(a)
     for i in range(len(a)):
