@@ -98,16 +98,20 @@ def _lines(table: Tableau, i: int, before: Row, row: Row, name: str) -> list[Lin
         a, b, c = 0.0, np.zeros(len(calls)), np.zeros(len(root))
         for (kind, k), value in terms.items():
             if kind == "x" and k == i:
-                a = value
+                a += value
             elif kind == "m" and k in calls:
-                b[k - calls.start] = value
+                b[k - calls.start] += value
             elif kind == "z" and before.noises <= k < row.noises:
-                c[k - before.noises] = value
+                c[k - before.noises] += value
+            elif kind == "u" and k in calls:  # the state that evaluation k was asked of
+                stage = line(t, table.evaluations[k].state)
+                a, b, c = a + value * stage.a, b + value * stage.b, c + value * stage.c
             else:
                 raise UsageError(f"{name} uses a vector of an earlier step: the law of a chain needs a one-step method")
-        return Line(t, a, b, c @ root)
+        return Line(t, a, b, c)
 
-    return [*(line(table.evaluations[j].t, table.evaluations[j].state) for j in calls), line(row.t, row.state)]
+    lines = [*(line(table.evaluations[j].t, table.evaluations[j].state) for j in calls), line(row.t, row.state)]
+    return [replace(each, c=each.c @ root) for each in lines]
 
 
 def _cut(lines: list[Line]) -> list[list[Line]]:
