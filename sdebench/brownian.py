@@ -148,7 +148,7 @@ class BrownianPath:
         if a <= low and b >= low + h:
             yield low, h, z
         elif level == self._depth:  # the last cell, of a variance below rounding, goes to one side
-            if a <= middle <= b:
+            if a <= middle < b:
                 yield low, h, z
         else:
             new = torch.stack([self._draw(i, level + 1, index, k) for k in range(MODES)])
