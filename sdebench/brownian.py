@@ -86,7 +86,7 @@ class BrownianPath:
         self._cells = np.array(cells)
         self._kept: OrderedDict[tuple, Tensor] = OrderedDict()
         self._most = _KEPT_BYTES // (prod(shape) * torch.finfo(dtype).bits // 8)
-        self._least = 0.25 * max(torch.finfo(dtype).eps, 4e-16)
+        self._least = max(0.25 * torch.finfo(dtype).eps, 4e-16)  # above the quadrature's dust, of 2e-16
         self._depth = 40 if dtype == torch.float64 else 24  # halvings after which a cell's variance is rounding
 
     def _draw(self, *parts: int) -> Tensor:
