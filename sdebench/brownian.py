@@ -75,7 +75,7 @@ class BrownianPath:
     def __init__(self, schedule: NoiseSchedule, times: Sequence[float], shape: Sequence[int], seed: int = 0,
                  dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu", first: int = 0):  # fmt: skip
         ends = sorted({schedule.lam(t) for t in times})
-        if len(ends) < 2 or len(shape) < 2:
+        if len(ends) < 2 or len(shape) < 2 or min(shape) < 1:
             raise UsageError(f"a path over {len(ends)} times, of shape {tuple(shape)}: give two times or more, and (B, *D)")
         cells = [ends[0]]
         for low, high in pairwise(ends):
@@ -123,8 +123,9 @@ class BrownianPath:
                     if abs(row[j]) > self._least * scales[j]:
                         totals[j] = float(row[j]) * z if totals[j] is None else totals[j].add_(z, alpha=float(row[j]))
 
+        pieces = list(self._pieces(s, t))  # refuses what is no interval of the path
         scales = np.array([sd(self.schedule, s, t, w) for w in weights])
-        for i, a, b in self._pieces(s, t):
+        for i, a, b in pieces:
             low, high = self._cells[i], self._cells[i + 1]
             if a == low and b == high:
                 c = self._project(weights, t, low, high - low)
