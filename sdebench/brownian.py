@@ -64,6 +64,11 @@ def _two_scale(h: float) -> np.ndarray:
     return np.hstack([parent.T, new])
 
 
+def _stored_bytes(shape: Sequence[int], dtype: torch.dtype) -> int:
+    """Memory of one normal in the store: its numbers, and some 1 KiB of objects, which are most of a small state's."""
+    return prod(shape) * torch.finfo(dtype).bits // 8 + 1024
+
+
 class BrownianPath:
     """The path of `seed` on the cells between `times` (of any order), for states of `shape` (B, *D).
 
@@ -85,7 +90,7 @@ class BrownianPath:
         self.device, self.first = device, first
         self._cells = np.array(cells)
         self._kept: OrderedDict[tuple, Tensor] = OrderedDict()
-        self._most = _KEPT_BYTES // (prod(shape) * torch.finfo(dtype).bits // 8)
+        self._most = _KEPT_BYTES // _stored_bytes(shape, dtype)
         self._least = max(0.25 * torch.finfo(dtype).eps, 4e-16)  # above the quadrature's dust, of 2e-16
         self._depth = 40 if dtype == torch.float64 else 24  # halvings after which a cell's variance is rounding
 
