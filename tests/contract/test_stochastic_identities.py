@@ -288,6 +288,9 @@ class Replayed:
     schedule: NoiseSchedule
     places: dict
 
+    def normal(self, s, t, weight, tag=0):
+        raise AssertionError("Langevin's noise belongs to no interval")
+
     def fresh(self, t, tag=0):
         return torch.randn(16, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(100 * self.places[t] + tag))
 
