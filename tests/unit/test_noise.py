@@ -52,10 +52,10 @@ def test_normals_are_standard(size, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_tails_are_as_long_as_they_should_be(dtype):
     """Bits of a uniform that are too few cut the tails: float32's 24 bits alone would end at 5.77."""
-    z = torch.cat([normals(stream(seed, "tails"), 0, (1024, 3072), dtype).abs().flatten() for seed in range(3)])
+    z = torch.cat([normals(stream(seed, "tails"), 0, (1024, 3072), dtype).abs().flatten() for seed in range(2)])
     assert torch.isfinite(z).all()
     for beyond in (3.5, 4.5, 5.0):
-        expected = z.numel() * 2 * norm.sf(beyond)  # 4390, 64, 5.4
+        expected = z.numel() * 2 * norm.sf(beyond)  # 2927, 43, 3.6
         assert abs(int((z > beyond).sum()) - expected) < BARS * sqrt(expected), beyond
     lowest = normals_of_bits(0, dtype)  # the radius of the smallest uniform
     assert lowest > (6.6 if dtype == torch.float32 else 9.3)
@@ -121,12 +121,13 @@ def test_sample_17_is_the_same_at_every_batch_size(shape, dtype):
 
 
 def test_the_same_question_has_the_same_bits():
-    for asked in range(2):
-        noise = WhiteNoise(VP, (4, 3), 5)
-        z = [noise.normal(0.5, 0.4, EPS), noise.fresh(0.4), *noise.integral(0.5, 0.4, TIME, Power(1))]
-        before = before if asked else z
-    assert all(torch.equal(a, b) for a, b in zip(z, before))
-    assert torch.equal(noise.normal(0.5, 0.4, EPS), z[0])
+    def answers(w):
+        return [w.normal(0.5, 0.4, EPS), w.fresh(0.4), *w.integral(0.5, 0.4, TIME, Power(1))]
+
+    noise = WhiteNoise(VP, (4, 3), 5)
+    first = answers(noise)
+    for again in (answers(noise), answers(WhiteNoise(VP, (4, 3), 5))):
+        assert all(torch.equal(a, b) for a, b in zip(first, again))
 
 
 GOLDEN = [-0.8636594970504619, 2.953499468411726, 1.6650811434532728]
