@@ -49,6 +49,8 @@ class Vector:
     __radd__ = __add__
 
     def __mul__(self, c: float) -> Vector:
+        if isinstance(c, Vector):
+            return NotImplemented
         return Vector({symbol: c * v for symbol, v in self.terms.items()})
 
     __rmul__ = __mul__
@@ -157,7 +159,7 @@ def tableau(solver: Solver | Sampler, ns: NoiseSchedule, grid: Sequence[float], 
     try:
         for s, t, x in _crossed(checked(solver), model, noise, grids.check(grid)):
             rows.append(Row(s, t, x.terms, len(model.calls), noise.count))
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, AssertionError) as error:  # the last is torchdiffeq's way
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UsageError(f"{type(solver).__name__} is not linear in its vectors ({what}): "
                          "a tableau needs a method of lincomb on x, predictions and noises only") from None  # fmt: skip
