@@ -161,6 +161,9 @@ def test_the_density_lies_under_the_time_that_it_belongs_to(small):
         shades = np.asarray(image.get_array())
         assert (low, high) == (min(ax.get_xlim()), max(ax.get_xlim()))
         assert shades[:, 0].max() > shades[:, -1].max()  # the first column is time `low`
+        assert image.origin == "lower"
+        places = np.linspace(*image.get_extent()[2:], len(shades))
+        assert places[shades[:, 0].argmax()] == pytest.approx(0.9, abs=0.15)  # the data's higher mode
 
 
 def test_the_tables_are_written_in_ascii_for_latex(small):
