@@ -12,7 +12,7 @@ from sdebench.errors import UsageError
 from sdebench.noise import WhiteNoise
 from sdebench.schedules import VPLinear
 from sdebench.solver import integrate
-from sdebench.solvers.er_sde import SCALES
+from sdebench.solvers.er_sde import SCALES, taylor_weights
 from sdebench.studies.setting import setting
 from sdebench.tableau import tableau
 
@@ -189,6 +189,16 @@ def test_integrals_of_er_sde(scale, s, t):
         assert r == pytest.approx(float(ratio), rel=1e-13)
         assert sd**2 == pytest.approx(float(rho_t**2 - rho_s**2 * ratio**2), rel=1e-11, abs=1e-18)
         assert [float(a / b) for a, b in zip(c, exact)] == pytest.approx([1, 1, 1], rel=1e-11)
+
+
+def test_taylor_weights_of_er_sde_3_are_not_interpolatory():
+    """FINDING: for x0 = rho^2 the paper's D_s is rho_s + rho_1 and not the derivative 2 rho_s, so it is exact up to rho^1 only."""
+    rho, c = [0.5, 0.7, 1.0], [0.3, -0.2, 0.1]
+    integrated = lambda power: sum(w * r**power for w, r in zip(taylor_weights(rho, c), rho))  # noqa: E731
+    assert [integrated(0), integrated(1)] == pytest.approx([c[0], c[0] * rho[0] + c[1]], rel=1e-13)
+    theirs, exact = (c[0] * rho[0] ** 2 + c[1] * derivative + 2 * c[2] for derivative in (rho[0] + rho[1], 2 * rho[0]))
+    assert integrated(2) == pytest.approx(theirs, rel=1e-13)
+    assert abs(theirs - exact) > 0.01
 
 
 @pytest.mark.parametrize(("spec", "message"), [
