@@ -192,7 +192,7 @@ def test_integrals_of_er_sde(scale, s, t):
 
 
 def test_taylor_weights_of_er_sde_3_are_not_interpolatory():
-    """FINDING: for x0 = rho^2 the paper's D_s is rho_s + rho_1 and not the derivative 2 rho_s, so it is exact up to rho^1 only."""
+    """FINDING: for x0 = rho^2 the D_s of the paper is rho_s + rho_1, the derivative 2 rho_s: it is exact up to rho^1 only."""
     rho, c = [0.5, 0.7, 1.0], [0.3, -0.2, 0.1]
     integrated = lambda power: sum(w * r**power for w, r in zip(taylor_weights(rho, c), rho))  # noqa: E731
     assert [integrated(0), integrated(1)] == pytest.approx([c[0], c[0] * rho[0] + c[1]], rel=1e-13)
