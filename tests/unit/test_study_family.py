@@ -77,6 +77,12 @@ def test_residuals_are_zero_for_the_family_and_not_for_the_printed_drift(small):
     assert frame.loc[("printed", 1.0), "median"] > 0.1
 
 
+def test_a_residual_is_told_by_its_worst_and_a_wrong_drift_by_its_best(small):
+    data = {"t": [0.1, 0.2, 0.3], "lam": [2.0, 1.0, 0.0], "max": [1e-15, 3e-3, 1e-14], "median": [0.5, 0.2, 0.3]}
+    row = noise_tables.fokker_planck_table([small["fokker-planck"][0] | {"data": data}]).frame.iloc[0]
+    assert (row["max"], row["median"]) == (3e-3, 0.2)
+
+
 def test_the_marginals_distance_falls_with_the_steps_whatever_eta_is():
     """Euler-Maruyama at every eta tends to the one law: twice the steps, half the distance, at every time."""
     found = [cases(kinds=["distance"], etas=[1.0, 2.0], steps=n) for n in (16, 32)]
@@ -146,8 +152,11 @@ def test_the_picture_of_paths_has_density_behind_every_panel_and_time_runs_back(
     assert len(back) == 2
     assert all(len(ax.images) == 1 and len(ax.lines) == 6 for ax in figure.axes)
     assert there.get_xlim()[0] < there.get_xlim()[1]
+    times = small["paths"][0]["data"]["t"]
+    assert all(line.get_xdata().tolist() == times for line in there.lines)
     for ax in back:
         assert ax.get_xlim() == there.get_xlim()[::-1]
+        assert all(line.get_xdata().tolist() == times[::-1] for line in ax.lines)
     drawn = [line.get_ydata().tolist() for line in there.lines]
     assert sorted(drawn) == sorted(small["paths"][0]["data"]["there"])
     assert {"svg", "png"} == set(style.render(figure, "paths"))
