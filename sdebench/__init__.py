@@ -8,7 +8,8 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOMES = {
-    "sdebench": ("schedules", "grids", "phi", "problems", "solvers", "external", "studies", "report", "fit", "oracle"),
+    "sdebench": ("schedules", "grids", "phi", "problems", "solvers", "external", "studies", "report", "fit", "oracle",
+                 "forward", "family"),
     "sdebench.errors": ("UsageError",),
     "sdebench.noise": ("WhiteNoise",),
     "sdebench.brownian": ("BrownianPath",),
