@@ -117,16 +117,17 @@ class Registry:
             raise UsageError(f"cannot load {self.kind} {name!r} ({error}): {advice}") from None
 
     def name_of(self, plugin: Any) -> str:
-        """The spec string that makes an equal plugin, or its class's name where none is registered."""
+        """The spec string that makes an equal plugin, that with the fewest settings; or its class's name where none is
+        registered."""
+        found = []
         for name, (factory, preset) in self.entries.items():
             if factory is type(plugin) and all(getattr(plugin, k) == v for k, v in preset.items()):
-                extra = {
-                    k: getattr(plugin, k)
-                    for k, p in inspect.signature(factory).parameters.items()
-                    if k not in preset and getattr(plugin, k) != p.default
-                }
-                return name + (f"[{','.join(f'{k}={v}' for k, v in extra.items())}]" if extra else "")
-        return f"{type(plugin).__module__}:{type(plugin).__qualname__}"
+                free = (k for k in inspect.signature(factory).parameters.items() if k[0] not in preset)
+                found.append((name, {k: getattr(plugin, k) for k, p in free if getattr(plugin, k) != p.default}))
+        if not found:
+            return f"{type(plugin).__module__}:{type(plugin).__qualname__}"
+        name, extra = min(found, key=lambda spec: len(spec[1]))
+        return name + (f"[{','.join(f'{k}={v}' for k, v in extra.items())}]" if extra else "")
 
 
 SOLVERS = Registry("solver", "sdebench.solvers", "sdebench list solvers")

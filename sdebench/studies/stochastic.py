@@ -33,7 +33,7 @@ from .setting import Setting, error_norms
 
 STRONG_PATHS, COUPLED_PATHS = 8192, 20_000
 FINE = 576  # steps of the reference on a path: six times the longest run, so that halves and thirds of steps are on it
-STRONG_STEPS = (6, 12, 24, 48, 96)
+STRONG_STEPS = (8, 12, 16, 24, 32, 48, 96)
 WEAK_STEPS = (24, 32, 48, 64, 96, 128)
 FEW_STEPS = (4, 6, 8, 12, 16)  # where every noise inside of a step is one more dimension of the quadrature
 COUPLED_FINE, COUPLED_STEPS = 96, (4, 6, 8, 12, 16, 24, 32)
