@@ -23,7 +23,7 @@ def varied(t):
     return 0.5 + t
 
 
-def set_out(problem, paths=48, fine=FINE, seed=0):
+def set_out(problem, paths=24, fine=FINE, seed=0):
     """(start, finest grid, path) on a grid whose steps change smoothly."""
     grid = sb.grids.uniform_lam(problem.schedule, *problem.span, fine)
     x = problem.initial(paths, seed)

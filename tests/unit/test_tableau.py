@@ -199,11 +199,13 @@ def test_the_law_is_that_of_samples(name):
 
 
 @pytest.mark.parametrize("name", ["ddim", "dpm-solver++-3m", "unipc-3", "dpm-solver-fast"])
-def test_a_deterministic_law_is_the_image_of_the_start(name):
+@pytest.mark.parametrize("schedule", ["EDM", "VPLinear"])
+def test_a_deterministic_law_is_the_image_of_the_start(name, schedule):
     """x -> A x + b, read off by running the method on the origin and the unit vectors."""
-    ns, solver = GAUSSIAN.schedule, sb.get_solver(name)
-    grid = sb.grids.irregular(ns, *GAUSSIAN.span, 6)
-    at = integrate(solver, GAUSSIAN.model, torch.cat([torch.zeros(1, 3), torch.eye(3)]).double(), grid)
+    problem, solver = sb.get_problem(f"gaussian[schedule={schedule}]"), sb.get_solver(name)
+    ns = problem.schedule
+    grid = sb.grids.irregular(ns, *problem.span, 6)
+    at = integrate(solver, problem.model, torch.cat([torch.zeros(1, 3), torch.eye(3)]).double(), grid)
     b, a = at[0], (at[1:] - at[0]).T
     start = GAUSSIAN.law.marginal(ns, grid[0])
     mean, cov = sb.gaussian_law(solver, GAUSSIAN.law, ns, grid)
