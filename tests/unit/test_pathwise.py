@@ -12,7 +12,7 @@ from sdebench.family import Dynamics
 from sdebench.pathwise import on_path, sra1, taylor
 
 GAUSSIAN, MIXTURE = sb.get_problem("gaussian"), sb.get_problem("mixture-1d")
-FINE = 128
+FINE = 64
 
 
 def reverse(t):
@@ -41,12 +41,12 @@ def orders(errors):
 
 @pytest.mark.parametrize("method", [sra1, taylor])
 def test_both_methods_find_the_linear_solution(method):
-    """At order 1.5 and better, from steps of 1/5 to 1/43 in lam; and not from another path."""
+    """At order 1.5 and better, from steps of 1/5 to 1/21 in lam; and not from another path."""
     x, grid, path = set_out(GAUSSIAN)
     exact = on_path(GAUSSIAN, x, grid, path, reverse).states[0]
-    errors = [rms(method(GAUSSIAN, x, grid[:: FINE // n], path, reverse) - exact) for n in (16, 32, 64, 128)]
+    errors = [rms(method(GAUSSIAN, x, grid[:: FINE // n], path, reverse) - exact) for n in (16, 32, 64)]
     assert (orders(errors) > 1.4).all(), errors
-    assert errors[-1] < 2e-3
+    assert errors[-1] < 5e-3
     other = BrownianPath(GAUSSIAN.schedule, grid, x.shape, 1)
     assert rms(method(GAUSSIAN, x, grid, other, reverse) - exact) > 0.1
 
@@ -56,10 +56,10 @@ def test_both_methods_find_the_linear_solution(method):
 def test_the_two_methods_find_each_other(problem, tau):
     x, grid, path = set_out(problem)
     apart = []
-    for n in (16, 32, 64, 128):
+    for n in (16, 32, 64):
         coarse = grid[:: FINE // n]
         apart.append(rms(sra1(problem, x, coarse, path, tau) - taylor(problem, x, coarse, path, tau)))
-    slope = -np.polyfit(np.log2([16, 32, 64, 128]), np.log2(apart), 1)[0]
+    slope = -np.polyfit(np.log2([16, 32, 64]), np.log2(apart), 1)[0]
     assert slope > 1.4, apart
 
 
@@ -68,14 +68,14 @@ def test_without_noise_both_are_the_flow():
     x, grid, path = set_out(MIXTURE)
     exact = MIXTURE.solution(x, *MIXTURE.span)
     for method in (sra1, taylor):
-        errors = [rms(method(MIXTURE, x, grid[:: FINE // n], path, lambda t: 0.0) - exact) for n in (32, 64, 128)]
+        errors = [rms(method(MIXTURE, x, grid[:: FINE // n], path, lambda t: 0.0) - exact) for n in (16, 32, 64)]
         assert (orders(errors) > 1.8).all(), (method.__name__, errors)
 
 
 @pytest.mark.parametrize("tau", [reverse, varied])
 def test_the_error_bar_covers(tau):
-    """The reference of 32 steps against one of 256 on the same path: within twice its bar, which is no wild guess either."""
-    x, grid, path = set_out(MIXTURE, 32, 256)
+    """The reference of 16 steps against one of 128 on the same path: within twice its bar, which is no wild guess either."""
+    x, grid, path = set_out(MIXTURE, 32, 128)
     coarse, fine = on_path(MIXTURE, x, grid[::8], path, tau), on_path(MIXTURE, x, grid, path, tau)
     error = rms(coarse.states[0] - fine.states[0])
     assert error < 2 * coarse.error[0]
