@@ -28,7 +28,7 @@ from .schedules import NoiseSchedule
 MODES = 14  # on cells of length 1/2: the smooth weights of all solvers are resolved to rounding
 _LONGEST = 0.5
 _NODES = 32
-_KEPT_BYTES = 128 << 20  # of the last normals made, for whoever comes back to the same cells
+KEPT_BYTES = 32 << 20  # of the last normals made, for whoever comes back to the same cells
 
 
 def _raw(theta: np.ndarray, h: float) -> np.ndarray:
@@ -78,7 +78,8 @@ class BrownianPath:
     """
 
     def __init__(self, schedule: NoiseSchedule, times: Sequence[float], shape: Sequence[int], seed: int = 0,
-                 dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu", first: int = 0):  # fmt: skip
+                 dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu", first: int = 0,
+                 kept_bytes: int = KEPT_BYTES):  # fmt: skip
         ends = sorted({schedule.lam(t) for t in times})
         if len(ends) < 2 or len(shape) < 2 or min(shape) < 1:
             raise UsageError(f"a path over {len(ends)} times, of shape {tuple(shape)}: give two times or more, and (B, *D)")
@@ -90,7 +91,7 @@ class BrownianPath:
         self.device, self.first = device, first
         self._cells = np.array(cells)
         self._kept: OrderedDict[tuple, Tensor] = OrderedDict()
-        self._most = _KEPT_BYTES // _stored_bytes(shape, dtype)
+        self._most = kept_bytes // _stored_bytes(shape, dtype)
         self._least = max(0.25 * torch.finfo(dtype).eps, 4e-16)  # above the quadrature's dust, of 2e-16
         self._depth = 40 if dtype == torch.float64 else 24  # halvings after which a cell's variance is rounding
 

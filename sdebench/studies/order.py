@@ -166,8 +166,8 @@ def claim_of(solver: Solver | Sampler, kind: str, grid: str) -> int | None:
 def cases(settings: dict) -> list[dict]:
     """The cases of a `[[study]]` table: every solver on every problem, of every kind and grid asked for.
 
-    Weak orders only where an exact law is to be had, unless they are asked for by `kinds`: the rest is Monte Carlo.  Grid by
-    grid: the exact model keeps its last few thousand times, and all solvers come back to the same ones.
+    Weak orders only where the method's law is to be had, unless they are asked for by `kinds`: the rest is Monte Carlo.
+    Grid by grid: the exact model keeps its last few thousand times, and all solvers come back to the same ones.
     """
     common = {"dtype": "float64", "seed": settings.get("seed", 0), "points": settings.get("points", 64)}
     kinds = _allowed("kind", settings.get("kinds", KINDS), KINDS)
@@ -178,7 +178,7 @@ def cases(settings: dict) -> list[dict]:
         for problem in settings.get("problems", ["mixture-1d"])
         for kind, grid in places
         for spec, has in solvers.items()
-        if kind in has and (kind != "weak" or "kinds" in settings or stochastic.exact(get_solver(spec), get_problem(problem)))
+        if kind in has and (kind != "weak" or "kinds" in settings or stochastic.has_law(get_solver(spec), get_problem(problem)))
     ]
 
 

@@ -1,7 +1,7 @@
 """Weak and strong order of stochastic methods; `order` has the cases, this module the measuring.
 
     weak     error of the law at the end of a run that begins with the exact marginal, over the number of steps
-                 one Gaussian: of mean and covariance, exact, from the tableau
+                 one Gaussian: of mean and covariance, exact, from the tableau (of a method that has none: of samples)
                  one dimension, one-step methods: of E[phi], by quadrature of the chain's kernel
                  otherwise: of E[phi], against a reference on the same Brownian path, with its standard error as floor
     strong   error of the state on one Brownian path, over the number of steps
@@ -22,6 +22,7 @@ from ..brownian import BrownianPath
 from ..errors import UsageError
 from ..laws.chain import chain_law
 from ..laws.gaussian import law_of
+from ..laws.kernel import kernels
 from ..noise import WhiteNoise
 from ..pathwise import on_path
 from ..prediction import Counted
@@ -36,7 +37,9 @@ FINE = 576  # steps of the reference on a path: six times the longest run, so th
 STRONG_STEPS = (8, 12, 16, 24, 32, 48, 96)
 WEAK_STEPS = (24, 32, 48, 64, 96, 128)
 FEW_STEPS = (4, 6, 8, 12, 16)  # where every noise inside of a step is one more dimension of the quadrature
+_PATH_BYTES = 256 << 20  # all normals of a path: its runs come back to each of them
 COUPLED_FINE, COUPLED_STEPS = 96, (4, 6, 8, 12, 16, 24, 32)
+_MOST_NOISES = 2  # a step may draw, for its law to be had by quadrature at a fair price
 _MOMENT_ROUNDING = 1e-13
 _QUADRATURE = 1e-9  # of E[phi]
 
@@ -62,18 +65,22 @@ def _nfe(solver: Solver | Sampler, problem: Problem, grid) -> int:
 
 def weak(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
     """Weak errors over the number of steps on a grid family, by the best oracle that there is for the problem."""
-    if _is_gaussian(at.problem) and _linear(solver, at.problem):
-        return _moments(solver, at, grid)
-    if at.problem.dim == 1 and isinstance(solver, Solver) and solver.memory == 0 and _linear(solver, at.problem):
+    if _is_gaussian(at.problem):
+        return _moments(solver, at, grid) if _linear(solver, at.problem) else _sampled_moments(solver, at, grid)
+    if has_law(solver, at.problem):
         return _expectation(solver, at, grid)
     return _coupled(solver, at, grid)
 
 
-def exact(solver: Solver | Sampler, problem: Problem) -> bool:
-    """Whether weak errors of the method on the problem need no sampling."""
-    if not _linear(solver, problem):
+def has_law(solver: Solver | Sampler, problem: Problem) -> bool:
+    """Whether weak errors of the method on the problem need no reference on a path."""
+    if _is_gaussian(problem) or problem.dim > 1 or isinstance(solver, Sampler):
+        return _is_gaussian(problem)
+    try:
+        kernels(solver, problem.model, problem.span)
+    except UsageError:  # it has a memory, or no kernel
         return False
-    return _is_gaussian(problem) or (problem.dim == 1 and isinstance(solver, Solver) and solver.memory == 0)
+    return _noises(solver, problem) <= _MOST_NOISES
 
 
 def _linear(solver: Solver | Sampler, problem: Problem) -> bool:
@@ -98,6 +105,22 @@ def _moments(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
         both = sqrt(of_mean**2 + of_cov**2)
         _row(out, n=n, h=h, nfe=table.nfe, rms=both, median=both, max=both,
              seconds=perf_counter() - start, floor=_MOMENT_ROUNDING, mean=of_mean, cov=of_cov)  # fmt: skip
+    return out
+
+
+def _sampled_moments(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
+    """The same from samples, each run with its own white noise; the floor is the standard error of both moments."""
+    problem, out, count = at.problem, {}, COUPLED_PATHS
+    end = problem.law.marginal(problem.schedule, problem.span[1])
+    x, cov = problem.initial(count, at.seed), end.cov()
+    floor = sqrt(float(cov.trace() + cov.square().sum() + cov.trace() ** 2) / count)
+    for n in WEAK_STEPS:
+        times, h = at.grid(grid, n)
+        model, start = Counted(at.model), perf_counter()
+        state = integrate(solver, model, x, times, WhiteNoise(problem.schedule, tuple(x.shape), at.seed + n))
+        error = sqrt(float((state.mean(0) - end.mean()).square().sum() + (state.T.cov() - cov).square().sum()))
+        _row(out, n=n, h=h, nfe=model.nfe, rms=error, median=error, max=error, seconds=perf_counter() - start,
+             floor=floor, stderr=floor)  # fmt: skip
     return out
 
 
@@ -131,11 +154,15 @@ def _expectation(solver: Solver, at: Setting, grid: str) -> Data:
 
 
 @lru_cache(maxsize=4)
-def _path(problem: Problem, points: int, seed: int, tau: Callable[[float], float] | None, steps: int) -> tuple:
-    """(path, initial states, reference by so many steps), shared by all methods that follow the same process."""
+def _path(problem: Problem, points: int, seed: int, tau: Callable[[float], float] | None, steps: int,
+          more: tuple[float, ...] = ()) -> tuple:  # fmt: skip
+    """(path, initial states, reference by so many steps), shared by all methods that follow the same process.
+
+    The path knows the times of the reference, and `more`.
+    """
     ns, (s, t) = problem.schedule, problem.span
     fine = grids.uniform_lam(ns, s, t, steps)
-    path = BrownianPath(ns, fine, (points, problem.dim), seed)
+    path = BrownianPath(ns, (*fine, *more), (points, problem.dim), seed, kept_bytes=_PATH_BYTES)
     x = problem.initial(points, seed)
     return path, x, on_path(problem, x, fine, path, tau or (lambda t: 1.0))
 
@@ -153,7 +180,8 @@ def _constant(tau: float) -> Callable[[float], float]:
 
 def _coupled(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
     """E[phi(x_n) - phi(x)] with x the reference on the same path: the difference has little variance."""
-    path, x, reference = _path(at.problem, COUPLED_PATHS, at.seed, _process(solver, at.problem), COUPLED_FINE)
+    more = tuple(t for n in COUPLED_STEPS for t in at.grid(grid, n)[0][1:-1])
+    path, x, reference = _path(at.problem, COUPLED_PATHS, at.seed, _process(solver, at.problem), COUPLED_FINE, more)
     exact, out = phi(reference.states[0]), {}
     for n in COUPLED_STEPS:
         times, h = at.grid(grid, n)

@@ -13,7 +13,7 @@ PATHWISE = tuple(name for name in ALL if sb.get_solver(name).strong_order is not
 # One of each kind; the slow tests have them all.
 STRONG = ("euler-maruyama", "srk-additive", "ddpm", "dpm++-sde", "sde-dpm-solver++-2m", "seeds-2", "sa-solver-p3c3")
 OPEN = {
-    "sa-solver-p2c2": "its h^2 term on Gaussian data is a thousandth of its h^3 term: slopes go from 3.1 to 1.9 up to 2460 steps",
+    "sa-solver-p2c2": "its h^2 term on Gaussian data is a thousandth of its h^3 term: slopes go from 3.1 to 1.9 in 2460 steps",
     "sde-dpm-solver++-3m-diffusers-shipped": "does not converge on irregular grids: see the next test",
 }
 

@@ -1,4 +1,4 @@
-"""Stochastic methods broken on purpose.  Each docstring says what is wrong; `test_rejected_stochastic` names the test that sees it."""
+"""Stochastic methods broken on purpose.  Each docstring says what is wrong; `test_rejected_stochastic` names the test."""
 
 from dataclasses import dataclass
 from math import expm1, sqrt
