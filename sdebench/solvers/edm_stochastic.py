@@ -89,6 +89,9 @@ class EDMStochasticRate(_Churn, StochasticSolver):
     def weak_order(self) -> int:
         return 2 if self.s_noise == 1.0 else 0
 
+    def noise_scale(self, ns):
+        return sqrt(self.churn)
+
     def step(self, model, x, s, t, past=(), noise=None):
         h = model.schedule.lam(t) - model.schedule.lam(s)
         return self._churned(model, x, s, t, min(self.churn * h, MOST), noise)

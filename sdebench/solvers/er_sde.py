@@ -11,7 +11,7 @@ With `y = x/alpha` and `rho = sigma/alpha` the process of noise eta has a scale 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from math import exp, expm1, factorial, log, log1p, log10, sqrt
+from math import exp, expm1, factorial, log, log1p, sqrt
 from typing import NamedTuple
 
 from ..errors import UsageError
@@ -49,7 +49,7 @@ def _sde_4() -> Scale:
         u = 100 * rho**1.5
         return 0.9 + 1.5 * u / ((1 + u) * log1p(u))
 
-    return _scale(lambda rho: -0.1 * log(rho) + log(log10(1 + 100 * rho**1.5)), kappa)
+    return _scale(lambda rho: -0.1 * log(rho) + log(log1p(100 * rho**1.5)), kappa)
 
 
 def _sde_5() -> Scale:

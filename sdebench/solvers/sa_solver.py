@@ -1,17 +1,26 @@
 """Xue et al. 2023, SA-Solver: stochastic Adams methods, predictor and corrector, with the amount of noise to choose."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 
 from ..errors import UsageError
 from ..prediction import lincomb
 from ..registry import register_solver
+from ..schedules import NoiseSchedule
 from ..solver import Node, Step, StochasticSolver
 from .linear import Linear
 from .multistep import led
 from .sde_dpm_solver import noisy
 from .unipc import uni_weights
 from .weights import exponential
+
+
+@cache
+def _noise_scale(solver: "SASolver", ns: NoiseSchedule) -> Callable[[float], float]:
+    """eta/g as a function of t; one function for equal solvers."""
+    return lambda t: solver._tau(ns, t)
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class SASolver(StochasticSolver):
 
     def noise_scale(self, ns):
         whole = (self.low, self.high) == (0.0, inf)
-        return self.tau if whole else lambda t: self._tau(ns, t)
+        return self.tau if whole else _noise_scale(self, ns)
 
     def _tau(self, ns, t: float) -> float:
         return self.tau if self.low <= ns.rho(t) <= self.high else 0.0

@@ -10,10 +10,13 @@ With h = lam_t - lam_s, B Brownian in the clock of lam and tau the noise as a mu
 are exact (Lu et al. 2022, arXiv:2211.01095, section 5; for any tau, Xue et al. 2023, arXiv:2309.05019, proposition 4.2);
 the noise is a normal of known variance, and the rest reads `a x + b h sum_k phi_{k+1}(z) h^k m^(k)` as for the ODE.
 
-No Adams method is of weak order 3 here, whatever it interpolates.  On `m = K x + ...` the response g_k of the state, k steps
-later, to the noise of one step tends to `e^{K k h} (1 + K h/2 + (K h)^2/12 + ...)` for each of order 2 or more, and is 1 at
-k = 0 (m sees an increment one step late); `h sum_k g_k^2` misses `int e^{2 K u} du` by O(h^2), already on Gaussian data.  Of
-order 2 they are on any data: `x` plus what is still due of the last increment, `h_{n+1}^2/(2 h_n) dm/dx dB_n`, is a one-step
+No Adams method is of weak order 3 here, predictor or corrector, whatever it interpolates.  On `m = K x + ...` the response g_k
+of the state, k steps later, to the noise of one step tends to `e^{K k h} (1 + K h/2 + (K h)^2/12 + ...)` for each of order 3 or
+more.  The first few differ from it by `K h d_k`, `sum_k d_k = -1/12` (without a corrector g_0 = 1 and d_0 = -1/2: m sees an
+increment one step late).  So `h sum_k g_k^2` is less than `int e^{2 K u} du` over a span T by
+`K h^2/2 ((e^{2 K T} - 1)/4 + 1/3)`, the same for all of them and never 0, already on Gaussian data.
+
+Of order 2 they are on any data: `x` plus what is still due of the last increment, `h_{n+1}^2/(2 h_n) dm/dx dB_n`, is a one-step
 method with moments right to O(h^3), with unequal steps up to terms that telescope.  Pathwise the delay costs O(h): order 1.
 """
 

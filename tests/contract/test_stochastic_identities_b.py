@@ -1,5 +1,7 @@
 """SDE-DPM-Solver, SA-Solver, SEEDS and ER-SDE-Solver: methods that are one map, and parts that are exact on a Brownian path."""
 
+from math import expm1, log
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from sdebench.noise import WhiteNoise
 from sdebench.schedules import VPLinear
 from sdebench.solver import integrate
 from sdebench.solvers.er_sde import SCALES, taylor_weights
+from sdebench.solvers.weights import adams
 from sdebench.studies.setting import setting
 from sdebench.tableau import tableau
 
@@ -73,6 +76,22 @@ def test_one_main_scheme(one, other):
     noise, past = WhiteNoise(at.problem.schedule, at.x.shape, 5), unequal_past(at.model, at.x, s, 0.07, a.memory)
     step = lambda m: m.step(at.model, at.x, s, t, past, noise).x  # noqa: E731
     assert difference(step(a), step(b)) < ROUNDING
+
+
+@pytest.mark.parametrize("corrector", [False, True])
+@pytest.mark.parametrize("k", [3, 4])
+def test_no_adams_method_is_of_weak_order_3(k, corrector):
+    """On dx = K x + dB the variance of each falls short by the same multiple of h^2 (`sde_dpm_solver`)."""
+    rate, span, n = 0.7, 1.3, 400
+    h, nodes = span / n, [-float(j) for j in range(k)]
+    b, c = adams(nodes), adams([1.0, *nodes[:-1]])
+    x, u = [], []  # the responses of the state and of the predicted one, one to k steps back
+    for _ in range(n):
+        before = x[-1] if x else 1.0  # the first step's noise comes in with its end
+        u.append(before + rate * h * sum(w * v for w, v in zip(b, reversed(u))))
+        x.append(before + rate * h * sum(w * v for w, v in zip(c, reversed(u))) if corrector else u[-1])
+    missing = expm1(2 * rate * span) / (2 * rate) - h * sum(v * v for v in x)
+    assert missing / h**2 == pytest.approx(rate / 2 * (expm1(2 * rate * span) / 4 + 1 / 3), rel=0.03)
 
 
 @pytest.mark.parametrize("name", ["sde-dpm-solver++-3m-shipped", "sde-dpm-solver++-3m-diffusers-shipped"])
@@ -173,6 +192,16 @@ def test_scales_of_er_sde(scale, rho):
     """kappa is the logarithmic derivative of the paper's phi."""
     exact = mp.diff(lambda u: mp.log(PAPERS[scale](mp.exp(u))), mp.log(rho))
     assert SCALES[scale].kappa(rho) == pytest.approx(float(exact), rel=1e-12)
+
+
+@pytest.mark.parametrize("rho", [1e-12, 1e-6, 1e-3, 5.0])
+@pytest.mark.parametrize("scale", SCALES)
+def test_scales_of_er_sde_at_small_noise(scale, rho):
+    """Their ratios to the value at 1 are the paper's, with no digit lost: 1 + 100 rho^1.5 rounds to 1."""
+    with mp.workdps(40):
+        exact = mp.log(PAPERS[scale](mp.mpf(rho)) / PAPERS[scale](mp.mpf(1)))
+    log_phi = lambda u: SCALES[scale].log_over_rho(u) + log(u)  # noqa: E731
+    assert log_phi(rho) - log_phi(1.0) == pytest.approx(float(exact), rel=1e-13)
 
 
 @pytest.mark.parametrize(("s", "t"), [(0.6, 0.5), (0.3, 0.2999)])

@@ -11,7 +11,7 @@ import sdebench as sb
 from sdebench import grids
 from sdebench.errors import UsageError
 from sdebench.solver import Solver, Step
-from sdebench.studies import ladders, order
+from sdebench.studies import ladders, order, stochastic
 from sdebench.studies.setting import PAST_RATIOS, setting
 
 
@@ -263,3 +263,11 @@ def test_a_case_measured_is_a_record_without_opinions():
     ns, (s, t) = setting("mixture-1d", 4, 0).problem.schedule, setting("mixture-1d", 4, 0).problem.span
     assert found["data"]["h"][0] == pytest.approx((ns.lam(t) - ns.lam(s)) / found["data"]["n"][0])
     assert len(grids.irregular(ns, s, t, found["data"]["n"][0])) == found["data"]["n"][0] + 1
+
+
+def test_every_stochastic_method_has_a_process_to_be_coupled_to():
+    """A Sampler names none; one that is the reverse SDE only for a while is the same one each time it is asked."""
+    problem, part = sb.get_problem("mixture-2d"), sb.get_solver("sa-solver-p2[low=0.1,high=1.0]")
+    assert stochastic._process(sb.get_solver("restart"), problem) is None
+    assert stochastic._process(part, problem) is stochastic._process(part, problem)
+    assert stochastic._process(sb.get_solver("edm-stochastic-rate[churn=0.25]"), problem)(0.5) == 0.5
