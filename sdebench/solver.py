@@ -85,7 +85,10 @@ class StochasticSolver(Solver):
     """A Solver of a process `dx = [f x - (g^2 + eta^2)/2 score] dt + eta dw` (time backwards), whose step asks for noise.
 
     `weak_order` is the order of the law (Kloeden and Platen 1992, section 9.7), of a whole run, on any grid; 0 where the law
-    does not converge to the exact marginal under refinement.  `main_order` is the weak order without the start-up.
+    does not converge to the exact marginal under refinement.  Of a run that begins with the exact marginal, and with the exact
+    score: less is asked than by Kloeden and Platen, to whom the start may be any.  Methods that only keep the marginals,
+    solving the flow and adding noise, are of a lower order from another law (`ancestral`, `edm_stochastic`, `restart`).
+    `main_order` is the weak order without the start-up.
     """
 
     stochastic = True

@@ -4,7 +4,8 @@ r"""Karras et al. 2022: the stochastic sampler, which adds noise before each det
 
 y = x/alpha, rho = sigma/alpha.  Noise added to the exact marginal gives the exact marginal, so all that a law loses is the
 error of Heun's method over a step longer by log(1 + gamma) in lam: of order 2 where gamma shrinks with the step, and of none
-where it does not.  An S_noise other than 1 adds too much noise or too little at every step: the law tends to another one.
+where it does not.  (Of order 1 for 2 where the run begins with another law.)  An S_noise other than 1 adds too much noise or
+too little at every step: the law tends to another one.
 """
 
 from collections.abc import Sequence

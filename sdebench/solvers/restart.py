@@ -20,7 +20,8 @@ class Restart(Sampler):
 
     Xu et al. 2023, arXiv:2306.14878, section 3.1, with one interval of levels.  Its ends are the grid's nodes at the fractions
     `begin` and `end` of the N steps, where the paper gives levels for each data set: the method then is the same for every N.
-    The way down is that part of the grid.  A jump takes the exact marginal to the exact marginal, so the weak order is Heun's.
+    The way down is that part of the grid.  A jump takes the exact marginal to the exact marginal, so the weak order is Heun's;
+    from another law the limit of the runs is not the law of a process of the family.
     Its noise belongs to no interval.
 
     Not 2 evaluations a step: with m steps within the interval, `2 (N + k m)` in all.

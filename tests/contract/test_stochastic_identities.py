@@ -270,6 +270,32 @@ def test_ancestral_is_an_ode_step_to_sigma_down_and_noise(ns, grid, name, ode):
     assert difference(run(name, ns, grid), run(step, ns, grid)) < 10 * ROUNDING  # sigma_down is a difference here
 
 
+@pytest.mark.parametrize(("name", "exponent"), [
+    *((name, 1) for name in ("dpm2-ancestral", "dpm++-2s-ancestral", "edm-stochastic-rate")),
+    *((name, 2) for name in ("dpm++-sde", "seeds-2", "sde-dpm-solver++-2m", "sa-solver-p2", "srk-additive")),
+])  # fmt: skip
+def test_from_another_law_what_only_keeps_the_marginals_is_of_order_1(name, exponent):
+    """Begun with a wider law that is off its mean; the reference is Euler-Maruyama, extrapolated."""
+    law, ns = GaussianMixture([1.0], [[0.5, -0.3]], [[[0.3, 0.1], [0.1, 0.2]]]), VPLinear()
+    start = law.marginal(ns, 0.7)
+    start = (start.mean() + 1.0, 0.3 * start.cov())
+
+    def moments(name, n):
+        mean, cov = sb.gaussian_law(sb.get_solver(name), law, ns, grids.uniform_lam(ns, 0.7, 0.1, n), start)
+        return torch.cat([mean, cov.flatten()])
+
+    exact = _extrapolated([moments("euler-maruyama", n) for n in (512, 1024, 2048)])
+    errors = [float((moments(name, n) - exact).norm()) for n in (128, 256)]
+    assert log(errors[0] / errors[1], 2) == pytest.approx(exponent, abs=0.15)
+
+
+def _extrapolated(values):
+    """Richardson's table of values at steps h, h/2, h/4, of an error in all powers of h."""
+    for k in range(1, len(values)):
+        values = [(2**k * fine - coarse) / (2**k - 1) for coarse, fine in pairwise(values)]
+    return values[0]
+
+
 def test_off_alpha_1_langevin_acts_on_x_over_alpha():
     ns, grid = VP_GRIDS["irregular"]
     edm = tuple(ns.rho(t) for t in grid)
