@@ -52,8 +52,8 @@ class _Chain:
         return d * eps + c * state
 
     def run(self) -> np.ndarray:
-        """The last state, (sources, d).  All are kept: a corrector's predicted state lives on in the x0 of its node, and in all
-        that are made of it."""
+        """The last state, (sources, d)."""
+        wanted = _last_uses(self.table)
         self.known["x", 0] = self._source(0)
         done = 0
         for i, row in enumerate(self.table.rows):
@@ -63,7 +63,19 @@ class _Chain:
                 self.known["m", j] = self._predicted(call.t, u)
             done = row.evaluations
             self.known["x", i + 1] = self._combined(row.state)
+            for symbol in [symbol for symbol in self.known if wanted.get(symbol, -1) <= i and symbol != ("x", i + 1)]:
+                del self.known[symbol]
         return self.known["x", len(self.table.rows)]
+
+
+def _last_uses(table: Tableau) -> dict[tuple[str, int], int]:
+    """symbol -> the last step that uses it."""
+    found, done = {}, 0
+    for i, row in enumerate(table.rows):
+        states = [*(table.evaluations[j].state for j in range(done, row.evaluations)), row.state]
+        found |= dict.fromkeys((symbol for state in states for symbol in state), i)
+        done = row.evaluations
+    return found
 
 
 def gaussian_law(solver: Solver, gm: GaussianMixture, ns: NoiseSchedule, grid: Sequence[float],

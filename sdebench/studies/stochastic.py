@@ -30,13 +30,13 @@ from ..prediction import Counted
 from ..problems import GaussianMixture, Problem
 from ..solver import Sampler, Solver, integrate
 from ..tableau import tableau
-from .ladders import ladder, rungs
+from .ladders import rungs
 from .setting import Setting, error_norms
 
 STRONG_PATHS, COUPLED_PATHS = 16_384, 20_000
 FINE = 576  # steps of the reference on a path: six times the longest run, so that halves and thirds of steps are on it
 STRONG_STEPS = (8, 12, 16, 24, 32, 48, 96)
-WEAK_STEPS = (24, 32, 48, 64, 96, 128)
+WEAK_STEPS, QUADRATURE_STEPS = (64, 96, 144, 216, 324), (24, 32, 48, 64, 96, 128)
 FEW_STEPS = (4, 6, 8, 12, 16)  # where every noise inside of a step is one more dimension of the quadrature
 _PATH_BYTES = 256 << 20  # all normals of a path: its runs come back to each of them
 COUPLED_FINE, COUPLED_STEPS = 96, (4, 6, 8, 12, 16, 24, 32)
@@ -98,7 +98,7 @@ def _moments(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
     problem = at.problem
     exact = problem.law.marginal(problem.schedule, problem.span[1])
     out = {"n": [], "h": [], "rms": [], "floor": []}
-    for n in rungs(out, ladder(solver.order, solver.main_order, solver.memory), solver.order):
+    for n in rungs(out, WEAK_STEPS, solver.order) if solver.order else WEAK_STEPS:
         times, h = at.grid(grid, n)
         start = perf_counter()
         table = tableau(solver, problem.schedule, times, gamma=problem.model.gamma)
@@ -145,7 +145,7 @@ def _noises(solver: Solver, problem: Problem) -> int:
 
 def _expectation(solver: Solver, at: Setting, grid: str) -> Data:
     problem, exact, out = at.problem, _exact_phi(at.problem), {}
-    for n in WEAK_STEPS if _noises(solver, problem) == 1 else FEW_STEPS:
+    for n in QUADRATURE_STEPS if _noises(solver, problem) == 1 else FEW_STEPS:
         times, h = at.grid(grid, n)
         start = perf_counter()
         law = chain_law(solver, problem, times)
