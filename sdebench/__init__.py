@@ -8,12 +8,11 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOMES = {
-    "sdebench": ("schedules", "grids", "phi", "problems", "solvers", "external", "studies", "report", "fit", "oracle",
-                 "forward", "family"),
+    "sdebench": ("schedules", "grids", "noise", "tableau", "phi", "problems", "solvers", "external", "studies", "report",
+                 "fit", "oracle", "forward", "family"),
     "sdebench.errors": ("UsageError",),
     "sdebench.noise": ("WhiteNoise",),
     "sdebench.brownian": ("BrownianPath",),
-    "sdebench.tableau": ("tableau",),
     "sdebench.laws.gaussian": ("gaussian_law",),
     "sdebench.prediction": ("Counted", "Model", "Prediction", "lincomb"),
     "sdebench.solver": ("Node", "Sampler", "Solver", "Step", "StochasticSolver", "integrate", "integrate_adaptive", "remember"),

@@ -149,19 +149,21 @@ def integrate(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Seque
         raise UsageError(f"{model!r} is not a model: give sdebench.Model(fn, schedule, kind), or a problem's .model")
     model.schedule.alpha(grid[0]), model.schedule.alpha(grid[-1])  # refuses an end outside its domain
     if solver.stochastic:
-        _check_noise(solver, model, noise)
+        _check_noise(solver, model, noise, x)
     if isinstance(solver, Sampler):
         return solver.sample(model, x, grid, noise)
     return cross(solver, model, x, grid, (), noise)
 
 
-def _check_noise(solver: Solver | Sampler, model: ModelLike, noise: Any) -> None:
-    """Raise UsageError unless the noise is one, on the model's schedule."""
+def _check_noise(solver: Solver | Sampler, model: ModelLike, noise: Any, x: Tensor) -> None:
+    """Raise UsageError unless the noise is one, on the model's schedule and of the state's shape."""
     if not hasattr(noise, "normal"):
         what = "is stochastic" if noise is None else f"got the noise {noise!r}"
         raise UsageError(f"{type(solver).__name__} {what}: give noise=sdebench.WhiteNoise(model.schedule, x.shape, seed)")
     if noise.schedule != model.schedule:
         raise UsageError(f"the noise is on {noise.schedule}, the model on {model.schedule}: give one schedule to both")
+    if tuple(getattr(noise, "shape", x.shape)) != tuple(x.shape):
+        raise UsageError(f"the noise has shape {tuple(noise.shape)}: give that of the state, {tuple(x.shape)}")
 
 
 def cross(

@@ -97,7 +97,7 @@ def _build(found: list[dict], folder: Path) -> list[str]:
 
 def order(
     solvers: Annotated[list[str], typer.Argument(help="Spec strings, name[key=value,...], or package.module:Class.")],
-    problem: Annotated[str, typer.Option(help="The problem ('sdebench list problems').")] = "mixture-1d",
+    problem: Annotated[str | None, typer.Option(help="The problem; mixture-1d unless given, gaussian for weak orders.")] = None,
     grid: Annotated[list[str] | None, typer.Option(help="A grid family; may be given again; all unless given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
@@ -113,7 +113,8 @@ def order(
 
     families = [name for name in grid or grids.GRIDS if grids.get(name)]  # get refuses a name that is none
     specs = base.solver_specs(solvers)
-    base.problem(problem)
+    if problem:
+        base.problem(problem)
     report_broken()
     found = []
     with Console(stderr=True).status("") as status:
@@ -122,25 +123,26 @@ def order(
     if as_json:
         emit(found)
     else:
-        _show_measured(specs, problem, found)
+        _show_measured(specs, found)
     return int(any(row["verdict"] in ("refuted", "failed") for row in found))
 
 
-def _measured(spec: str, problem: str, families: list[str], note: Callable[[str], None]) -> Iterator[dict]:
+def _measured(spec: str, problem: str | None, families: list[str], note: Callable[[str], None]) -> Iterator[dict]:
     """One row a measurement, as it is made; a solver that raises gives a row that says so."""
     from ..claims import WHOLE_RUNS, held_to
     from ..studies import base
-    from ..studies.order import kinds_of, measure_order
+    from ..studies.order import default_problem, kinds_of, measure_order
 
     solver = base.solver(spec)
     claims = base.claims(solver)
     for kind in kinds_of(solver):
         for grid in families if kind in WHOLE_RUNS else [""]:
             note(f"{spec} {kind} {grid}")
-            row = {"solver": spec, "problem": problem, "kind": kind, "grid": grid}
+            where = problem or default_problem(kind)
+            row = {"solver": spec, "problem": where, "kind": kind, "grid": grid}
             row["claim"], row["stated"] = held_to(claims, kind, grid)
             try:
-                got = measure_order(solver, problem, kind=kind, grid=grid, claim=row["claim"])
+                got = measure_order(solver, where, kind=kind, grid=grid, claim=row["claim"])
             except Exception as error:  # whatever a stranger's solver does wrong
                 lines = f"{type(error).__name__}: {error}".splitlines()
                 yield row | dict.fromkeys(_MEASURED) | {"verdict": "failed", "reason": lines[0]}
@@ -148,7 +150,7 @@ def _measured(spec: str, problem: str, families: list[str], note: Callable[[str]
                 yield row | {name: getattr(got, name) for name in _MEASURED}
 
 
-def _show_measured(specs: list[str], problem: str, found: list[dict]) -> None:
+def _show_measured(specs: list[str], found: list[dict]) -> None:
     from ..studies import base
 
     for spec in specs:
@@ -156,7 +158,8 @@ def _show_measured(specs: list[str], problem: str, found: list[dict]) -> None:
         cells = [(row["kind"], row["grid"], row["claim"], row["stated"], *_figures(row), row["verdict"]) for row in rows]
         heads = ("kind", "grid", "claim", "stated", "measured", "constant", "verdict")
         solver = base.solver(spec)
-        title = f"{spec} on {problem}; the literature claims {'weak ' * solver.stochastic}order {solver.claimed_order}"
+        where = " and ".join(dict.fromkeys(row["problem"] for row in rows))
+        title = f"{spec} on {where}; the literature claims {'weak ' * solver.stochastic}order {solver.claimed_order}"
         table(heads, cells, title, ("claim", "stated", "measured", "constant"))
         for row in rows:
             if row["reason"]:

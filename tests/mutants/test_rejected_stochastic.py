@@ -1,7 +1,6 @@
 """Every stochastic mutant is rejected by the test named beside it, which its original passes."""
 
 import pytest
-import torch
 from contract import checks_stochastic as check
 from golden.test_constants import constant
 from mutants import stochastic as broken
@@ -72,8 +71,3 @@ def test_a_path_that_does_not_add_up_is_rejected():
         additive(broken.ForgetfulPath)
 
 
-def test_noise_of_a_step_is_as_long_as_the_state():
-    """White noise of one shape serves states of that shape only: torch says so at once."""
-    at = sb.get_problem("mixture-1d")
-    with pytest.raises(RuntimeError):
-        sb.integrate(sb.get_solver("ddpm"), at.model, torch.zeros(3, 1).double(), at.span, sb.WhiteNoise(at.schedule, (4, 1)))

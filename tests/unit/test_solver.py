@@ -132,3 +132,14 @@ def test_a_run_that_cannot_end_says_so():
         integrate_adaptive(solver, PB.model, X, S, T, rtol=1e-9, max_steps=3)
     with pytest.raises(RuntimeError, match="diverged"):
         integrate_adaptive(solver, PB.model, torch.full_like(X, nan), S, T)
+
+
+@pytest.mark.parametrize(("noise", "match"), [
+    (None, "is stochastic: give noise="),
+    (7, "got the noise 7"),
+    (sb.WhiteNoise(PB.schedule, (len(X) + 1, *X.shape[1:])), "has shape"),
+    (sb.WhiteNoise(sb.schedules.EDM(), X.shape), "one schedule to both"),
+])  # fmt: skip
+def test_a_noise_that_does_not_fit_is_refused(noise, match):
+    with pytest.raises(UsageError, match=match):
+        integrate(sb.get_solver("ddpm"), PB.model, X, PB.span, noise)
