@@ -150,9 +150,9 @@ _MEASURES = {"local": _local, "global": _global, "main": _from_exact_start, "sta
 
 
 def kinds_of(solver: Solver | Sampler) -> tuple[str, ...]:
-    """The kinds of order that the method has."""
+    """The kinds of order that the method has: none, for one whose law does not tend to the exact one (weak order 0)."""
     if solver.stochastic:
-        return ("weak",) if solver.strong_order is None else ("weak", "strong")
+        return (*(("weak",) if solver.order else ()), *(() if solver.strong_order is None else ("strong",)))
     adaptive = solver.embedded if isinstance(solver, Solver) else solver.adaptive
     pieces = PIECES if solver.memory and isinstance(solver, Solver) else ("end-point",) if hasattr(solver, "tail") else ()
     return ("local", "global", *pieces, *(("tolerance",) if adaptive else ()))

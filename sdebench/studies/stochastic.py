@@ -98,7 +98,7 @@ def _moments(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
     problem = at.problem
     exact = problem.law.marginal(problem.schedule, problem.span[1])
     out = {"n": [], "h": [], "rms": [], "floor": []}
-    for n in rungs(out, WEAK_STEPS, solver.order) if solver.order else WEAK_STEPS:
+    for n in rungs(out, WEAK_STEPS, solver.order):
         times, h = at.grid(grid, n)
         start = perf_counter()
         table = tableau(solver, problem.schedule, times, gamma=problem.model.gamma)

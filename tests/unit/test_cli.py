@@ -97,6 +97,13 @@ def test_order_measures_weak_and_strong_orders_of_a_stochastic_method(sdebench):
         "weak": ("uniform_lam", 2, "confirmed"), "strong": ("", 1.5, "confirmed")}  # fmt: skip
 
 
+def test_order_of_a_method_that_has_none_says_so(sdebench):
+    status, out, _ = sdebench("order", "annealed-langevin")
+    assert status == 0
+    assert "does not tend to the exact one" in out
+    assert json.loads(sdebench("order", "annealed-langevin", "--json")[1]) == []
+
+
 WRONG_SOLVER = """
 from dataclasses import dataclass
 import sdebench as sb
