@@ -20,6 +20,7 @@ from ..problems import GaussianMixture
 
 REACH = 9.5  # standard deviations: beyond them a normal law has 2e-21 of its mass
 BETWEEN = 0.35  # spacing over width, where a density is wanted between nodes: exp(-(pi/0.35)^2/2) = 3e-18 of it is lost
+_TRUSTED = 1e-12  # of the peak: values below may be the dust of a Fourier transform, of 1e-16
 _REFINED = 16  # places of the fine table per node
 _LEAST = 1e-300
 
@@ -132,7 +133,7 @@ class Density:
         """Log density at any x, of relative accuracy in the tails too.
 
         There a Fourier series has no digits, but the nodes have theirs: the logarithm is interpolated by polynomials of
-        degree 5, and continued as a parabola beyond the nodes that are above 1e-17 of the peak, for the tails here are normal.
+        degree 5, and continued as a parabola beyond the nodes that are above `_TRUSTED` of the peak, for the tails here are normal.
         """
         x, direct = np.asarray(x, float), self.pdf(x)
         first, last = self._trusted[[0, -1]]
@@ -146,7 +147,7 @@ class Density:
 
     @cached_property
     def _trusted(self) -> np.ndarray:
-        return np.flatnonzero(self.density > 1e-17 * self.density.max())
+        return np.flatnonzero(self.density > _TRUSTED * self.density.max())
 
     @cached_property
     def _logs(self) -> np.ndarray:

@@ -219,7 +219,7 @@ def _paths(case: dict, problem: Problem) -> dict:
         back.append(solver.step(problem.model, back[-1], s, t, (), noise).x)
     keep = n // _KEPT
     data = {"t": times[::keep], "there": there[::keep, :, 0].T, "back": torch.stack(back)[::keep, :, 0].T}
-    return {k: np.round(v, 4).tolist() for k, v in (data | _density(problem, low, high)).items()}
+    return {k: np.round(np.asarray(v), 4).tolist() for k, v in (data | _density(problem, low, high)).items()}
 
 
 def _density(problem: Problem, low: float, high: float) -> dict:
