@@ -133,7 +133,7 @@ class Density:
         """Log density at any x, of relative accuracy in the tails too.
 
         There a Fourier series has no digits, but the nodes have theirs: the logarithm is interpolated by polynomials of
-        degree 5, and continued as a parabola beyond the nodes that are above `_TRUSTED` of the peak, for the tails here are normal.
+        degree 5, and continued as a parabola beyond the nodes that are above `_TRUSTED` of the peak: tails are normal here.
         """
         x, direct = np.asarray(x, float), self.pdf(x)
         first, last = self._trusted[[0, -1]]
