@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from .errors import UsageError
-from .noise import Weight, gauss_legendre, normals, sd, stream
+from .noise import Weight, check, gauss_legendre, normals, sd, stream
 from .schedules import NoiseSchedule
 
 MODES = 14  # on cells of length 1/2: the smooth weights of all solvers are resolved to rounding
@@ -121,6 +121,7 @@ class BrownianPath:
 
     def integral(self, s: float, t: float, *weights: Weight, tag: int = 0) -> tuple[Tensor, ...]:
         """The integrals of the weights over the step s -> t.  Raises UsageError for an interval beyond the path's times."""
+        check(s, t, weights)
         totals: list[Tensor | None] = [None] * len(weights)
 
         def add(c: np.ndarray, scales: np.ndarray, vectors: Iterator[Tensor]) -> None:

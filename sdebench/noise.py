@@ -186,15 +186,26 @@ class WhiteNoise:
         return normals(stream(self.seed, *parts), self.first, self.shape, self.dtype).to(self.device)
 
     def normal(self, s: float, t: float, weight: Weight, tag: int = 0) -> Tensor:
+        check(s, t, (weight,))
         return self._draw("interval", float(s), float(t), tag)
 
     def integral(self, s: float, t: float, *weights: Weight, tag: int = 0) -> tuple[Tensor, ...]:
+        check(s, t, weights)
         root = factor(gram(self.schedule, s, t, weights))
         z = [self._draw("interval", float(s), float(t), tag, *([j] if j else [])) for j in range(len(weights))]
         return tuple(combined(row[: i + 1], z) for i, row in enumerate(root))
 
     def fresh(self, t: float, tag: int = 0) -> Tensor:
         return self._draw("fresh", float(t), tag)
+
+
+def check(s: float, t: float, weights: Sequence[Weight]) -> None:
+    """Raise UsageError unless s > t, and the weights are some."""
+    if not s > t:
+        raise UsageError(f"noise over the interval from s = {s!r} to t = {t!r}: give s > t, as the step has them")
+    for weight in weights:
+        if not hasattr(weight, "density"):
+            raise UsageError(f"noise with the weight {weight!r}: give sdebench.noise.TIME, DATA, EPS or another Weight")
 
 
 def factor(covariances: np.ndarray) -> np.ndarray:

@@ -157,7 +157,7 @@ def integrate(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Seque
 
 def _check_noise(solver: Solver | Sampler, model: ModelLike, noise: Any, x: Tensor) -> None:
     """Raise UsageError unless the noise is one, on the model's schedule and of the state's shape."""
-    if not hasattr(noise, "normal"):
+    if not hasattr(noise, "normal") or isinstance(noise, type):
         what = "is stochastic" if noise is None else f"got the noise {noise!r}"
         raise UsageError(f"{type(solver).__name__} {what}: give noise=sdebench.WhiteNoise(model.schedule, x.shape, seed)")
     if noise.schedule != model.schedule:

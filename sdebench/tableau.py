@@ -20,7 +20,7 @@ import numpy as np
 
 from . import grids
 from .errors import UsageError
-from .noise import Weight, gram
+from .noise import Weight, check, gram
 from .prediction import KINDS, Prediction
 from .schedules import NoiseSchedule
 from .solver import Node, Sampler, Solver, checked
@@ -137,9 +137,11 @@ class _Noise:
         return self.asked[key]
 
     def normal(self, s: float, t: float, weight: Weight, tag: int = 0) -> Vector:
+        check(s, t, (weight,))
         return self._new(("normal", s, t, weight, tag), np.eye(1))[0]
 
     def integral(self, s: float, t: float, *weights: Weight, tag: int = 0) -> tuple[Vector, ...]:
+        check(s, t, weights)
         return self._new(("integral", s, t, weights, tag), gram(self.schedule, s, t, weights))
 
     def fresh(self, t: float, tag: int = 0) -> Vector:

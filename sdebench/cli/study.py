@@ -162,7 +162,7 @@ def _show_measured(specs: list[str], found: list[dict]) -> None:
         heads = ("kind", "grid", "claim", "stated", "measured", "constant", "verdict")
         solver = base.solver(spec)
         where = " and ".join(dict.fromkeys(row["problem"] for row in rows))
-        title = f"{spec} on {where}; the literature claims {'weak ' * solver.stochastic}order {solver.claimed_order}"
+        title = f"{spec} on {where}; claimed: {'weak ' * solver.stochastic}order {solver.claimed_order}"
         table(heads, cells, title, ("claim", "stated", "measured", "constant"))
         for row in rows:
             if row["reason"]:

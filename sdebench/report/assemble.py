@@ -124,6 +124,8 @@ def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture
     """The report as GitHub shows it: counts, main table, figures; and links to the other `pages`."""
     counts = ", ".join(f"{n} {v}" for v, n in headline(made["orders"].frame).items()) or "no orders measured"
     solvers = {r["case"]["solver"] for r in records if "solver" in r["case"]}
+    without = len(solvers) - (0 if made["orders"].frame.empty else made["orders"].frame["solver"].nunique())
+    counts += f", {without} without an order" if without and not made["orders"].frame.empty else ""
     where = ("{name} ({schedule}, t from {span[0]:g} to {span[1]:g})".format(**p) for p in problems_of(records))
     parts = ["# The order of every sampler, measured", f"{len(solvers)} solvers: {counts}.", f"Problems: {'; '.join(where)}.",
              "Made by `sdebench report`. `index.html` is the same, with tables to sort; `tables/` has CSV and LaTeX too."]

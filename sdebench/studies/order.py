@@ -11,7 +11,7 @@ Stochastic methods have, in their place, `weak` on each grid family and `strong`
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import Tensor
@@ -33,6 +33,7 @@ from .setting import LOCAL_STEPS, PAST_RATIOS, Ladder, Setting, context, one_thr
 KEYS = frozenset({"problems", "solvers", "grids", "kinds", "points", "seed"})
 PIECES = ("main", "start-up", "end-point")
 KINDS = ("local", "global", *PIECES, "tolerance", "weak", "strong")
+_ROUNDING = 1e-8  # a floor above is an error bar, and nothing below it is exact
 PIECE_GRID = "irregular"  # the strictest: wrong variable-step coefficients show
 
 
@@ -247,14 +248,17 @@ def default_problem(kind: str) -> str:
     return "gaussian" if kind == "weak" else "mixture-1d"
 
 
-def measure_order(solver, problem=None, kind: str = "global", grid: str = "uniform_lam", points: int = 64,
+def measure_order(solver, problem=None, kind: str | None = None, grid: str = "uniform_lam", points: int = 64,
                   seed: int = 0, claim: int | None = None) -> Measurement:  # fmt: skip
     """Measure one order of a solver (or spec string) on a problem (or spec string), `default_problem` unless given.
+
+    `kind` is "global" unless given, and "weak" for a stochastic method.
 
     Held against `claim`, or else against what the method says of itself.  Raises UsageError for a kind that the method does
     not have.
     """
     solver = checked(get_solver(solver) if isinstance(solver, str) else solver)
+    kind = kind or ("weak" if solver.stochastic else "global")
     _allowed("kind of order of this method", [kind], kinds_of(solver))
     grid, problem = _grids_of(kind, [grid])[0], problem or default_problem(kind)
     at = Setting(problem, points, seed) if isinstance(problem, Problem) else setting(problem, points, seed)
@@ -262,5 +266,7 @@ def measure_order(solver, problem=None, kind: str = "global", grid: str = "unifo
     with one_thread():
         data = _MEASURES[kind](solver, at, grid)
     fit = fit_order(data["h"], data["rms"], data["floor"])
+    if fit.exact and max(data["floor"]) > _ROUNDING:
+        fit = replace(fit, reason="hidden: the error is below the error bar of the reference, or of the samples")
     claim = claim_of(solver, kind, grid) if claim is None else claim
     return Measurement(kind, grid, fit, claim, tuple(zip(data["h"], data["rms"])))

@@ -148,7 +148,6 @@ def test_numbers_stay_as_they_are():
 OTHERS = {
     "s": lambda w: w.normal(0.51, 0.4, EPS),
     "t": lambda w: w.normal(0.5, 0.41, EPS),
-    "s and t the other way": lambda w: w.normal(0.4, 0.5, EPS),
     "tag": lambda w: w.normal(0.5, 0.4, EPS, tag=1),
     "fresh": lambda w: w.fresh(0.5),
     "fresh elsewhere": lambda w: w.fresh(0.4),
@@ -164,6 +163,17 @@ def test_other_questions_have_independent_answers():
     for i, a in enumerate(found):
         for b in found[:i]:
             uncorrelated(a, b)
+
+
+@pytest.mark.parametrize(("s", "t", "weight", "match"), [
+    (0.4, 0.5, EPS, "give s > t"), (0.5, 0.5, EPS, "give s > t"), (float("nan"), 0.5, EPS, "give s > t"),
+    (0.5, 0.4, "TIME", "give sdebench.noise.TIME"), (0.5, 0.4, None, "give sdebench.noise.TIME"),
+])  # fmt: skip
+def test_questions_that_are_none_are_refused(s, t, weight, match):
+    noise = WhiteNoise(VP, (3, 2), 1)
+    for ask in (noise.normal, noise.integral):
+        with pytest.raises(UsageError, match=match):
+            ask(s, t, weight)
 
 
 # ----------------------------------------------------------------------------------------------------------- covariances
