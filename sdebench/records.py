@@ -2,6 +2,9 @@
 
 A line is written whole, by one write, and is on the disk before the next case is recorded; so killing a run at any
 moment tears the last line at most.  `Writer` mends such a line and refuses, untouched, a file that is anything else.
+
+A record may have arrays, in a file of their own (`arrays.py`): its "arrays" then holds "file" and "sha256" and, once read,
+"path".
 """
 
 import fcntl
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import __version__
+from . import arrays as files
 from .errors import UsageError
 
 SCHEMA = 1
@@ -124,6 +128,8 @@ def _fault(record: Any) -> str:
     wrong = [name for name, kind in _FIELDS.items() if not isinstance(record.get(name), kind)]
     if wrong:
         return f"has no proper {wrong[0]!r}"
+    if "arrays" in record and not files.described(record["arrays"]):
+        return "has no proper 'arrays'"
     return "" if record["status"] in ("ok", "failed") else f"has status {record['status']!r}"
 
 
@@ -154,6 +160,8 @@ def _parse(path: Path, raw: bytes) -> _Content:
         fault = fault or _fault(record)
         if fault:
             raise _refuse(path, number, fault)
+        if "arrays" in record:
+            record["arrays"]["path"] = str(files.folder(path.absolute()) / record["arrays"]["file"])
         records.append(record)
     return _Content(records, len(raw), False, bool(tail))
 
@@ -179,6 +187,24 @@ def read(path: str | Path) -> list[dict]:
         message = f"{path}: left out a torn last line; 'sdebench run --out {path}' mends it"
         warnings.warn(message, TornLine, stacklevel=2)
     return content.records
+
+
+def arrays(record: dict) -> dict[str, Any]:
+    """The arrays of a record that was read, by name; none where it has none.
+
+    Raises UsageError where their file is gone or has another checksum.
+    """
+    return files.read(record["arrays"]) if "arrays" in record else {}
+
+
+def spoilt(records: Iterable[dict]) -> dict[str, str]:
+    """Key -> what is wrong with its arrays, for the records whose arrays are not what was measured.
+
+    Of several records of one key the last counts, whose arrays replaced the others'.
+    """
+    last = {record["key"]: record for record in records}
+    faults = {key: files.fault(record["arrays"]) for key, record in last.items() if "arrays" in record}
+    return {key: fault for key, fault in faults.items() if fault}
 
 
 class Writer:
@@ -228,7 +254,9 @@ class Writer:
         os.fsync(self._fd)
 
     def append(self, record: dict) -> None:
-        """Add a record; when this returns, it is on the disk."""
+        """Add a record, with its "arrays", {name: numpy array}, if it has any; when this returns, both are on the disk."""
+        if "arrays" in record:
+            record = record | {"arrays": files.write(self.path, record["key"], record["arrays"])}
         self._write(json.dumps(clean(record), allow_nan=False).encode() + b"\n")
 
     def close(self) -> None:

@@ -4,7 +4,8 @@ A study is a module with
 
     KEYS: frozenset[str]                   the settings that its table in a suite may have
     cases(settings: dict) -> list[dict]    one plain dict a measurement, with "study" among its settings
-    measure(case: dict) -> dict            {"context": ..., "claims": ..., "data": ...}, a pure function of the case
+    measure(case: dict) -> dict            {"context": ..., "claims": ..., "data": ...}, a pure function of the case; also
+                                           "arrays": {name: numpy array}, for the record's file of arrays, if it has any
 
 Settings "solvers" and "problems" arrive as lists of spec strings that exist; "grids", "kinds" and "dtypes" as lists of
 strings, "budgets" as a list of whole numbers, "points" and "seed" as whole numbers, "grid" as a string.

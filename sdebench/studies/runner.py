@@ -1,6 +1,7 @@
 """Runs cases in worker processes and records each the moment it is measured.
 
-Only this process writes.  A case that raises, or yields no finite number, becomes a failed record; the others go on.
+Only this process writes, arrays too.  A case that raises, or yields no finite number, becomes a failed record; the others
+go on.
 """
 
 import os
@@ -33,7 +34,8 @@ class Job(NamedTuple):
 
 @dataclass
 class Summary:
-    """What a run did.  `keys` are those of all its cases, measured now or before."""
+    """What a run did.  `keys` are those of all its cases, measured now or before; `repaired` says what was wrong with the
+    results file and what was done about it."""
 
     cases: int
     skipped: int
@@ -92,10 +94,12 @@ def measure(module: str, job: Job, driver: int) -> dict:
     try:
         study = import_module(module)
         _single_threaded()
-        found = records.clean(study.measure(case))
+        found = study.measure(case)
+        arrays = found.pop("arrays", None)
+        found = records.clean(found)
         if _diverged(found["data"]):
             return records.make(case, code, "failed", "no finite error: nan or inf at every size of the step", **found)
-        return records.make(case, code, "ok", **found)
+        return records.make(case, code, "ok", **found) | ({"arrays": arrays} if arrays else {})
     except Exception as error:  # whatever a solver does wrong is a fact about it
         lines = f"{type(error).__name__}: {error}".splitlines()
         return records.make(case, code, "failed", lines[0], claims=_claims(case))
@@ -178,14 +182,24 @@ def _drive(todo: list[Job], writer: records.Writer, summary: Summary, workers: i
         results.close()
 
 
+def _held(writer: records.Writer, wanted: set[str], retry_failed: bool) -> tuple[set[str], str]:
+    """(those of the keys that need not be measured, a line on those whose arrays are lost, or "")."""
+    there = [r for r in writer.records if r["key"] in wanted]
+    held, lost = {r["key"] for r in there if r["status"] == "ok" or not retry_failed}, records.spoilt(there)
+    if not lost:
+        return held, ""
+    key, fault = next(iter(lost.items()))
+    return held - lost.keys(), f"{writer.path}: the arrays of {len(lost)} record(s) are measured again (those of {key} {fault})"
+
+
 def run(
     cases: list[dict], path: str | Path, jobs: int = 1, watch: Watch | None = None, retry_failed: bool = False,
 ) -> Summary:
     """Measure the cases that the results file does not hold yet, `jobs` at a time, and append their records.
 
-    A case is held when the file has a record of it made by the same code, be it ok or failed; with `retry_failed`,
-    failed ones are measured again.  An interrupt from the keyboard ends the run with `interrupted` set; everything
-    recorded stays.  Raises UsageError for a file that is not one of results, or when a worker process dies.
+    A case is held when the file has a record of it made by the same code, be it ok or failed, whose arrays are there; with
+    `retry_failed`, failed ones are measured again.  An interrupt from the keyboard ends the run with `interrupted` set;
+    everything recorded stays.  Raises UsageError for a file that is not one of results, or when a worker process dies.
     """
     if jobs < 1:
         raise UsageError(f"jobs is {jobs}: give the number of processes, 1 or more")
@@ -193,10 +207,11 @@ def run(
     with records.Writer(path) as writer, warnings.catch_warnings():
         # Workers are replaced when their caches have grown: nothing is lost, and nobody has to know.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-        every = _jobs(cases)
-        held = {r["key"] for r in writer.records if r["status"] == "ok" or not retry_failed}
-        todo = [job for job in every if records.key(*job) not in held]
-        summary = Summary(len(every), len(every) - len(todo), [records.key(*job) for job in every], writer.repaired)
+        every = {records.key(*job): job for job in _jobs(cases)}
+        held, lost = _held(writer, every.keys(), retry_failed)
+        todo = [job for key, job in every.items() if key not in held]
+        repaired = "; ".join(filter(None, (writer.repaired, lost)))
+        summary = Summary(len(every), len(every) - len(todo), list(every), repaired)
         watch.begin(len(todo))
         try:
             _drive(todo, writer, summary, min(jobs, max(1, len(todo))), watch)

@@ -3,7 +3,9 @@
 import os
 import time
 
-KEYS = frozenset({"count", "seconds", "what", "log"})
+import numpy as np
+
+KEYS = frozenset({"count", "seconds", "what", "log", "arrays"})
 
 
 def cases(settings: dict) -> list[dict]:
@@ -24,4 +26,5 @@ def measure(case: dict) -> dict:
     if what == "die":
         os._exit(9)
     rms = {"nan": [float("nan"), float("inf")], "one nan": [0.5, float("nan")]}.get(what, [0.5, 0.25])
-    return {"context": {"dim": 1}, "claims": {}, "data": {"n": [8, 16], "rms": rms}}
+    found = {"context": {"dim": 1}, "claims": {}, "data": {"n": [8, 16], "rms": rms}}
+    return found | ({"arrays": {"x": np.full(case["arrays"], float(case["number"]))}} if "arrays" in case else {})

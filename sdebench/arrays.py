@@ -1,0 +1,85 @@
+"""Arrays that belong to a record, in a safetensors file beside the results: `RESULTS.arrays/KEY.safetensors`.
+
+Written whole and on the disk before the record's line is, which holds the file's SHA-256.  A file whose record was never
+written, of a run that was killed in between, is harmless: the case is measured again and the file replaced.
+"""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import UsageError
+
+
+def folder(results: Path) -> Path:
+    """Where the arrays of a results file lie."""
+    return results.with_suffix(".arrays")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write(results: Path, key: str, arrays: dict[str, np.ndarray]) -> dict[str, str]:
+    """Write the arrays of the record of that key; what the record says of them: {"file", "sha256"}.
+
+    When this returns, they are on the disk under their name, whole.
+    """
+    from safetensors.numpy import save
+
+    data = save({name: np.array(array, order="C") for name, array in sorted(arrays.items())})
+    into, name = folder(results), f"{key}.safetensors"
+    into.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=into, prefix=f".{name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(draft, 0o644)
+        os.replace(draft, into / name)
+    except BaseException as error:
+        Path(draft).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UsageError(f"no room for {into / name} ({error.strerror}): free some, then run again to go on") from None
+        raise
+    _sync(into)
+    return {"file": name, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def described(said: Any) -> bool:
+    """Whether that is what a record says of its arrays."""
+    if not isinstance(said, dict) or not all(isinstance(said.get(name), str) for name in ("file", "sha256")):
+        return False
+    return said["file"] not in ("", "..") and Path(said["file"]).name == said["file"]
+
+
+def fault(said: dict[str, str]) -> str:
+    """What is wrong with the file of a record's arrays, or ""; `said` with its "path"."""
+    try:
+        with open(said["path"], "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return "are gone"
+    return "" if digest == said["sha256"] else "are not those that were measured (another SHA-256)"
+
+
+def read(said: dict[str, str]) -> dict[str, np.ndarray]:
+    """The arrays of a record.  Raises UsageError where their file is gone or has changed."""
+    from safetensors.numpy import load
+
+    try:
+        data = Path(said["path"]).read_bytes()
+    except OSError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != said["sha256"]:
+        raise UsageError(f"arrays {said['path']} {fault(said)}: the command that measured them measures them again")
+    return load(data)
