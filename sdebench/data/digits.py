@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .images import Images, gather
+from .images import Images, Part, gather
 
 SEED, TEST = 0, 297
 
@@ -21,4 +21,4 @@ def load() -> Images:
     train, test, train_labels, test_labels = train_test_split(
         pixels, labels, test_size=TEST, random_state=SEED, stratify=labels
     )
-    return gather("digits", (train, train_labels), (test, test_labels))
+    return gather("digits", Part(train, train_labels, {"exact"}), Part(test, test_labels, {"exact"}))

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,15 +31,23 @@ class Images:
         return int(self.train_labels.max()) + 1
 
 
-def gather(name: str, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> Images:
-    """The data set of two pairs (pixels: uint8 (N, C, H, W), labels: (N,)), in the one order that any container gives.
+class Part(NamedTuple):
+    """A part of a data set as a container gives it."""
+
+    pixels: np.ndarray  # uint8 (N, C, H, W)
+    labels: np.ndarray  # integers (N,)
+    stored: set[str]  # how the images were stored, each of "exact", "jpeg75", "jpeg"
+
+
+def gather(name: str, train: Part, test: Part) -> Images:
+    """The data set of two parts, in the one order that any container gives.
 
     Each part is sorted by the SHA-256 of its images' pixels, then by label: a fixed shuffle, in which every stretch is
     a fair sample of the classes.  `sha256` is taken over the shapes, pixels and labels in that order, so the same
     images have the same hash, and give the same batches, whether they came from Parquet, folders or an archive.
     """
     digest, sides = hashlib.sha256(), []
-    for pixels, labels in (train, test):
+    for pixels, labels, _ in (train, test):
         labels = np.asarray(labels).astype("<i8")
         keys = [hashlib.sha256(image).digest() for image in np.ascontiguousarray(pixels)]
         order = sorted(range(len(keys)), key=lambda i: (keys[i], labels[i]))

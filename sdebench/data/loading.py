@@ -1,38 +1,92 @@
-"""One door to every data set: by name, or by the path of a folder or archive, whose format is seen from what it holds."""
+"""One door to every data set: by name, or by the path of a folder or an archive, whose format is seen from what it holds."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from ..download import fetch
 from ..errors import UsageError, near_miss
-from . import digits, parquet
-from .images import Images, gather
+from . import archive, digits, folder, parquet
+from .images import Images, Part, gather
 
 VARIABLE = "SDEBENCH_CIFAR10"
-NAMES = ("digits", "cifar10")
-SIZES = {"train": 50_000, "test": 10_000}  # of CIFAR-10, in images (3, 32, 32) of 10 classes
+NAMES = ("digits", "cifar10", "cifar10-jpeg75")
+URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"  # its MD5 is c58f30108f718f92721af3b95e74349a
+CIFAR10 = ((50_000, 3, 32, 32), (10_000, 3, 32, 32), 10)  # its two parts and the number of its classes
+JPEG75 = "fc5a6c19d386af9b73ab3f333352f1251417accc792eb4ed29e6cc0c4a707601"  # `Images.sha256` of CIFAR-10 at quality 75
 
 
-def _part(root: Path, part: str) -> tuple[np.ndarray, np.ndarray, set[str]]:
-    found = parquet.files(root, part)
-    if found:
-        return parquet.read(found)
-    raise UsageError(f"{root} has no {part} images: give a folder with {part}-*.parquet")
+def cache() -> Path:
+    """Where a download is kept unless a place is given."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdebench" / archive.ARCHIVE
+
+
+def _parts(root: Path) -> dict[str, Part]:
+    """Both parts of what lies there.  UsageError if one is missing, empty, or does not fit the other."""
+    if not root.exists():
+        raise UsageError(f"there is no data at {root}: give a folder or an archive of images")
+    readers = (parquet, archive, folder) if root.is_dir() else (archive,)
+    found = next((parts for reader in readers if (parts := reader.read(root))), {})
+    for part in ("train", "test"):
+        if part not in found:
+            what = f"{part}-*.parquet, {part}/CLASS/*.png, or CIFAR-10's python archive"
+            raise UsageError(f"{root} holds no {part} images: give a folder with {what}")
+    train, test = found["train"], found["test"]
+    if train.pixels.shape[1:] != test.pixels.shape[1:]:
+        sizes = f"{train.pixels.shape[1:]} in train and {test.pixels.shape[1:]} in test"
+        raise UsageError(f"{root} has images (C, H, W) of {sizes}: give images of one size and kind")
+    if min(train.labels.min(), test.labels.min()) < 0 or test.labels.max() > train.labels.max():
+        raise UsageError(f"{root} has labels that are negative, or in test only: number the classes 0, 1, ... as in train")
+    return found
+
+
+def _named(images: Images, stored: set[str], own: str) -> Images:
+    """The images under the name that their content earns: what was lossily stored is never called `cifar10`."""
+    facts = tuple(images.train.shape), tuple(images.test.shape), images.classes
+    base = "cifar10" if facts == CIFAR10 else f"own-{own}"
+    if images.sha256 == JPEG75:  # also where the decoded pixels were stored again, as PNG say
+        stored = {"jpeg75"}
+    return replace(images, name=base + {"exact": "", "jpeg75": "-jpeg75"}.get("/".join(stored), "-jpeg"))
 
 
 def _read(root: Path) -> Images:
-    parts = {part: _part(root, part) for part in SIZES}
-    stored = set().union(*(how for *_, how in parts.values()))
-    suffix = "" if stored == {"png"} else "-jpeg75" if stored == {"jpeg75"} else "-jpeg"
-    return gather("cifar10" + suffix, *((pixels, labels) for pixels, labels, _ in parts.values()))
+    parts = _parts(root)
+    return _named(gather("", **parts), parts["train"].stored | parts["test"].stored, root.name.split(".")[0])
 
 
-def load(name_or_path: str, root: Path | None = None, download: bool = False) -> Images:
-    """The data set "digits" or "cifar10"."""
-    if name_or_path == "digits":
+def _cifar10(name: str, root: Path | None, download: bool) -> Images:
+    root = Path(root or os.environ.get(VARIABLE) or cache())
+    if download:
+        root = fetch(URL, SHA256, root / archive.ARCHIVE if root.is_dir() else root)
+    elif root == cache() and not root.exists():
+        raise UsageError(f"no {name} here: set {VARIABLE} to its folder or archive, give --data PATH, or load it with --download")
+    images = _read(root)
+    if images.name.startswith("own-"):
+        found = f"{len(images.train)} and {len(images.test)} images of {images.shape}, {images.classes} classes"
+        raise UsageError(f"{root} holds {found}, and CIFAR-10 50000 and 10000 of (3, 32, 32), 10: give its path as --data")
+    if name != "cifar10" and images.name != name:
+        raise UsageError(f"{root} holds {images.name}, not {name}: set {VARIABLE} to {name}'s folder")
+    return images
+
+
+def load(name_or_path: str | Path, root: Path | None = None, download: bool = False) -> Images:
+    """A data set by name or path.
+
+    "digits": carried by scikit-learn.  "cifar10": from `root`, or the variable SDEBENCH_CIFAR10, or an earlier download;
+    `download` fetches the official archive, if it is not there, to `root` or else to the cache.  What comes back is
+    named by its content: `cifar10`, or `cifar10-jpeg75` where the images were stored as JPEG of quality 75 with halved
+    chroma (distances to those do not compare with published figures); "cifar10-jpeg75" takes only the latter.
+    A path: a folder of Parquet files or of images by class, of any one size, named `own-` and the folder's name.
+
+    Raises UsageError, naming the file, for data that are not there, broken, or not of one size.
+    """
+    name = str(name_or_path)
+    if name == "digits":
         return digits.load()
-    root = root or os.environ.get(VARIABLE)
-    if not root:
-        raise UsageError(f"no CIFAR-10 here: set {VARIABLE} to its folder or archive, give --data, or let it be loaded with --download")
-    return _read(Path(root))
+    if name in NAMES:
+        return _cifar10(name, root, download)
+    if not Path(name).exists():
+        allowed = ", ".join(NAMES)
+        raise UsageError(f"no data set or path {name!r}{near_miss(name, NAMES)}; give {allowed}, a folder or an archive")
+    return _read(Path(name))

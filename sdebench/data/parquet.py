@@ -1,34 +1,34 @@
-"""Parquet in the Hugging Face layout: files train-*.parquet and test-*.parquet with columns img (bytes, path) and label."""
+"""Parquet in the Hugging Face layout: files train-*.parquet and test-*.parquet, with columns img (bytes, path) and label."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UsageError
 from .decode import decode
+from .images import Part
 
 
-def files(root: Path, part: str) -> list[Path]:
-    """The files of a part, "train" or "test", wherever they lie below the folder."""
-    return sorted(root.rglob(f"{part}*.parquet"))
+def _table(path: Path):
+    """The columns img.bytes and label of a file.  UsageError for a broken file or a missing column."""
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            found = {file.schema.column(i).path for i in range(len(file.schema))}
+            if not {"img.bytes", "label"} <= found:
+                raise UsageError(f"{path} has columns {', '.join(sorted(found))}: it needs img.bytes and label")
+            return file.read(columns=["img.bytes", "label"])
+    except (pyarrow.ArrowException, OSError) as error:  # a cut-off file has lost its footer, or a page
+        raise UsageError(f"{path} is no Parquet file, or is cut off or broken: give a whole one") from error
 
 
 def _columns(path: Path) -> tuple[list[bytes], list[int]]:
-    """The encoded images and the labels of a file.  UsageError for a broken file, a missing column or value."""
-    import pyarrow
-    from pyarrow.parquet import read_table
-
-    try:
-        table = read_table(path, partitioning=None)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise UsageError(f"{path} is no Parquet file that can be read, or is cut off: give a whole one") from error
-    try:
-        img, label = table["img"].combine_chunks(), table["label"].combine_chunks()
-        blobs, labels = img.field("bytes").to_pylist(), label.to_pylist()
-    except (KeyError, AttributeError, pyarrow.ArrowException) as error:
-        found = ", ".join(table.column_names)
-        raise UsageError(f"{path} has columns {found}: it needs img (with field bytes) and label") from error
+    """The encoded images and the labels of a file.  UsageError for a value that is missing or of the wrong kind."""
+    table = _table(path)
+    blobs = [row and row["bytes"] for row in table["img"].to_pylist()]
+    labels = table["label"].to_pylist()
     for name, values, kind in (("img.bytes", blobs, bytes), ("label", labels, int)):
         wrong = next((row for row, value in enumerate(values) if not isinstance(value, kind)), None)
         if wrong is not None:
@@ -36,15 +36,20 @@ def _columns(path: Path) -> tuple[list[bytes], list[int]]:
     return blobs, labels
 
 
-def read(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, set[str]]:
-    """Pixels uint8 (N, C, H, W), labels (N,), and how the images were stored, of all files of a part."""
+def _part(paths: list[Path]) -> Part | None:
     names, blobs, labels = [], [], []
     for path in paths:
-        some, their = _columns(path)
+        some, theirs = _columns(path)
         names += [f"{path} row {row}" for row in range(len(some))]
         blobs += some
-        labels += their
+        labels += theirs
     if not blobs:
-        raise UsageError(f"{paths[0]} holds no images: give a file with rows")
+        return None
     pixels, stored = decode(names, blobs)
-    return pixels, np.array(labels), stored
+    return Part(pixels, np.array(labels), stored)
+
+
+def read(root: Path) -> dict[str, Part]:
+    """The parts that have files with rows, wherever they lie below the folder."""
+    found = {part: _part(sorted(root.rglob(f"{part}*.parquet"))) for part in ("train", "test")}
+    return {part: images for part, images in found.items() if images}
