@@ -39,6 +39,12 @@ def conversion(source: str, target: str, alpha: float, sigma: float) -> tuple[fl
     return (p_new * q - q_new * p) / det, (alpha * q_new - sigma * p_new) / det
 
 
+def target(kind: str, x0: Tensor, eps: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Tensor:
+    """What a perfect memory would answer: `p x0 + q eps`.  `alpha`, `sigma`: numbers, or tensors that broadcast."""
+    p, q = _PARTS[kind](alpha, sigma)
+    return p * x0 + q * eps
+
+
 def lincomb(a: float, x: Tensor, *rest) -> Tensor:
     """`a x + b y + c z + ...` from alternating coefficients and vectors, in one new tensor of x's dtype.
 

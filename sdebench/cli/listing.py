@@ -40,6 +40,13 @@ def _grids() -> list[dict[str, Any]]:
             for name, make in grids.GRIDS.items()]  # fmt: skip
 
 
+def _recipes() -> list[dict[str, Any]]:
+    from ..training import recipe
+
+    heads = {name: path.read_text().partition("\n")[0] for name, path in recipe.names().items()}
+    return [{"recipe": name, "about": head.removeprefix("# ")} for name, head in heads.items()]
+
+
 def _suites() -> list[dict[str, Any]]:
     from ..studies import base
 
@@ -53,7 +60,8 @@ def _sentence(thing: Any) -> str:
     return paragraph.partition(".  ")[0].rstrip(".")
 
 
-_LISTS = {"solvers": _solvers, "problems": _problems, "schedules": _schedules, "grids": _grids, "suites": _suites}
+_LISTS = {"solvers": _solvers, "problems": _problems, "schedules": _schedules, "grids": _grids, "suites": _suites,
+          "recipes": _recipes}
 
 
 def _cell(value: Any) -> Any:
@@ -86,7 +94,7 @@ def list_(
     what: Annotated[str, typer.Argument(help=f"One of: {', '.join(_LISTS)}.", metavar="WHAT")] = "solvers",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what there is: solvers with their orders, NFE per step and papers; problems; schedules; grids; suites."""
+    """Show what there is: solvers with their orders, NFE per step and papers; problems; schedules; grids; suites; recipes."""
     if what not in _LISTS:
         raise UsageError(f"unknown list {what!r}{near_miss(what, _LISTS)} (there are: {', '.join(_LISTS)})")
     rows = _LISTS[what]()

@@ -1,1 +1,6 @@
-"""Placeholder docstring; its owner replaces it."""
+"""Training of score networks and classifiers, by recipes: `sdebench train`."""
+
+from .loop import Progress, train
+from .recipe import Recipe
+
+__all__ = ["Progress", "Recipe", "train"]

@@ -1,0 +1,73 @@
+"""`sdebench train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .output import emit, say
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A name of 'sdebench list recipes', or a TOML file.")],
+    out: Annotated[Path | None, typer.Option(help="The folder of the training; runs/RECIPE unless given.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Where the images are; the variable SDEBENCH_CIFAR10 unless given.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")] = False,
+    steps: Annotated[int | None, typer.Option(help="Another number of steps.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="Threads of torch; as many as cores unless given.")] = None,
+    minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 3.0,
+    download: Annotated[bool, typer.Option("--download", help="Load CIFAR-10 from its home, checksummed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> int:
+    """Train a network by a recipe; it may be killed at any moment, and --resume goes on, losing a few minutes at most.
+
+    The folder gets a log, a checkpoint, sample grids and the loss curve as it goes, and `model/` at the end.
+    """
+    import json
+
+    import torch
+
+    from .. import training
+    from ..training import recipe as recipes
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    chosen = recipes.load(recipe, **({} if steps is None else {"steps": steps}))
+    folder = out or Path("runs") / chosen.name
+    with _Bar() as bar:
+        model = training.train(chosen, folder, data, device, resume, download, minutes, bar.show)
+    figures = json.loads((model / "card.json").read_text())["figures"]
+    if as_json:
+        emit({"model": str(model), "figures": figures})
+    else:
+        say(f"trained {chosen.name}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+        print(model)
+    return 0
+
+
+class _Bar:
+    """Step, loss and speed on stderr; a line a validation where that is no terminal."""
+
+    def __enter__(self) -> "_Bar":
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        columns = (BarColumn(16), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+                   TextColumn("{task.description}", markup=False))  # fmt: skip
+        self.quiet = not console.is_terminal
+        self.bar = Progress(*columns, console=console, transient=True, disable=self.quiet)
+        self.task = self.bar.add_task("", total=None)
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.stop()
+
+    def show(self, at) -> None:
+        """Where the training stands."""
+        words = f"loss {at.loss:.4f}, {at.rate:.0f} images/s"
+        if at.figures and self.quiet:
+            say(f"step {at.step} of {at.steps}: {words}, validation {at.figures['validation']:.4f}")
+        self.bar.update(self.task, completed=at.step, total=at.steps, description=words)

@@ -1,0 +1,81 @@
+"""The small convolutional classifiers whose penultimate features are the suite's own feature spaces."""
+
+import json
+import os
+import shutil
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import safe
+
+WEIGHTS, CARD = "model.safetensors", "card.json"
+
+
+class _Residual(nn.Module):
+    """x + conv(relu(norm(conv(relu(norm(x)))))), at half the resolution and with other channels where asked."""
+
+    def __init__(self, inner: int, outer: int, stride: int):
+        super().__init__()
+        self.norm1, self.norm2 = nn.GroupNorm(8, inner), nn.GroupNorm(8, outer)
+        self.conv1 = nn.Conv2d(inner, outer, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(outer, outer, 3, 1, 1, bias=False)
+        self.skip = nn.Conv2d(inner, outer, 1, stride, bias=False) if stride > 1 or inner != outer else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.norm1(x))
+        return self.skip(x) + self.conv2(torch.relu(self.norm2(self.conv1(y))))
+
+
+class Classifier(nn.Module):
+    """A residual network of `channels` at one resolution after another; `features` is the width of its last but one layer.
+
+    He et al. 2016, arXiv:1603.05027 (pre-activation), with group norm: an image's features do not depend on its batch.
+    """
+
+    def __init__(self, colours: int, classes: int, channels: list[int], features: int):
+        super().__init__()
+        widths = [channels[0], *channels]
+        steps = enumerate(pairwise(widths))
+        self.stem = nn.Conv2d(colours, widths[0], 3, 1, 1, bias=False)
+        self.blocks = nn.Sequential(*(_Residual(a, b, 1 + (i > 0)) for i, (a, b) in steps))
+        self.norm, self.inner = nn.GroupNorm(8, widths[-1]), nn.Linear(widths[-1], features)
+        self.last = nn.Linear(features, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """States in [-1, 1], (B, C, H, W) -> (B, features)."""
+        y = torch.relu(self.norm(self.blocks(self.stem(x)))).mean((2, 3))
+        return nn.functional.silu(self.inner(y))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, (B, classes)."""
+        return self.last(self.features(x))
+
+
+def save(folder: Path, net: Classifier, card: dict[str, Any]) -> Path:
+    """Write weights (float16) and card into a new folder, whole or not at all; one that is there is replaced."""
+    from safetensors.torch import save_file
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    weights = {name: value.detach().half().contiguous().cpu() for name, value in net.state_dict().items()}
+    save_file(weights, made / WEIGHTS)
+    (made / CARD).write_text(json.dumps(card | {"sha256": safe.sha256(made / WEIGHTS)}, indent=1) + "\n")
+    made.chmod(0o755)
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(made, folder)
+    return folder
+
+
+def load(folder: Path) -> Classifier:
+    """The classifier of a folder.  Raises UsageError for one that is damaged."""
+    card = safe.card(folder)
+    weights = safe.load_weights(folder / WEIGHTS, card.get("sha256"))
+    net = Classifier(card["shape"][0], card["classes"], **card["recipe"]["network"])
+    net.load_state_dict({name: value.float() for name, value in weights.items()})
+    return net.eval().requires_grad_(False)

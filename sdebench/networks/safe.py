@@ -1,0 +1,62 @@
+"""Weights from strangers: safetensors, or pickles of tensors alone.  Nothing in them is ever executed."""
+
+import hashlib
+import json
+import pickle
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import UsageError
+
+CARD = "card.json"
+
+
+@cache
+def _digest(path: Path, size: int, modified: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex; computed once while the file stays as it is."""
+    about = path.stat()
+    return _digest(path.absolute(), about.st_size, about.st_mtime_ns)
+
+
+def card(folder: Path) -> dict[str, Any]:
+    """The card of a model's folder; {} where it has none."""
+    path = folder / CARD
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        what = str(error).splitlines()[0]
+        raise UsageError(f"cannot read {path} ({what}): give the card that came with the weights") from None
+
+
+def load_weights(path: Path, expected: str | None = None) -> dict[str, Tensor]:
+    """The tensors of a weights file, by name.
+
+    Raises UsageError for a file whose SHA-256 is not the `expected` one, that is broken, or that holds more than tensors.
+    """
+    if not path.is_file():
+        raise UsageError(f"there are no weights {path}: give a folder that has them")
+    if expected and sha256(path) != expected:
+        raise UsageError(f"{path} is not what its card says (another SHA-256): it was damaged or exchanged; get it again")
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
+        raise UsageError(f"cannot read the weights {path} ({str(error).splitlines()[0]}): give a whole file") from None
+    except pickle.UnpicklingError:
+        raise UsageError(f"{path} holds more than tensors, and loading it would run code: give safetensors") from None
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise UsageError(f"{path} is no dictionary of tensors: give the state dict of the network")
+    return found

@@ -1,0 +1,61 @@
+"""Pictures of a training: samples as it goes, and the loss over its steps."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from .. import grids
+from ..catalogue import get_solver
+from ..data import to_uint8
+from ..noise import normals, stream
+from ..prediction import Model
+from ..solver import integrate
+
+if TYPE_CHECKING:
+    from .denoiser import Denoiser
+
+_ROWS, _COLUMNS, _STEPS = 6, 10, 20
+
+
+def sample_grid(path: Path, task: "Denoiser", net: nn.Module) -> None:
+    """Sixty samples, by DPM-Solver++(2M) in 20 steps, always from the same noise, as a PNG."""
+    ns, (noisy, clean) = task.schedule, task.recipe.lams
+
+    @torch.no_grad()
+    def predict(x: Tensor, t: float) -> Tensor:
+        return net(x, torch.full((len(x),), task.time(t), device=x.device)).sample
+
+    grid = grids.uniform_lam(ns, ns.t(noisy), ns.t(clean), _STEPS)
+    shape = (_ROWS * _COLUMNS, *task.data.shape)
+    x = ns.sigma(grid[0]) * normals(stream(task.recipe.seed, "pictures"), 0, shape, torch.float32).to(task.device)
+    x = integrate(get_solver("dpm-solver++-2m"), Model(predict, ns, task.recipe.kind), x, grid)
+    tiled(path, to_uint8(x / ns.alpha(grid[-1])).cpu(), _COLUMNS)
+
+
+def tiled(path: Path, images: Tensor, columns: int, zoom: int = 3) -> None:
+    """Images, uint8 (N, C, H, W), as one PNG, row by row, each pixel enlarged."""
+    from PIL import Image
+
+    n, channels, height, width = images.shape
+    sheet = images.reshape(n // columns, columns, channels, height, width).permute(0, 3, 1, 4, 2)
+    sheet = sheet.reshape(n // columns * height, columns * width, channels)
+    picture = Image.fromarray(sheet.squeeze(-1).numpy())
+    picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(path)
+
+
+def loss_curve(path: Path, log: Path) -> None:
+    """The loss of the batches and the validation loss over the steps, as a PNG."""
+    from matplotlib.figure import Figure
+
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([line["step"] for line in lines], [line["loss"] for line in lines], lw=0.6, color="0.6", label="a batch")
+    checked = [line for line in lines if "validation" in line]
+    axes.plot([line["step"] for line in checked], [line["validation"] for line in checked], "o-", ms=3, label="validation")
+    axes.set(xlabel="step", ylabel="loss", yscale="log")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,120 @@
+"""Recipes: all that decides the numbers of a training, in a TOML file."""
+
+import tomllib
+from dataclasses import MISSING, asdict, dataclass, fields
+from importlib import resources
+from math import cos, pi
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError, near_miss
+
+TASKS = ("denoiser", "classifier")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained on what, and how.  `network` holds the settings of the network's class.
+
+    The rate rises over `warmup` steps, stays, and falls to zero over the last `cooldown` ones (`decay`: "linear" or
+    "cosine"); so a run may be resumed with another `steps` until it begins to fall.  `ema` is the decay of the average of
+    the weights, the one that is kept.  `autocast` runs the network in bfloat16.  `shifts` moves images by up to so many pixels.
+    `kind`, `schedule` and `lams`, the interval of lam = (noisy, clean), are of a denoiser.
+    """
+
+    name: str
+    task: str
+    data: str
+    network: dict[str, Any]
+    batch: int
+    steps: int
+    rate: float
+    warmup: int
+    cooldown: int
+    ema: float
+    decay: str = "linear"
+    clip: float = 1.0
+    flips: bool = True
+    shifts: int = 0
+    autocast: bool = False
+    channels_last: bool = False
+    validate: int = 1000
+    seed: int = 0
+    kind: str = "v"
+    schedule: str = "VPCosine"
+    lams: tuple[float, float] = (-5.0, 5.5)
+
+    def __post_init__(self):
+        if self.task not in TASKS:
+            raise UsageError(f"task {self.task!r} of recipe {self.name!r}: give one of {', '.join(TASKS)}")
+        if self.decay not in ("linear", "cosine"):
+            raise UsageError(f"decay {self.decay!r} of recipe {self.name!r}: give 'linear' or 'cosine'")
+        if not (self.batch >= 1 and self.steps >= 1 and self.rate > 0 and 0 <= self.ema < 1 and self.validate >= 1):
+            raise UsageError(f"recipe {self.name!r}: give batch, steps, validate >= 1, rate > 0 and 0 <= ema < 1")
+        if not 0 <= self.cooldown <= self.steps - self.warmup:
+            raise UsageError(f"recipe {self.name!r}: warmup {self.warmup} and cooldown {self.cooldown} do not fit into "
+                             f"{self.steps} steps: give more steps")  # fmt: skip
+        if len(self.lams) != 2 or not self.lams[0] < self.lams[1]:
+            raise UsageError(f"lams {self.lams} of recipe {self.name!r}: give two numbers, the noisier (lower) first")
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        up = min(1.0, (step + 1) / (self.warmup + 1))
+        left = min(1.0, (self.steps - step) / (self.cooldown + 1))
+        return self.rate * up * (left if self.decay == "linear" else 0.5 - 0.5 * cos(pi * left))
+
+    def ema_at(self, step: int) -> float:
+        """The decay of the averaged weights after a step: a plain mean at first, which forgets the beginning."""
+        return min(self.ema, (1 + step) / (10 + step))
+
+    def falls_from(self) -> int:
+        """The first step at which the rate depends on `steps`."""
+        return self.steps - self.cooldown
+
+    def plain(self) -> dict[str, Any]:
+        """The recipe as plain data."""
+        return asdict(self) | {"lams": list(self.lams)}
+
+
+def names() -> dict[str, Path]:
+    """The recipes that come with the package."""
+    folder = Path(str(resources.files("sdebench"))) / "training" / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load(recipe: str, **changed: Any) -> Recipe:
+    """The recipe of that name or in that TOML file, with some settings changed.  Raises UsageError for what is wrong in it."""
+    known, path = names(), Path(recipe)
+    path = known.get(recipe, path)
+    if not path.is_file():
+        near = near_miss(recipe, known)
+        raise UsageError(f"unknown recipe {recipe!r}{near} (there are: {', '.join(known)}; or give a TOML file)")
+    try:
+        content = {"name": path.stem} | tomllib.loads(path.read_text(encoding="utf-8")) | changed
+    except ValueError as error:
+        raise UsageError(f"cannot read {path} ({str(error).splitlines()[0]}): give a recipe in TOML") from None
+    return from_plain(content)
+
+
+def from_plain(content: dict[str, Any]) -> Recipe:
+    """The recipe of plain data, as in a TOML file or a checkpoint."""
+    allowed = {part.name: part for part in fields(Recipe)}
+    for key in content:
+        if key not in allowed:
+            raise UsageError(f"unknown key {key!r} of a recipe{near_miss(key, allowed)} (it has: {', '.join(allowed)})")
+    missing = [name for name, part in allowed.items() if part.default is MISSING and name not in content]
+    if missing:
+        raise UsageError(f"a recipe without {missing[0]!r}: give it")
+    for name, value in content.items():
+        _check_type(name, value, allowed[name].type)
+    return Recipe(**content | ({"lams": tuple(content["lams"])} if "lams" in content else {}))
+
+
+def _check_type(name: str, value: Any, kind: Any) -> None:
+    """Raise UsageError unless the value is of the kind that its field states."""
+    right = {str: isinstance(value, str), bool: isinstance(value, bool), int: type(value) is int,
+             float: isinstance(value, int | float) and not isinstance(value, bool)}.get(kind)  # fmt: skip
+    if right is None:
+        right = isinstance(value, dict) if name == "network" else isinstance(value, list | tuple)
+    if not right:
+        raise UsageError(f"{name} of a recipe is {value!r}: give a {getattr(kind, '__name__', 'list')}")

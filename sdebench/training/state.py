@@ -1,0 +1,99 @@
+"""The state of a training, and its checkpoint: one safetensors file, written whole or not at all."""
+
+import copy
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from .recipe import Recipe, from_plain
+
+CHECKPOINT = "checkpoint.safetensors"
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+class State:
+    """Network, the running average of its weights, AdamW's moments, and the number of steps made."""
+
+    def __init__(self, net: nn.Module, recipe: Recipe, device: str = "cpu"):
+        layout = torch.channels_last if recipe.channels_last else torch.preserve_format
+        self.recipe, self.step = recipe, 0
+        self.net = net.to(device, memory_format=layout).train()
+        self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=recipe.rate, weight_decay=0.01, fused=True)
+
+    def update(self, loss: Tensor) -> None:
+        """One step of AdamW down the loss, its gradient clipped, and of the average."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate_at(self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
+        self.optimizer.step()
+        kept = self.recipe.ema_at(self.step)
+        with torch.no_grad():
+            mine, its = list(self.ema.parameters()), list(self.net.parameters())
+            torch._foreach_lerp_(mine, its, 1 - kept)
+            for average, buffer in zip(self.ema.buffers(), self.net.buffers()):
+                average.copy_(buffer)
+        self.step += 1
+
+    def _tensors(self) -> dict[str, Tensor]:
+        out = {f"net.{k}": v for k, v in self.net.state_dict().items()}
+        out |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
+        for name, parameter in self.net.named_parameters():
+            out |= {f"{m}.{name}": v for m, v in self.optimizer.state.get(parameter, {}).items()}
+        return {name: tensor.detach().contiguous().cpu() for name, tensor in out.items()}
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint; one that is there stays whole until the new one is."""
+        from safetensors.torch import save_file
+
+        path, made = folder / CHECKPOINT, folder / f".{CHECKPOINT}.{os.getpid()}"
+        save_file(self._tensors(), made, {"step": str(self.step), "recipe": json.dumps(self.recipe.plain())})
+        with open(made, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(made, path)
+
+    def restore(self, folder: Path) -> None:
+        """Go on from the checkpoint.  Raises UsageError for one that is broken or of another recipe."""
+        tensors, step, recipe = _read(folder / CHECKPOINT)
+        _same(self.recipe, recipe, step)
+        self.net.load_state_dict(_part(tensors, "net"))
+        self.ema.load_state_dict(_part(tensors, "ema"))
+        moments = {m: _part(tensors, m) for m in _MOMENTS}
+        for name, parameter in self.net.named_parameters():
+            found = {m: moments[m][name] for m in _MOMENTS if name in moments[m]}
+            self.optimizer.state[parameter] = {m: value.to(parameter.device) for m, value in found.items()}
+        self.step = step
+
+
+def _part(tensors: dict[str, Tensor], head: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{head}."): tensor for name, tensor in tensors.items() if name.startswith(f"{head}.")}
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file is no dict)
+            return tensors, int(about["step"]), json.loads(about["recipe"])
+    except (SafetensorError, KeyError, ValueError) as error:
+        what = str(error).splitlines()[0]
+        raise UsageError(f"cannot read the checkpoint {path} ({what}): give another folder, or train anew") from None
+
+
+def _same(recipe: Recipe, plain: dict[str, Any], step: int) -> None:
+    """Raise UsageError unless the checkpoint's recipe is this one, but for `steps` that do not matter yet."""
+    mine, its = recipe.plain(), from_plain(plain).plain()
+    ends = min(recipe.falls_from(), from_plain(plain).falls_from())
+    for key in mine:
+        if mine[key] != its[key] and not (key == "steps" and step <= ends):
+            raise UsageError(f"the checkpoint was made with {key} = {its[key]!r}, and this run has {mine[key]!r}: "
+                             "resume with the same recipe")  # fmt: skip
