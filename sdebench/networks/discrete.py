@@ -1,7 +1,7 @@
 r"""The schedule of a network that was trained on a chain of N noise levels: smooth, through every one of them.
 
-The chain, `x_i = sqrt(abar_i) x_0 + sqrt(1 - abar_i) eps` with `abar_i = prod_{j <= i} (1 - beta_j)`, i = 0..N-1, knows N times;
-a solver wants any. Here
+The chain, `x_i = sqrt(abar_i) x_0 + sqrt(1 - abar_i) eps` with `abar_i = prod_{j <= i} (1 - beta_j)`, i = 0..N-1, knows N
+times; a solver wants any.  Here
 
     t_i = (i + 1)/N,     u = N t - 1 the index,     log alpha = S(u),     sigma^2 = 1 - alpha^2 = -expm1(2 S)
     f = N S'(u),         g2 = -2 f                  (alpha^2 + sigma^2 = 1)
@@ -30,8 +30,8 @@ _EPS = 2.0**-52
 class Discrete(NoiseSchedule):
     """The chain of these `betas` (Ho et al. 2020, arXiv:2006.11239, eq. 4) in continuous time, t in [1/N, 1].
 
-    `index(t)` is what the network is told. t = 1/N is the chain's FIRST level, index 0, which still has noise: there is no
-    level at t = 0, and a network was never asked there. (DPM-Solver's discrete schedule, Lu et al. 2022, arXiv:2206.00927,
+    `index(t)` is what the network is told.  t = 1/N is the chain's FIRST level, index 0, which still has noise: there is no
+    level at t = 0, and a network was never asked there.  (DPM-Solver's discrete schedule, Lu et al. 2022, arXiv:2206.00927,
     appendix D.5, has the same times, with straight lines in the place of the spline: only continuous, its rates jump.)
     The third derivative jumps at the levels: of that no solver sees anything until its steps are about as many as they.
 
@@ -49,11 +49,11 @@ class Discrete(NoiseSchedule):
             raise UsageError(f"a chain of {len(betas)} beta(s): give at least two")
         for i, beta in enumerate(betas):
             if not 0.0 < beta < 1.0:
-                raise UsageError(f"beta[{i}] = {beta!r} of a chain of {len(betas)}: give 0 < beta < 1 (without zero terminal SNR)")
+                raise UsageError(f"beta[{i}] = {beta!r}: give 0 < beta < 1 (a chain that ends in pure noise has no lam there)")
         object.__setattr__(self, "betas", betas)
         c3, c2, c1 = np.array(self._pieces).T[:3]
         inside = -c2 / np.where(c3 == 0.0, np.inf, 3 * c3)  # where the slope of a piece has its extremum
-        extremum = np.where((0 < inside) & (inside < 1), c1 + c2 * inside, c1)
+        extremum = np.where((inside > 0) & (inside < 1), c1 + c2 * inside, c1)
         slopes = np.stack((c1, c1 + 2 * c2 + 3 * c3, extremum)).max(0)
         if not slopes.max() < 0.0:
             i = int(slopes.argmax())
