@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import tempfile
+import shutil
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
@@ -13,20 +13,22 @@ CHUNK = 1 << 20  # bytes at a time
 PATIENCE = 60.0  # seconds without a byte before it is given up
 
 
-def _save(url: str, file, name: str) -> str:
-    """Write what the address gives, with a bar of progress on the terminal's standard error; its SHA-256."""
+def _save(url: str, path: Path) -> None:
+    """Write what the address gives, with a bar of progress where standard error is a terminal."""
     from rich.console import Console
     from rich.progress import wrap_file
 
-    digest = hashlib.sha256()
-    with urlopen(url, timeout=PATIENCE) as answer:
+    console = Console(stderr=True)
+    with urlopen(url, timeout=PATIENCE) as answer, path.open("wb") as file:
         total = int(answer.headers.get("Content-Length") or 0)
-        console = Console(stderr=True)
-        with wrap_file(answer, total, description=name, console=console, disable=not console.is_terminal) as shown:
-            while block := shown.read(CHUNK):
-                digest.update(block)
-                file.write(block)
-    return digest.hexdigest()
+        with wrap_file(answer, total, description="download", console=console, disable=not console.is_terminal) as shown:
+            shutil.copyfileobj(shown, file, CHUNK)
+        os.fsync(file.fileno())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(url: str, sha256: str, target: Path) -> Path:
@@ -35,20 +37,18 @@ def fetch(url: str, sha256: str, target: Path) -> Path:
     Raises UsageError, and leaves nothing behind, if it cannot be loaded whole or has another SHA-256.
     """
     if target.exists():
+        if _sha256(target) != sha256:
+            raise UsageError(f"{target} is not the file with SHA-256 {sha256}: remove it, to have it loaded again")
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    temporary = target.with_name(f".{target.name}-{os.getpid()}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            found = _save(url, file, target.name)
-            os.fsync(file.fileno())
-        if found != sha256:
-            raise UsageError(f"{url} gave a file with SHA-256 {found}, not {sha256}: load it again, or elsewhere to {target}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _save(url, temporary)
+        if (found := _sha256(temporary)) != sha256:
+            raise UsageError(f"{url} gave a file with SHA-256 {found}, not {sha256}: put the right one at {target}")
         os.replace(temporary, target)
-    except (OSError, ValueError, HTTPException) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"{url} cannot be loaded ({error}): load it elsewhere, and put it at {target}") from error
+    except (OSError, HTTPException) as error:
+        raise UsageError(f"{url} was not loaded ({error}): try again, or put the file at {target} yourself") from error
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return target

@@ -1,4 +1,4 @@
-"""The official python archive of CIFAR-10: cifar-10-python.tar.gz, or its extracted folder, of files data_batch_N and test_batch.
+"""The official python archive of CIFAR-10, cifar-10-python.tar.gz, or its folder of files data_batch_N and test_batch.
 
 The batches are pickles, and a pickle is a program: whoever unpickles one runs what it names.  Here it can name three
 things only, numpy's array, dtype and _reconstruct, and each of them means the same inert `_Note` that writes down what

@@ -14,12 +14,12 @@ NAMES = ("digits", "cifar10", "cifar10-jpeg75")
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"  # its MD5 is c58f30108f718f92721af3b95e74349a
 CIFAR10 = ((50_000, 3, 32, 32), (10_000, 3, 32, 32), 10)  # its two parts and the number of its classes
-JPEG75 = "fc5a6c19d386af9b73ab3f333352f1251417accc792eb4ed29e6cc0c4a707601"  # `Images.sha256` of CIFAR-10 at quality 75
+JPEG75 = "fc5a6c19d386af9b73ab3f333352f1251417accc792eb4ed29e6cc0c4a707601"  # `Images.sha256` of such a set (libjpeg-turbo)
 
 
 def cache() -> Path:
-    """Where a download is kept unless a place is given."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdebench" / archive.ARCHIVE
+    """The folder that a download goes to unless one is given."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdebench"
 
 
 def _parts(root: Path) -> dict[str, Part]:
@@ -56,11 +56,11 @@ def _read(root: Path) -> Images:
 
 
 def _cifar10(name: str, root: Path | None, download: bool) -> Images:
-    root = Path(root or os.environ.get(VARIABLE) or cache())
     if download:
-        root = fetch(URL, SHA256, root / archive.ARCHIVE if root.is_dir() else root)
-    elif root == cache() and not root.exists():
-        raise UsageError(f"no {name} here: set {VARIABLE} to its folder or archive, give --data PATH, or load it with --download")
+        root = fetch(URL, SHA256, Path(root or cache()) / archive.ARCHIVE)
+    root = Path(root or os.environ.get(VARIABLE) or cache() / archive.ARCHIVE)
+    if root.parent == cache() and not root.exists():
+        raise UsageError(f"no {name} here: set {VARIABLE} to its folder or archive, give --data PATH, or --download")
     images = _read(root)
     if images.name.startswith("own-"):
         found = f"{len(images.train)} and {len(images.test)} images of {images.shape}, {images.classes} classes"
@@ -74,8 +74,8 @@ def load(name_or_path: str | Path, root: Path | None = None, download: bool = Fa
     """A data set by name or path.
 
     "digits": carried by scikit-learn.  "cifar10": from `root`, or the variable SDEBENCH_CIFAR10, or an earlier download;
-    `download` fetches the official archive, if it is not there, to `root` or else to the cache.  What comes back is
-    named by its content: `cifar10`, or `cifar10-jpeg75` where the images were stored as JPEG of quality 75 with halved
+    `download` takes the official archive, and fetches it, if need be, to the folder `root` or the cache.  The name tells
+    the content: `cifar10`, or `cifar10-jpeg75` where the images were stored as JPEG of quality 75 with halved
     chroma (distances to those do not compare with published figures); "cifar10-jpeg75" takes only the latter.
     A path: a folder of Parquet files or of images by class, of any one size, named `own-` and the folder's name.
 
