@@ -17,6 +17,7 @@ _HOMES = {
     "sdebench.prediction": ("Counted", "Model", "Prediction", "lincomb"),
     "sdebench.solver": ("Node", "Sampler", "Solver", "Step", "StochasticSolver", "integrate", "integrate_adaptive", "remember"),
     "sdebench.catalogue": ("get_problem", "get_solver", "list_problems", "list_solvers", "register_problem", "register_solver"),
+    "sdebench.networks": ("get_network",),
     "sdebench.studies.order": ("measure_order",),
 }
 _WHERE = {name: home for home, names in _HOMES.items() for name in names}

@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+import os
 import pickle
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,16 +30,31 @@ def sha256(path: Path) -> str:
     return _digest(path.absolute(), about.st_size, about.st_mtime_ns)
 
 
-def card(folder: Path) -> dict[str, Any]:
-    """The card of a model's folder; {} where it has none."""
-    path = folder / CARD
-    if not path.is_file():
-        return {}
+def read_json(path: Path) -> dict[str, Any]:
+    """The object of a JSON file.  Raises UsageError where there is none."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        what = str(error).splitlines()[0]
-        raise UsageError(f"cannot read {path} ({what}): give the card that came with the weights") from None
+    except (OSError, ValueError, TypeError) as error:
+        what = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise UsageError(f"cannot read {path} ({what}): give the file that came with the weights") from None
+
+
+def card(folder: Path) -> dict[str, Any]:
+    """The card of a model's folder; {} where it has none."""
+    return read_json(folder / CARD) if (folder / CARD).exists() else {}
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write in, which becomes `folder` when all is written; one that is there is replaced then, and not before."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+        made = Path(beside) / "new"
+        made.mkdir()
+        yield made
+        if folder.exists():
+            os.replace(folder, Path(beside) / "old")
+        os.replace(made, folder)
 
 
 def load_weights(path: Path, expected: str | None = None) -> dict[str, Tensor]:

@@ -1,0 +1,151 @@
+"""`get_network`: a trained network by name, by folder, from the hub's cache, or from any callable."""
+
+import hashlib
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UsageError, near_miss
+from ..schedules import NoiseSchedule
+from . import safe, unet
+from .discrete import Discrete
+from .parametrisation import kind_of, parametrisation, scheduler_files
+from .problem import NetworkProblem
+
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A network of any make, as a factory returns it: `fn(x, t)` predicts `kind` of states (B, *shape) at time t, a float.
+
+    `lams` = (noisy, clean) is the interval of lam to sample over.
+    """
+
+    fn: Callable[[Tensor, float], Tensor]
+    kind: str
+    schedule: NoiseSchedule
+    shape: tuple[int, ...]
+    lams: tuple[float, float]
+
+
+def get_network(spec: str, dtype: str | torch.dtype = "float32", device: str | torch.device = "cpu",
+                download: bool = False) -> NetworkProblem:  # fmt: skip
+    """The network of a spec, in that dtype on that device:
+
+        digits              one that is shipped (`shipped_names`)
+        path/to/folder      the layout of diffusers, with or without our card.json
+        owner/name          the same from the hub: from the local cache, or loaded now where `download` is set
+        module:factory      what the callable returns: a `Declared`, or an object with the same attributes
+
+    Nothing in weights is ever executed (a factory is the user's own code, of course).  Raises UsageError for everything that
+    is not there, is damaged or cannot be sampled.
+    """
+    return _cast(_loaded(spec, download), dtype, device)
+
+
+@lru_cache(maxsize=4)
+def _cast(problem: NetworkProblem, dtype: str | torch.dtype, device: str | torch.device) -> NetworkProblem:
+    return problem.with_(dtype, device)
+
+
+def shipped_names() -> tuple[str, ...]:
+    """The networks in the package."""
+    return tuple(sorted(path.parent.name for path in SHIPPED.glob(f"*/{unet.CONFIG}")))
+
+
+def _loaded(spec: str, download: bool) -> NetworkProblem:
+    if spec in shipped_names():
+        return _from_folder(SHIPPED / spec)
+    if Path(spec).is_dir():
+        return _from_folder(Path(spec))
+    if re.fullmatch(r"[\w.]+:[\w.]+", spec):
+        return _from_factory(spec)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", spec):
+        return _from_folder(_from_hub(spec, download), spec)
+    known = f"{near_miss(spec, shipped_names())} (shipped: {', '.join(shipped_names()) or 'none'})"
+    raise UsageError(f"unknown network {spec!r}{known}: give one of them, a folder in the layout of diffusers, "
+                     "owner/name of the hub, or module:factory")  # fmt: skip
+
+
+def _from_folder(folder: Path, name: str = "") -> NetworkProblem:
+    """The network of a folder, loaded again only when its files have changed."""
+    home = folder / "unet" if (folder / "unet" / unet.CONFIG).is_file() else folder
+    parts = (home / unet.CONFIG, unet.weights_file(home), folder / safe.CARD, *scheduler_files(folder))
+    stamps = tuple((path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None for path in parts)
+    return _read_folder(folder.absolute(), home.absolute(), name or folder.name, stamps)
+
+
+@lru_cache(maxsize=4)
+def _read_folder(folder: Path, home: Path, name: str, stamps: tuple) -> NetworkProblem:
+    card = safe.card(folder)
+    schedule, kind, time = parametrisation(folder, card)
+    net = unet.load(home, card.get("sha256"))
+    digest, span = safe.sha256(unet.weights_file(home)), _span(schedule, card.get("lams"))
+    return NetworkProblem(card.get("name", name), net, schedule, kind, time, span, unet.shape(net), digest, card)
+
+
+def _span(schedule: NoiseSchedule, lams: Sequence[float] | None) -> tuple[float, float]:
+    """The times of `lams` = (noisy, clean); of a chain without them, its first and last level."""
+    if lams is None and isinstance(schedule, Discrete):
+        return 1.0, 1 / schedule.steps
+    try:
+        noisy, clean = map(float, lams)
+    except (TypeError, ValueError):
+        raise UsageError(f"the interval of lam is {lams!r}: give two numbers, (noisy, clean)") from None
+    if not noisy < clean:
+        raise UsageError(f"the interval of lam is from {noisy:g} to {clean:g}: give the noisy end first, the smaller one")
+    return schedule.t(noisy), schedule.t(clean)
+
+
+def _from_hub(name: str, download: bool) -> Path:
+    """The folder of a model of the hub in the local cache; loaded into it first where asked for."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        for weights in ("*.safetensors", "*.bin"):
+            patterns = ["*.json", weights]
+            folder = Path(snapshot_download(name, local_files_only=not download, allow_patterns=patterns))
+            if unet.weights_file(folder).is_file() or unet.weights_file(folder / "unet").is_file():
+                break
+    except LocalEntryNotFoundError:
+        raise UsageError(f"{name} is no folder, and not in the hub's local cache: give --download to load it") from None
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise UsageError(f"{name} was not loaded from the hub ({str(error).splitlines()[0]}): give a local folder") from None
+    return folder
+
+
+@lru_cache(maxsize=4)
+def _from_factory(spec: str) -> NetworkProblem:
+    module, _, attribute = spec.partition(":")
+    try:
+        factory = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"cannot load network {spec!r} ({error}): give package.module:factory, on the Python path") from None
+    made = factory()
+    lacks = [name for name in ("kind", "schedule", "shape", "lams") if not hasattr(made, name)]
+    fn = getattr(made, "fn", made)
+    if lacks or not callable(fn):
+        what = f"lacks {', '.join(lacks)}" if lacks else "is not callable"
+        raise UsageError(f"what {spec} returned {what}: return sdebench.networks.Declared(fn, kind, schedule, shape, lams)")
+    kind, shape = kind_of(made.kind, spec), tuple(map(int, made.shape))
+    return NetworkProblem(spec, fn, made.schedule, kind, None, _span(made.schedule, made.lams), shape, _code_hash(factory, fn))
+
+
+def _code_hash(factory: Callable, fn: Callable) -> str:
+    """The SHA-256 of the file that defines the factory and, of a Module, of its weights."""
+    try:
+        digest = hashlib.sha256(Path(inspect.getfile(factory)).read_bytes())
+    except (TypeError, OSError):
+        digest = hashlib.sha256(repr(factory).encode())
+    for name, value in fn.state_dict().items() if isinstance(fn, nn.Module) else ():
+        digest.update(name.encode() + value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,85 @@
+"""What a model's folder says of its network: on which schedule, of which kind, and what it is told of a time."""
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from math import cos, exp, pi, sqrt
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError, near_miss
+from ..prediction import KINDS
+from ..schedules import SCHEDULES, NoiseSchedule
+from . import safe
+from .discrete import Discrete
+from .model import Scaled
+
+_PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}  # of diffusers
+
+
+def parametrisation(folder: Path, card: dict[str, Any]) -> tuple[NoiseSchedule, str, Callable[[float], float]]:
+    """(schedule, kind, what the network is told of a time): from the card, or from the scheduler's config of diffusers."""
+    time = card.get("time", {})
+    if "schedule" in card:
+        if time.get("kind", "continuous") != "continuous":
+            raise UsageError(f"{folder / safe.CARD} names a schedule, and a time {time['kind']!r}: a chain is given by its "
+                             "scheduler_config.json, without a schedule in the card")  # fmt: skip
+        return _schedule(card["schedule"]), kind_of(card.get("kind"), folder / safe.CARD), Scaled(float(time.get("scale", 1.0)))
+    path = next((path for path in scheduler_files(folder) if path.is_file()), None)
+    if path is None:
+        raise UsageError(f"{folder} says nothing of its noise: give {safe.CARD} with a schedule, or scheduler_config.json")
+    config = safe.read_json(path)
+    chain = Discrete(_betas(config, path))
+    prediction = config.get("prediction_type", "epsilon")
+    kind = kind_of(_PREDICTIONS.get(prediction, prediction), path)
+    if card.get("kind", kind) != kind or time.get("steps", chain.steps) != chain.steps:
+        raise UsageError(f"{folder / safe.CARD} and {path.name} differ on the kind or the steps: make them agree")
+    return chain, kind, chain.index
+
+
+def scheduler_files(folder: Path) -> tuple[Path, Path]:
+    return folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"
+
+
+def kind_of(kind: Any, where: Path) -> str:
+    if kind not in KINDS:
+        raise UsageError(f"{where} has the kind of prediction {kind!r}: give one of {', '.join(KINDS)}")
+    return kind
+
+
+def _schedule(text: str) -> NoiseSchedule:
+    """The schedule of `VPCosine` or `VPCosine(s=0.008)`.  Raises UsageError where there is none."""
+    found = re.fullmatch(r"(\w+)(?:\((.*)\))?", str(text).strip())
+    name = found[1] if found else str(text)
+    if name not in SCHEDULES:
+        raise UsageError(f"unknown schedule {text!r}{near_miss(name, SCHEDULES)} (there are: {', '.join(SCHEDULES)})")
+    try:
+        pairs = [part.split("=") for part in filter(None, (found[2] or "").split(","))]
+        return SCHEDULES[name](**{key.strip(): float(value) for key, value in pairs})
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"cannot read the schedule {text!r} ({error}): give it as {SCHEDULES[name]()}") from None
+
+
+def _betas(config: dict[str, Any], path: Path) -> list[float]:
+    """The betas of a scheduler's config, by the formulas of diffusers (in float64; there they are rounded to float32)."""
+    if config.get("trained_betas") is not None:
+        return config["trained_betas"]
+    if "beta_schedule" not in config and "beta_start" not in config:
+        raise UsageError(f"{path} is of {config.get('_class_name', 'a scheduler')} without betas: give that of a chain, as "
+                         "DDPMScheduler, or a card.json with the schedule")  # fmt: skip
+    if config.get("rescale_betas_zero_snr"):
+        raise UsageError(f"{path} rescales to zero terminal SNR, where lam is infinite: give a chain without it")
+    kind, n = config.get("beta_schedule", "linear"), int(config.get("num_train_timesteps", 1000))
+    first, last = float(config.get("beta_start", 0.0001)), float(config.get("beta_end", 0.02))
+    even = [i / max(n - 1, 1) for i in range(n)]
+    if kind == "linear":
+        return [first + (last - first) * q for q in even]
+    if kind == "scaled_linear":
+        return [(sqrt(first) + (sqrt(last) - sqrt(first)) * q) ** 2 for q in even]
+    if kind == "sigmoid":
+        return [first + (last - first) / (1 + exp(6 - 12 * q)) for q in even]
+    if kind == "squaredcos_cap_v2":
+        kept = [cos((i / n + 0.008) / 1.008 * pi / 2) ** 2 for i in range(n + 1)]
+        return [min(1 - b / a, 0.999) for a, b in pairwise(kept)]
+    raise UsageError(f"{path} has the beta_schedule {kind!r}: give linear, scaled_linear, sigmoid, squaredcos_cap_v2, or "
+                     "trained_betas")  # fmt: skip
