@@ -18,22 +18,40 @@ _PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}  # of dif
 
 
 def parametrisation(folder: Path, card: dict[str, Any]) -> tuple[NoiseSchedule, str, Callable[[float], float]]:
-    """(schedule, kind, what the network is told of a time): from the card, or from the scheduler's config of diffusers."""
-    time = card.get("time", {})
-    if "schedule" in card:
-        if time.get("kind", "continuous") != "continuous":
-            raise UsageError(f"{folder / safe.CARD} names a schedule, and a time {time['kind']!r}: a chain is given by its "
-                             "scheduler_config.json, without a schedule in the card")  # fmt: skip
-        return _schedule(card["schedule"]), kind_of(card.get("kind"), folder / safe.CARD), Scaled(float(time.get("scale", 1.0)))
+    """(schedule, kind, what the network is told of a time): from the card, or from the scheduler's config of diffusers.
+
+    Raises UsageError where neither says it, or both do and differ.
+    """
     path = next((path for path in scheduler_files(folder) if path.is_file()), None)
-    if path is None:
+    if path is None and "schedule" not in card:
         raise UsageError(f"{folder} says nothing of its noise: give {safe.CARD} with a schedule, or scheduler_config.json")
-    config = safe.read_json(path)
+    try:
+        return _continuous(card, folder / safe.CARD) if "schedule" in card else _chain(safe.read_json(path), card, path)
+    except UsageError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a value of another type than its key wants
+        what = folder / safe.CARD if "schedule" in card else path
+        raise UsageError(f"cannot read {what} ({error}): give the file that came with the weights") from None
+
+
+def _continuous(card: dict[str, Any], path: Path) -> tuple[NoiseSchedule, str, Callable[[float], float]]:
+    """Of a network that knows all times of the card's schedule."""
+    time = card.get("time", {"kind": "continuous"})
+    if time["kind"] != "continuous":
+        raise UsageError(f"{path} has a schedule, and a time of kind {time['kind']!r}: a chain is given by "
+                         "scheduler_config.json, without a schedule in the card")  # fmt: skip
+    return _schedule(card["schedule"]), kind_of(card.get("kind"), path), Scaled(float(time.get("scale", 1.0)))
+
+
+def _chain(config: dict[str, Any], card: dict[str, Any], path: Path) -> tuple[NoiseSchedule, str, Callable[[float], float]]:
+    """Of a network that knows the levels of the scheduler's chain."""
     chain = Discrete(_betas(config, path))
     prediction = config.get("prediction_type", "epsilon")
     kind = kind_of(_PREDICTIONS.get(prediction, prediction), path)
-    if card.get("kind", kind) != kind or time.get("steps", chain.steps) != chain.steps:
-        raise UsageError(f"{folder / safe.CARD} and {path.name} differ on the kind or the steps: make them agree")
+    said = {"kind": card.get("kind", kind), "steps": card.get("time", {}).get("steps", chain.steps)}
+    if said != {"kind": kind, "steps": chain.steps}:
+        raise UsageError(f"{safe.CARD} says {said['kind']} and {said['steps']} steps, {path} {kind} and {chain.steps}: give "
+                         "the two that belong together")  # fmt: skip
     return chain, kind, chain.index
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -66,16 +67,30 @@ def load_weights(path: Path, expected: str | None = None) -> dict[str, Tensor]:
         raise UsageError(f"there are no weights {path}: give a folder that has them")
     if expected and sha256(path) != expected:
         raise UsageError(f"{path} is not what its card says (another SHA-256): it was damaged or exchanged; get it again")
-    import torch
+    found = _tensors(path) if path.suffix == ".safetensors" else _unpickled(path)
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise UsageError(f"{path} is no dictionary of tensors: give the state dict of the network")
+    return found
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        found = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise UsageError(f"cannot read the weights {path} ({str(error).splitlines()[0]}): give a whole file") from None
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UsageError(f"cannot read the weights {path} ({error}): they are damaged; get them again") from None
+
+
+def _unpickled(path: Path) -> Any:
+    """What PyTorch's restricted unpickler makes of a file: it knows tensors and containers, and refuses every other global."""
+    import torch
+
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return torch.load(path, "cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise UsageError(f"{path} holds more than tensors, and loading it would run code: give safetensors") from None
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise UsageError(f"{path} is no dictionary of tensors: give the state dict of the network")
-    return found
+        raise UsageError(f"{path} is damaged or holds more than tensors, and loading that could run code: give safetensors") from None
+    except Exception:  # a damaged file fails in any way; PyTorch's own text would advise to load it without the restriction
+        raise UsageError(f"{path} is damaged or no state dict of PyTorch: get it again, or give safetensors") from None
