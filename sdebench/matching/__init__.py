@@ -1,1 +1,1 @@
-"""Placeholder docstring; its owner replaces it."""
+"""Score matching: losses that are equal up to a weight and a constant, a small network for them, and how well it learnt."""
