@@ -87,10 +87,12 @@ def _unpickled(path: Path) -> Any:
     """What PyTorch's restricted unpickler makes of a file: it knows tensors and containers, and refuses every other global."""
     import torch
 
+    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):  # CVE-2025-32434
+        raise UsageError(f"{path} is a pickle, and PyTorch {torch.__version__} cannot read one safely: give safetensors")
     try:
         with warnings.catch_warnings(action="ignore"):
             return torch.load(path, "cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise UsageError(f"{path} is damaged or holds more than tensors, and loading that could run code: give safetensors") from None
+        raise UsageError(f"{path} is damaged or holds more than tensors, which could run code: give safetensors") from None
     except Exception:  # a damaged file fails in any way; PyTorch's own text would advise to load it without the restriction
         raise UsageError(f"{path} is damaged or no state dict of PyTorch: get it again, or give safetensors") from None
