@@ -33,7 +33,8 @@ class Discrete(NoiseSchedule):
     `index(t)` is what the network is told.  t = 1/N is the chain's FIRST level, index 0, which still has noise: there is no
     level at t = 0, and a network was never asked there.  (DPM-Solver's discrete schedule, Lu et al. 2022, arXiv:2206.00927,
     appendix D.5, has the same times, with straight lines in the place of the spline: only continuous, its rates jump.)
-    The third derivative jumps at the levels: of that no solver sees anything until its steps are about as many as they.
+    The third derivative jumps at the levels, which a method in lam never notices and one in t hardly does: rk4-t keeps its
+    order to 1e-11 on the linear chain.  On the cosine chain, whose last levels are capped, it stops near 1e-6 below lam = -4.
 
     Raises UsageError for a beta outside (0, 1), and for a chain so uneven that the spline through it is not monotone.
     """
@@ -127,7 +128,7 @@ class Discrete(NoiseSchedule):
 
     def t(self, lam: float) -> float:
         low, high = self.lam_min, self.lam(1 / self.steps)
-        slack = 1e-12 * max(1.0, abs(lam))  # an overshoot of an end by rounding is the end itself
+        slack = 1e-12 * max(1.0, abs(low), abs(high))  # an overshoot of an end by rounding is the end itself
         if not low - slack <= lam <= high + slack:
             raise self._lam_outside(lam)
         if lam <= low or lam >= high:
