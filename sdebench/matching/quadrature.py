@@ -8,7 +8,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..problems import GaussianMixture
 
-_REACH, _PER_SD = 8.5, 5  # standard deviations beyond the outer means; nodes in the smallest of them
+_REACH, _PER_SD = 8.5, 6  # standard deviations beyond the outer means; nodes in the smallest of them
 
 
 def nodes(law: GaussianMixture) -> tuple[Tensor, Tensor]:

@@ -31,6 +31,7 @@ STUDIES = {
     "floor": "sdebench.studies.floor",
     "family": "sdebench.studies.family",
     "seed": "sdebench.studies.seed",
+    "score-matching": "sdebench.studies.score_matching",
 }
 _CLAIMS = ("family", "claimed_order", "order", "order_irregular", "main_order", "nfe_per_step", "memory", "stochastic",
            "strong_order", "reference")  # fmt: skip
