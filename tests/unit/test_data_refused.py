@@ -66,24 +66,36 @@ def test_pixels_of_another_kind_are_refused(tmp_path):
     file = root / "train" / "ape" / "0.png"
     Image.new("RGBA", (32, 32)).save(file)
     refused(root, str(file), "RGBA")
+
+
+def test_no_decoder_but_those_of_png_and_jpeg_sees_a_file(tmp_path, monkeypatch):
+    root, seen = as_folder(tmp_path / "a", parts()), []
+    file = root / "train" / "ape" / "0.png"
     Image.new("RGB", (32, 32)).save(file, format="GIF")
+    monkeypatch.setitem(Image.OPEN, "GIF", (lambda *args: seen.append(args), None))
     refused(root, str(file))
+    assert not seen
+
+
+GOOD = {"bytes": encode(np.zeros((3, 32, 32), np.uint8))}
 
 
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        ({"image": [b""], "label": [0]}, "image"), ({"img": [{"bytes": b""}]}, "img.bytes"),
-        ({"img": [b""], "label": [0]}, "img"), ({"img": [None, {"bytes": b""}], "label": [0, 0]}, "row 0"),
-        ({"img": [{"bytes": b"", "path": ""}], "label": [None]}, "row 0"), ({"img": [{"bytes": "x"}], "label": [0]}, "row 0"),
-        ({"img": [{"bytes": b""}], "label": ["cat"]}, "row 0"),
+        ({"image": [GOOD], "label": [0]}, "columns image.bytes, label"), ({"img": [GOOD]}, "columns img.bytes"),
+        ({"img": [b""], "label": [0]}, "columns img, label"),
+        ({"img": [GOOD, None], "label": [0, 0]}, "row 1 has no img.bytes"),
+        ({"img": [{"bytes": "x"}], "label": [0]}, "row 0 has no img.bytes"),
+        ({"img": [GOOD, GOOD], "label": [0, None]}, "row 1 has no label"),
+        ({"img": [GOOD], "label": ["cat"]}, "row 0 has no label of kind int"),
     ],
 )  # fmt: skip
 def test_a_missing_column_or_value_is_named(columns, says, tmp_path):
     root = as_parquet(tmp_path / "a", parts())
     file = root / "train-00001-of-00002.parquet"
     parquet.write_table(pa.table(columns), file)
-    refused(root, str(file), says)
+    refused(root, f"{file} ", says)
 
 
 def test_labels_must_be_those_of_train(tmp_path):
