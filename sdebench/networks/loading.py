@@ -147,5 +147,5 @@ def _code_hash(factory: Callable, fn: Callable) -> str:
     except (TypeError, OSError):
         digest = hashlib.sha256(repr(factory).encode())
     for name, value in fn.state_dict().items() if isinstance(fn, nn.Module) else ():
-        digest.update(name.encode() + value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(name.encode() + value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -48,9 +48,9 @@ def make(config: dict[str, Any]) -> "UNet2DModel":
 
     try:
         return UNet2DModel(**config)
-    except (TypeError, ValueError) as error:
-        what = str(error).splitlines()[0]
-        raise UsageError(f"no UNet2DModel of these settings ({what}): see the documentation of diffusers") from None
+    except Exception as error:  # diffusers checks little: nonsense fails in any way
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UsageError(f"no UNet2DModel of these settings ({what}): give such as diffusers documents") from None
 
 
 def save(folder: Path, net: "UNet2DModel", card: dict[str, Any]) -> Path:
