@@ -11,7 +11,19 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from ..records import latest
-from . import cost_figures, costs, emit, heatmap, law_figure, noise_figures, noise_tables, seed_page, tables
+from . import (
+    cost_figures,
+    costs,
+    emit,
+    heatmap,
+    law_figure,
+    matching,
+    matching_figures,
+    noise_figures,
+    noise_tables,
+    seed_page,
+    tables,
+)
 from .facts import Record, checked
 from .figures import convergence, strong, weak
 from .page import Picture, html, problems_of
@@ -38,7 +50,7 @@ def write_atomic(path: Path, content: str | bytes) -> Path:
 def make_tables(records: list[Record]) -> dict[str, Table]:
     """All tables of a report, by name."""
     makers = (tables.order_table, tables.grid_table, tables.failure_table, costs.budget_table, costs.runs_table,
-              costs.law_table, costs.law_runs_table, costs.floor_table, *noise_tables.MAKERS)
+              costs.law_table, costs.law_runs_table, costs.floor_table, *noise_tables.MAKERS, *matching.MAKERS)
     return {table.name: table for table in (make(records) for make in makers)}
 
 
@@ -103,6 +115,7 @@ def plans(records: list[Record], made: dict[str, Table]) -> Iterator[Plan]:
             yield Plan(f"floor-{stem(problem)}", "floor", f"{problem}: error against steps in three number formats.",
                        partial(cost_figures.floor, records, floors, problem))
         yield from _family_plans(records, made, problem)
+        yield from _matching_plans(made, problem)
 
 
 def _family_plans(records: list[Record], made: dict[str, Table], problem: str) -> Iterator[Plan]:
@@ -118,6 +131,13 @@ def _family_plans(records: list[Record], made: dict[str, Table], problem: str) -
     if "problem" in amounts.frame and problem in set(amounts.frame["problem"]):
         caption = f"{problem}: distance of laws at the end of the span against noise, at equal NFE; {normal}."
         yield Plan(f"family-amount-{name}", "family", caption, partial(noise_figures.amount, amounts, problem))
+
+
+def _matching_plans(made: dict[str, Table], problem: str) -> Iterator[Plan]:
+    for name, shown, draw, caption in matching_figures.DRAWN:
+        table = made[shown]
+        if "problem" in table.frame and problem in set(table.frame["problem"]):
+            yield Plan(f"{name}-{stem(problem)}", "matching", f"{problem}: {caption}.", partial(draw, table, problem))
 
 
 def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture], pages: Iterable[str] = ()) -> str:
@@ -136,6 +156,9 @@ def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture
     parts += ["## Figures", *(f"![{p.caption}](figures/{p.name}.svg)\n\n{p.caption}" for p in pictures)]
     if not made["floor"].frame.empty:
         parts += [f"## {made['floor'].title}", made["floor"].caption, emit.markdown(made["floor"])]
+    if not made["matching-training"].frame.empty:
+        parts += [f"## {made['matching-training'].title}", made["matching-training"].caption,
+                  emit.markdown(made["matching-training"])]  # fmt: skip
     if not made["failures"].frame.empty:
         parts += [f"## {made['failures'].title}", emit.markdown(made["failures"])]
     return "\n\n".join(p.strip() for p in parts) + "\n"

@@ -92,7 +92,8 @@ def _rows(table: Table) -> list[dict]:
 
 def _sections(tables: Mapping[str, Table], pictures: list[Picture]) -> set[str]:
     """The sections that have something to show."""
-    return {p.section for p in pictures} | {"family" for t in tables.values() if t.name.startswith("family-") and len(t.frame)}
+    of_tables = {t.name.partition("-")[0] for t in tables.values() if len(t.frame)} & {"family", "matching"}
+    return {p.section for p in pictures} | of_tables
 
 
 def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Picture]) -> str:
