@@ -89,10 +89,10 @@ class Discrete(NoiseSchedule):
         return [tuple(piece) for piece in spline.c.T.tolist()]
 
     def _u(self, t: float) -> float:
-        """N t - 1, the end itself where rounding passes it."""
+        """N t - 1, checked; rounding may leave it below 0 by some 1e-16."""
         if not (1.0 - 4 * _EPS) / self.steps <= t <= 1.0:
             raise self._outside(t)
-        return max(self.steps * t - 1.0, 0.0)
+        return self.steps * t - 1.0
 
     def index(self, t: float) -> float:
         """The place of t in the chain, in [0, N - 1]: exactly i at t_i, what lies between is between."""
