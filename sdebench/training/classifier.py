@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..data import Images, to_state
 from ..networks import classifier
 from .batches import augmented, indices
+from .card import card
 from .recipe import Recipe
 
 
@@ -41,10 +42,7 @@ class Labels:
 
     def card(self, figures: dict[str, float]) -> dict[str, Any]:
         """What a reader of the weights must know."""
-        return {
-            "name": f"features-{self.data.name}", "shape": list(self.data.shape), "classes": self.data.classes,
-            "data": {"name": self.data.name, "sha256": self.data.sha256}, "recipe": self.recipe.plain(), "figures": figures,
-        }  # fmt: skip
+        return card(f"features-{self.data.name}", self.recipe, self.data, figures) | {"classes": self.data.classes}
 
     def save(self, folder: Path, net: nn.Module, figures: dict[str, float]) -> Path:
         """Write the network's folder: weights in float16, and the card."""

@@ -18,6 +18,7 @@ from ..errors import UsageError
 from ..prediction import target
 from ..schedules import SCHEDULES
 from .batches import augmented, generator, indices
+from .card import card
 from .recipe import Recipe
 
 _LEVELS = 4096  # times on which the schedule is tabulated
@@ -87,12 +88,9 @@ class Denoiser:
 
     def card(self, figures: dict[str, float]) -> dict[str, Any]:
         """What a reader of the weights must know."""
-        recipe = self.recipe
-        return {
-            "name": self.data.name, "kind": recipe.kind, "schedule": recipe.schedule,
-            "time": {"kind": "continuous", "scale": TIME_SCALE}, "lams": list(recipe.lams), "shape": list(self.data.shape),
-            "data": {"name": self.data.name, "sha256": self.data.sha256}, "recipe": recipe.plain(), "figures": figures,
-        }  # fmt: skip
+        recipe, time = self.recipe, {"kind": "continuous", "scale": TIME_SCALE}
+        how = {"kind": recipe.kind, "schedule": recipe.schedule, "time": time, "lams": list(recipe.lams)}
+        return card(self.data.name, recipe, self.data, figures) | how
 
     def save(self, folder: Path, net: nn.Module, figures: dict[str, float]) -> Path:
         """Write the model's folder, in the layout of diffusers, weights in float16."""

@@ -1,6 +1,7 @@
 """The state of a training, and its checkpoint: one safetensors file, written whole or not at all."""
 
 import copy
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -54,7 +55,9 @@ class State:
         from safetensors.torch import save_file
 
         path, made = folder / CHECKPOINT, folder / f".{CHECKPOINT}.{os.getpid()}"
-        save_file(self._tensors(), made, {"step": str(self.step), "recipe": json.dumps(self.recipe.plain())})
+        tensors = self._tensors()
+        about = {"step": str(self.step), "recipe": json.dumps(self.recipe.plain()), "digest": _digest(tensors)}
+        save_file(tensors, made, about)
         with open(made, "rb") as file:
             os.fsync(file.fileno())
         os.replace(made, path)
@@ -72,6 +75,14 @@ class State:
         self.step = step
 
 
+def _digest(tensors: dict[str, Tensor]) -> str:
+    """The SHA-256 of all numbers, by name; the file's own format has no checksum."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def _part(tensors: dict[str, Tensor], head: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{head}."): tensor for name, tensor in tensors.items() if name.startswith(f"{head}.")}
 
@@ -83,6 +94,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any]]:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file is no dict)
+            if _digest(tensors) != about["digest"]:
+                raise ValueError("damaged: its numbers have another SHA-256")
             return tensors, int(about["step"]), json.loads(about["recipe"])
     except (SafetensorError, KeyError, ValueError) as error:
         what = str(error).splitlines()[0]
