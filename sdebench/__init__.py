@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "sdebench": ("schedules", "grids", "noise", "tableau", "phi", "problems", "solvers", "external", "studies", "report",
-                 "fit", "oracle", "forward", "family"),
+                 "fit", "oracle", "forward", "family", "networks"),
     "sdebench.errors": ("UsageError",),
     "sdebench.noise": ("WhiteNoise",),
     "sdebench.brownian": ("BrownianPath",),

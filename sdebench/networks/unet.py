@@ -37,7 +37,7 @@ class Sinusoids(nn.Module):
     def forward(self, times: Tensor) -> Tensor:
         n = self.width // 2
         exponent = -log(10000) * torch.arange(n, dtype=torch.float32, device=times.device) / (n - self.shift)
-        phase = times[:, None] * exponent.exp().to(times.dtype)
+        phase = times[:, None] * exponent.exp()
         parts = (phase.cos(), phase.sin()) if self.flip else (phase.sin(), phase.cos())
         return nn.functional.pad(torch.cat(parts, -1), (0, self.width % 2))
 
