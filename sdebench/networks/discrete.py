@@ -10,7 +10,6 @@ with S the cubic spline of two continuous derivatives through `log(abar_i)/2`, "
 """
 
 import hashlib
-from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,8 +64,9 @@ class Discrete(NoiseSchedule):
         return Discrete, (self.betas,)
 
     def __str__(self) -> str:
-        digest = hashlib.sha256(array("d", self.betas).tobytes()).hexdigest()[:8]
-        return f"Discrete(steps={self.steps}, betas={self.betas[0]:g}..{self.betas[-1]:g}, sha256={digest})"
+        text = ",".join(f"{beta:.9e}" for beta in self.betas)  # without the last bits, which no two libraries of maths share
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        return f"Discrete(steps={self.steps}, betas={self.betas[0]:g}..{self.betas[-1]:g}, digest={digest})"
 
     __repr__ = __str__
 
