@@ -121,9 +121,26 @@ def stack(parts: Sequence[Statistics]) -> dict[str, np.ndarray]:
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
+def pack(parts: Sequence[Statistics]) -> dict[str, np.ndarray]:
+    """What `stack` gives, for a file: of the symmetric "outer" the upper triangles, (K, d (d + 1)/2); `unstack` undoes it."""
+    arrays = stack(parts)
+    return arrays | {"outer": arrays["outer"][:, *np.triu_indices(parts[0].dim)]}
+
+
+def _unpacked(triangles: np.ndarray, d: int) -> np.ndarray:
+    """Symmetric matrices (K, d, d) of their upper triangles (K, d (d + 1)/2).  Raises UsageError for another size."""
+    if triangles.shape[1] != d * (d + 1) // 2:
+        raise UsageError(f"statistics of outer {triangles.shape} and total (K, {d}): give (K, d, d), or (K, d (d + 1)/2)")
+    out, (rows, columns) = np.empty((len(triangles), d, d)), np.triu_indices(d)
+    out[:, rows, columns] = out[:, columns, rows] = triangles
+    return out
+
+
 def unstack(arrays: Mapping[str, np.ndarray]) -> list[Statistics]:
-    """The parts of what `stack` gave."""
+    """The parts of what `stack` or `pack` gave."""
     counts, totals, outers = (_part(arrays, name) for name in ("count", "total", "outer"))
+    if outers.ndim == 2 and totals.ndim == 2:
+        outers = _unpacked(outers, totals.shape[1])
     if not len(counts) == len(totals) == len(outers):
         raise UsageError(f"statistics of {len(counts)}, {len(totals)} and {len(outers)} parts: give as many of each")
     return [Statistics(int(n), total, outer) for n, total, outer in zip(counts, totals, outers)]
