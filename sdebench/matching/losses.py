@@ -12,8 +12,8 @@ the network predicts; a squared error of KIND is `Levels.weight(KIND)` squared e
 
 `sliced-vr` is implicit score matching with Hutchinson's estimate of the trace: one loss with two names.
 
-The divergence is of the network in x, so its activation must be twice differentiable: a ReLU's gradient in its parameters
-would miss the trace.
+The divergence is of the network in x, so its activation must be smooth: the kinks of a ReLU move with its parameters, and
+automatic differentiation of a trace does not see that.
 """
 
 from collections.abc import Callable

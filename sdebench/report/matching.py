@@ -91,7 +91,7 @@ def training_table(records: Iterable[Record]) -> Table:
         Column("Clean end", "cleanest", "error", tip="|s - score|² over |score|², cleanest level"),
         Column("Noise, first", "noise_first", "error", tip="trace of the gradient's covariance over its squared mean"),
         Column("Noise, last", "noise", "error", tip="the same trace at the end, over the squared mean at the start"),
-        Column("ms a step", "ms", "seconds", tip="with the making of the batch"),
+        Column("ms a step", "ms", "seconds", tip="processor time, with the making of the batch"),
     )  # fmt: skip
     caption = (f"What each loss has taught one small network{steps}: the true Fisher divergence σ²|s - score|², averaged over "
                "λ. λ(t) is named by the kind in which the loss is a plain squared error. Noise is the trace of the covariance "

@@ -13,7 +13,7 @@ The networks that are trained are of one shape, with eps as their output; in `eq
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice, repeat
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import torch
@@ -153,16 +153,17 @@ def _marks(steps: int) -> list[int]:
 
 
 def _run(case: dict, problem: Problem, objective: Objective, data: Iterator[Batch], noted: Callable[[ScoreNet], dict]) -> dict:
-    """Train; at the marks: seconds in the steps so far, the divergence and its standard error (levels,), and what is noted."""
+    """Train; at the marks: processor seconds of the steps so far, the divergence and its standard error (levels,), and what is
+    noted."""
     net, kept = ScoreNet(problem.dim, seed=case["seed"]), _kept(problem, case["points"])
     run = train(net, objective, data, case["steps"], _RATE, 2000 + case["seed"])
     out: dict[str, list] = {}
     done, seconds = 0, 0.0
     for mark in _marks(case["steps"]):
-        start = perf_counter()
+        start = process_time()
         for _ in islice(run, mark - done):
             pass
-        seconds, done = seconds + perf_counter() - start, mark
+        seconds, done = seconds + process_time() - start, mark
         found = divergence(net, kept)
         row = {"step": mark, "seconds": seconds, "fisher": found.value, "error": found.error} | noted(net)
         for key, value in row.items():
