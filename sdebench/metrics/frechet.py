@@ -27,7 +27,7 @@ from scipy.stats import t as student
 from ..errors import UsageError
 from .statistics import Statistics, merged, stack
 
-MOST, LEAST, FULL = 200, 24, 512  # draws of a bootstrap up to FULL features, and never fewer than LEAST
+MOST, LEAST, FULL = 200, 24, 512  # half-samples of an interval up to FULL features, and never fewer than LEAST
 _HELD = 1 << 22  # numbers of a batch of covariances
 
 
@@ -43,19 +43,32 @@ def frechet(a: Statistics, b: Statistics) -> float:
 
 
 def draws_for(dim: int) -> int:
-    """Draws of a bootstrap by the number of features: 200 up to 512, then as many as cost the same (d^-3), 24 at least."""
+    """Half-samples of an interval, by features: 200 up to 512, then as many as cost the same (d^-3), 24 at least."""
     return max(LEAST, min(MOST, int(MOST * (FULL / dim) ** 3)))
+
+
+def resampled(parts: Sequence[Statistics], ref: Statistics, draws: int | None = None, seed: int = 0) -> np.ndarray:
+    """FD(all parts, ref) with draws of its sampling error added, (draws,); parts of one length and seed are drawn alike, so
+    that differences are paired.
+
+    A bootstrap whose weights are 0 and 2: half of the K parts, at random, and the other half.  (FD_1 - FD_2)/2 has, to first
+    order, the law of the error of FD, and enters with either sign.  (Praestgaard and Wellner 1993, Ann. Probab. 21, 2053:
+    exchangeable weights.)  Draws with replacement would be of another effective size each, and near the data, where FD is
+    hardly more than its bias, the bias that varies with it makes an interval several times too wide; here it falls out.
+    """
+    first, second, _ = _halves(parts, ref, draws, seed)
+    gaps = _gaps(first, second, len(parts))
+    return frechet(merged(parts), ref) + np.concatenate([gaps, -gaps])
 
 
 def bootstrap(parts: Sequence[Statistics], ref: Statistics, draws: int | None = None, seed: int = 0,
               level: float = 0.95) -> tuple[float, float]:  # fmt: skip
-    """(low, high) about FD(all parts, ref): where the FD of as many other samples lies, with probability `level`.
+    """(low, high) about FD(all parts, ref), which holds the mean FD of as many samples with probability `level`.
 
-    The K parts, whole, are drawn anew K times out of K, `draws` times (None: `draws_for`); the interval is the distance plus
-    and minus the draws' deviation, times sqrt(K/(K - 1)) and Student's quantile of K - 1, without which few parts give too
-    narrow an interval (Hesterberg 2015, arXiv:1411.5279).  About the distance and not about the draws' mean, for drawing with
-    replacement adds the bias of n samples a second time.  `ref` is taken as it is: its own sampling is not in the interval,
-    and the same for everything that is compared with it.
+    The distance plus and minus the standard deviation of `resampled`, times Student's quantile of K - 1 for K parts.  The
+    parts are of about one size, and each a fair sample.  `draws`: None for `draws_for`.  Near the data, where the error is no
+    longer of first order, it is too wide by a factor of at most about 1.5.  The bias of n samples is in it, and `ref` is taken
+    as it is: both are the same for all that is compared at one n.
 
     Raises UsageError for fewer than 2 parts: an interval needs what varies.
     """
@@ -68,66 +81,62 @@ def paired_bootstrap(parts_a: Sequence[Statistics], parts_b: Sequence[Statistics
 
     What the noise does to both falls out of the difference, as does most of the bias.  An interval without 0 tells a from b.
     """
-    if len(parts_a) != len(parts_b) or [part.count for part in parts_a] != [part.count for part in parts_b]:
-        raise UsageError(f"{len(parts_a)} and {len(parts_b)} parts, or of other sizes: pairs need the same samples on both sides")
+    if [part.count for part in parts_a] != [part.count for part in parts_b]:
+        raise UsageError(f"{len(parts_a)} and {len(parts_b)} parts, or of unlike sizes: give parts of the same noise on both")
     gaps = resampled(parts_a, ref, draws, seed) - resampled(parts_b, ref, draws, seed)
     return interval(frechet(merged(parts_a), ref) - frechet(merged(parts_b), ref), gaps, len(parts_a), level)
 
 
-def resampled(parts: Sequence[Statistics], ref: Statistics, draws: int | None = None, seed: int = 0) -> np.ndarray:
-    """FD of each draw, (draws,): the same draws for the same seed and number of parts, so that differences are paired."""
-    if len(parts) < 2:
-        raise UsageError(f"{len(parts)} part: give 2 or more, for an interval comes from how parts vary (10 give a fair one)")
-    draws = draws_for(ref.dim) if draws is None else draws
-    if draws < 2:
-        raise UsageError(f"draws = {draws!r}: give 2 or more")
-    chances = np.full(len(parts), 1 / len(parts))
-    return _weighted(np.random.default_rng(seed).multinomial(len(parts), chances, draws), parts, ref)
-
-
-def infinite(parts: Sequence[Statistics], ref: Statistics, seed: int = 0) -> tuple[float, float]:
+def infinite(parts: Sequence[Statistics], ref: Statistics, draws: int | None = None, seed: int = 0) -> tuple[float, float]:
     """(FD of infinitely many samples, its standard error): a line through FD against 1/n, at 1/n = 0.
 
-    Chong and Forsyth 2020, arXiv:1911.07023.  The line goes through FD of all N samples and follows FD of halves and quarters
-    of them, disjoint and in several random splits, all of which enter: random subsets of 15 sizes, the paper's choice, cost as
-    much and leave more noise.  The error is that of the bootstrap and of the slope together.  `ref` is taken as it is.
+    Chong and Forsyth 2020, arXiv:1911.07023.  The line goes through FD of all n samples and the mean FD of random halves, each
+    with the half that is left: a fit through single subsets of 15 sizes, as in the paper, costs as much and leaves their noise.
+    `ref` is taken as it is.
 
-    Raises UsageError for fewer than 4 parts, or quarters without more samples than features: there FD is no line in 1/n.
+    Raises UsageError for fewer than 2 parts, or halves without more samples than features: there FD is no line in 1/n.
     """
+    first, second, inverse = _halves(parts, ref, draws, seed)
     whole = merged(parts)
-    if sum(sorted(part.count for part in parts)[: len(parts) // 4]) <= whole.dim:
-        raise UsageError(f"{whole.count} samples of {whole.dim} features in {len(parts)} parts: give 4 parts or more, "
-                         f"any quarter of them with more than {whole.dim} samples")  # fmt: skip
-    at_n, rng = frechet(whole, ref), np.random.default_rng(seed)
-    splits = [_split(len(parts), rng) for _ in range(max(3, draws_for(whole.dim) // 8))]
-    counts = np.array(splits) @ [part.count for part in parts]
-    values = _weighted(np.concatenate(splits), parts, ref).reshape(counts.shape)
-    x, y = (np.stack([some[:, :2].mean(1), some[:, 2:].mean(1)]) for some in (1 / counts, values))
-    x, y = x - 1 / whole.count, y - at_n
-    slopes = (x * y).sum(0) / (x * x).sum(0)
-    noise = np.std(resampled(parts, ref, seed=seed), ddof=1) * sqrt(len(parts) / (len(parts) - 1))
-    error = hypot(noise, np.std(slopes, ddof=1) / sqrt(len(splits)) / whole.count)
-    return float(at_n - slopes.mean() / whole.count), error
+    if 1 / inverse <= whole.dim:
+        raise UsageError(f"{whole.count} samples of {whole.dim} features: give more than {2 * whole.dim} to extrapolate from")
+    at_n, means = frechet(whole, ref), (first + second) / 2
+    shrink = (1 / whole.count) / (inverse - 1 / whole.count)
+    slope = shrink * np.std(means, ddof=1) / sqrt(len(means))
+    return float(at_n - shrink * (means.mean() - at_n)), float(hypot(np.std(_gaps(first, second, len(parts)), ddof=1), slope))
 
 
-def _split(parts: int, rng: np.random.Generator) -> np.ndarray:
-    """Two halves and four quarters, at random, as weights: (6, parts)."""
-    order = rng.permutation(parts)
-    return np.concatenate([order % groups == np.arange(groups)[:, None] for groups in (2, 4)]).astype(int)
+def _halves(parts: Sequence[Statistics], ref: Statistics, draws: int | None, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """FD of random halves, FD of what each leaves, (draws/2,) both, and the mean of 1/n over them."""
+    draws = draws_for(ref.dim) if draws is None else draws
+    if len(parts) < 2 or sum(sorted(part.count for part in parts)[: len(parts) // 2]) < 2:
+        raise UsageError(f"{len(parts)} part(s): give 2 or more, of 2 samples or more, for an error comes from how parts vary")
+    if draws < 4:
+        raise UsageError(f"draws = {draws!r}: give 4 or more")
+    order = np.random.default_rng(seed).permuted(np.tile(np.arange(len(parts)), (draws // 2, 1)), axis=1)
+    chosen = np.concatenate([order < len(parts) // 2, order >= len(parts) // 2]).astype(int)
+    counts = chosen @ [part.count for part in parts]
+    return *_weighted(chosen, parts, ref).reshape(2, -1), float(np.mean(1 / counts))
 
 
-def _weighted(weights: np.ndarray, parts: Sequence[Statistics], ref: Statistics) -> np.ndarray:
-    """FD of each row of weights, (rows, K), the part k being taken weights[row, k] times."""
+def _gaps(first: np.ndarray, second: np.ndarray, parts: int) -> np.ndarray:
+    """Half of the differences between halves; of an odd number of parts, as wide as the error of all, and centred."""
+    half = parts // 2
+    gaps = (first - second) * (sqrt(half * (parts - half)) / parts)
+    return gaps - gaps.mean()
+
+
+def _weighted(chosen: np.ndarray, parts: Sequence[Statistics], ref: Statistics) -> np.ndarray:
+    """FD of the parts of each row of `chosen`, (rows, K) of 0 and 1."""
     _check(parts[0], ref)
     sums, factor, mean, trace = stack(parts), _factor(ref), ref.mean, ref.trace
     d, distances = ref.dim, []
-    for some in np.array_split(weights, max(1, len(weights) * d * d // _HELD)):
+    for some in np.array_split(chosen, max(1, len(chosen) * d * d // _HELD)):
         n = some @ sums["count"]
-        ranks = np.minimum((some > 0) @ sums["count"], ref.count) - 1  # a part drawn twice adds no direction
         total = some @ sums["total"]
         cov = np.tensordot(some.astype(float), sums["outer"], 1) - total[:, :, None] * (total / n[:, None])[:, None]
         cov /= (n - 1)[:, None, None]
-        cross = _trace_of_root(factor, cov, ranks)
+        cross = _trace_of_root(factor, cov, n - 1)
         gap = np.square(total / n[:, None] - mean).sum(1)
         distances.append(gap + np.trace(cov, axis1=1, axis2=2) + trace - 2 * cross)
     return np.concatenate(distances)
@@ -162,11 +171,11 @@ def _trace_of_root(factor: _Factor, cov: np.ndarray, rank: int | np.ndarray) -> 
     return np.sqrt(np.where(known, np.maximum(lam, 0.0), 0.0)).sum(-1)
 
 
-def interval(at: float, draws: np.ndarray, parts: int, level: float) -> tuple[float, float]:
+def interval(at: float, draws: np.ndarray, parts: int, level: float = 0.95) -> tuple[float, float]:
     """(low, high) about `at`, from `draws` of a bootstrap over that many parts: those of `resampled`, or their differences."""
     if not 0 < level < 1:
         raise UsageError(f"level = {level!r}: give a probability, as 0.95")
-    wide = np.std(draws, ddof=1) * sqrt(parts / (parts - 1)) * float(student.ppf((1 + level) / 2, parts - 1))
+    wide = np.std(draws, ddof=1) * student.ppf((1 + level) / 2, parts - 1)
     return float(at - wide), float(at + wide)
 
 
