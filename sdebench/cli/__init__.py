@@ -10,7 +10,7 @@ import warnings
 import typer
 
 from ..errors import UsageError
-from . import gate, listing, publish, study, train
+from . import compare, gate, listing, publish, study, train
 
 app = typer.Typer(
     name="sdebench", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -21,6 +21,8 @@ app.command("run")(study.run)
 app.command("order")(study.order)
 app.command("train")(train.train)
 app.command("check")(gate.check)
+app.command("baseline")(gate.baseline)
+app.command("compare")(compare.compare)
 app.command("report")(publish.report)
 
 

@@ -1,7 +1,6 @@
-"""`sdebench check`: the gate for CI."""
+"""`sdebench check` and `sdebench baseline`: the gate for CI."""
 
-import json
-import os
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,70 +9,174 @@ import typer
 from ..errors import UsageError
 from .output import emit, report_broken, say, table
 
-_FIGURES = {"order", "constant", "errors", "nfe"}
+BASELINE = Path("results/baseline.json")
+_ROWS = 8  # of a solver in a table
+_Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Solvers; those of the baseline unless given.")]
 
 
-def _load(path: Path) -> dict[str, dict]:
-    """The baseline: solver -> figures.  Raises UsageError for a file that is none."""
-    try:
-        content = json.loads(path.read_text())
-        solvers = content["solvers"]
-        whole = all(its.keys() >= _FIGURES and len(its["errors"]) == len(its["nfe"]) == 2 for its in solvers.values())
-    except FileNotFoundError:
-        raise UsageError(f"there is no baseline {path}: 'sdebench check --baseline {path} --write' makes one") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole:
-        raise UsageError(f"{path} is not a baseline: give a file that 'sdebench check --write' wrote")
-    return solvers
-
-
-def _save(path: Path, solvers: dict[str, dict]) -> None:
-    """Replace the file at once: whoever reads it sees the old one or the new one."""
-    from ..records import clean
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".new")
-    draft.write_text(json.dumps({"solvers": clean(solvers)}, indent=1, sort_keys=True, allow_nan=False) + "\n")
-    os.replace(draft, path)
+def _figure(value: Any) -> str:
+    return "-" if value is None else f"{value:.8g}" if isinstance(value, float) else str(value)
 
 
 def _rows(moved: list[Any]) -> list[tuple]:
-    return [(m.solver, m.what, _figure(m.before), _figure(m.now), m.change) for m in moved]
+    """The rows of the table: of each solver the first, and how many there are more."""
+    rows = []
+    for solver, found in groupby(moved, key=lambda m: m.solver):
+        its = list(found)
+        rows += [(m.solver, m.what, _figure(m.before), _figure(m.now), m.change) for m in its[:_ROWS]]
+        if len(its) > _ROWS:
+            rows.append((solver, f"and {len(its) - _ROWS} more", "", "", ""))
+    return rows
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.8g}"
+def _show(moved: list[Any], title: str) -> None:
+    table(("solver", "what", "baseline", "now", "change"), _rows(moved), title, ("baseline", "now", "change"))
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _measured(names: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """(figures of the solvers that there are, what keeps each of the others from being made)."""
+    from ..studies import base, gate
+
+    lost, there = {}, []
+    for name in names:
+        try:
+            base.solver(name)
+            there.append(name)
+        except UsageError as error:
+            lost[name] = str(error)
+    report_broken()
+    return gate.measure(there), lost
+
+
+def _times(names: list[str], held: dict[str, Any]) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """(ratios measured now, how they differ from the baseline's); of those that differ by two measurements, both."""
+    from ..records import provenance
+    from ..studies import base, timing
+
+    now, differ = {name: timing.ratios(base.solver(name)) for name in names}, {}
+    for name in names:
+        kept = held.get(name, {}).get("times", {})
+        if now[name] and kept.get("ratios") and kept.get("machine") == provenance()["machine"]:
+            differ[name] = timing.rank_test(kept["ratios"], now[name])
+            if differ[name].told:
+                now[name] += timing.ratios(base.solver(name))
+                differ[name] = timing.rank_test(kept["ratios"], now[name])
+    return now, differ
+
+
+def _tell_times(differ: dict[str, Any], names: list[str]) -> list[str]:
+    """Say what takes longer, or less long, than in the baseline; the names of the slower ones."""
+    told = {name: d for name, d in differ.items() if d.told}
+    for name, d in sorted(told.items(), key=lambda item: -item[1].change):
+        say(f"a step of {name} takes {100 * d.change:+.0f}% of time (rank test, p = {d.p:.1g})")
+    if names and not differ:
+        say("times are not compared: those of the baseline are from another machine")
+    return [name for name, d in told.items() if d.change > 0]
+
+
+def _asked(names: list[str] | None, held: dict[str, Any], path: Path) -> list[str]:
+    """The solvers to check.  Raises UsageError for one that the baseline does not name."""
+    from ..studies import base
+
+    if not names:
+        return list(held)
+    found = [name for asked in names for name in ([asked] if asked in held else base.solver_specs([asked]))]
+    strange = [name for name in found if name not in held]
+    if strange:
+        option = "" if path == BASELINE else f" --out {path}"
+        raise UsageError(f"{', '.join(strange)} not in {path}: 'sdebench baseline {' '.join(strange)}{option}' takes it in")
+    return list(dict.fromkeys(found))
 
 
 def check(
-    baseline: Annotated[Path, typer.Option(help="The committed figures.")] = Path("results/baseline.json"),
-    solvers: Annotated[list[str] | None, typer.Option(help="A solver; may be given again; all unless given.")] = None,
-    write: Annotated[bool, typer.Option("--write", help="Take what is measured now as the baseline.")] = False,
+    names: _Names = None,
+    baseline: Annotated[Path, typer.Option(help="The committed figures.")] = BASELINE,
+    junit: Annotated[Path | None, typer.Option(help="Write the outcome as JUnit XML, too.")] = None,
+    code_quality: Annotated[Path | None, typer.Option(help="Write what moved as GitLab's code quality report, too.")] = None,
+    annotate: Annotated[str | None, typer.Option(help="'github' or 'none'; 'github' in its actions unless given.")] = None,
+    fail_on_slower: Annotated[bool, typer.Option("--fail-on-slower", help="Fail where a step takes longer, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Compare orders and error constants with the baseline; exit status 1, and what moved, if any did."""
-    from ..studies import base, gate
+    """Compare orders, errors and coefficients with the baseline; exit status 1, and what moved, if any did."""
+    from ..studies import baseline as files
+    from ..studies import gate_diff
+    from . import gate_output
 
-    held = {} if write and not baseline.exists() else _load(baseline)
-    names = base.solver_specs(solvers or "all")
-    report_broken()
-    now = gate.measure(names)
-    compared = {name: its for name, its in held.items() if name in now or not solvers}
-    moved, new = gate.compare(compared, now), sorted(now.keys() - held.keys())
+    host = gate_output.host(annotate)
+    held = files.load(baseline, "sdebench baseline" if baseline == BASELINE else f"sdebench baseline --out {baseline}")
+    asked = _asked(names, held, baseline)
+    now, lost = _measured(asked)
+    moved = gate_diff.compare({name: held[name] for name in asked}, now)
+    differ = _times(list(now), held)[1]
     if as_json:
-        emit({"moved": [m._asdict() for m in moved], "new": new, "compared": len(compared.keys() & now.keys())})
+        emit({"moved": [m._asdict() for m in moved], "compared": len(asked),
+              "times": {name: d._asdict() for name, d in differ.items()}})  # fmt: skip
     elif moved:
-        table(("solver", "what", "baseline", "now", "change"), _rows(moved), f"{len(moved)} figures moved",
-              ("baseline", "now", "change"))  # fmt: skip
-    if new:
-        some = ", ".join(new[:5]) + (f" and {len(new) - 5} more" if len(new) > 5 else "")
-        say(f"not in the baseline: {some}" + ("" if write else " ('--write' takes them in)"))
-    if write:
-        kept = {name: its for name, its in held.items() if name not in compared}
-        _save(baseline, kept | now)
-        say(f"{baseline}: {len(kept | now)} solvers written, {len(moved)} figures moved, {len(new)} new")
-        return 0
-    verdict = f"FAILED, {len(moved)} figures moved" if moved else "nothing moved"
-    say(f"{len(compared.keys() & now.keys())} solvers compared with {baseline}: {verdict}")
-    return int(bool(moved))
+        _show(moved, f"{_count(len(moved), 'figure')} moved")
+    for message in lost.values():
+        say(message)
+    slower = _tell_times(differ, list(now))
+    outcome = gate_output.Outcome(asked, moved, slower if fail_on_slower else [], baseline)
+    gate_output.write(outcome, junit, code_quality, host, as_json)
+    failed = bool(moved or outcome.slower)
+    verdict = f"FAILED, {_count(len(moved), 'figure')} moved" if moved else "nothing moved"
+    verdict += f", {len(outcome.slower)} slower" if outcome.slower else ""
+    say(f"{_count(len(asked), 'solver')} compared with {baseline}: {verdict}")
+    return int(failed)
+
+
+def _entries(names: list[str], held: dict[str, Any]) -> tuple[dict[str, Any], list[Any], list[str], int]:
+    """(new entries, what moved, solvers that are gone, how many got new times): what did not move stays to the last bit."""
+    from ..records import provenance
+    from ..studies import gate_diff
+
+    now, lost = _measured(names)
+    ratios, differ = _times(list(now), held)
+    moved = gate_diff.compare({name: held[name] for name in now if name in held}, now)
+    changed, timed, out = {m.solver for m in moved}, 0, {}
+    for name, figures in now.items():
+        old = held.get(name)
+        keeps_times = old and name in differ and not differ[name].told
+        times = old["times"] if keeps_times else {"machine": provenance()["machine"], "ratios": ratios[name]}
+        timed += bool(old) and times != old["times"]
+        out[name] = (figures if not old or name in changed else old) | {"times": times}
+    return out, moved, list(lost), timed
+
+
+def baseline(
+    names: _Names = None,
+    out: Annotated[Path, typer.Option(help="The file; solvers in it that are not given stay as they are.")] = BASELINE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Take what is measured now as the baseline, and show what changes in it.  Solvers that are gone are removed."""
+    from ..studies import base
+    from ..studies import baseline as files
+    from ..studies.gate_diff import Moved
+
+    held = {} if names and not out.exists() else files.load(out)
+    asked = list(held)
+    if names:
+        asked = [name for spec in names for name in ([spec] if spec in held else base.solver_specs([spec]))]
+    new, moved, removed, timed = _entries(list(dict.fromkeys(asked)), held)
+    added = [name for name in new if name not in held]
+    if as_json:
+        emit({"added": added, "removed": removed, "moved": [m._asdict() for m in moved], "written": not dry_run})
+    elif added or removed or moved:
+        news = [Moved(name, "solver", None, None, "removed") for name in removed]
+        _show([*news, *(Moved(name, "solver", None, None, "added") for name in added), *moved], f"{out}: what changes")
+    kept = {name: its for name, its in held.items() if name not in removed}
+    if not dry_run and kept | new != (held if out.exists() else None):
+        files.save(out, kept | new)
+    for name in added:
+        for part, message in new[name]["failures"].items():
+            say(f"{name} is taken in as it fails ({part}: {message})")
+    changed = len({m.solver for m in moved})
+    say(f"{out}: {len(added)} added, {len(removed)} removed, {changed} moved ({_count(len(moved), 'figure')}), "
+        f"{len(kept | new) - len(added) - changed} as they were" + (f", times of {timed} anew" if timed else "")
+        + ("; nothing is written" if dry_run else ""))  # fmt: skip
+    return 0

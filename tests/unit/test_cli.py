@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sdebench import cli, records
-from sdebench.studies import base, gate
+from sdebench.studies import base
 
 ROOT = Path(__file__).parents[2]
 ONE_CASE = """[[study]]
@@ -44,7 +44,7 @@ def test_help_needs_no_torch_and_half_a_second():
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
         seconds.append(time.perf_counter() - begun)
     assert done.returncode == 0, done.stderr
-    for command in ("list", "run", "order", "check", "report"):
+    for command in ("list", "run", "order", "check", "baseline", "compare", "report"):
         assert command in done.stdout
     assert min(seconds) < 0.5
 
@@ -199,9 +199,14 @@ ARGUMENTS = {
     "a report of no results": (("report", "notes.txt"), "notes.txt is not a results file"),
     "a report of nothing": (("report",), "nothing in results/*.jsonl"),
     "a report of a missing file": (("report", "none.jsonl"), "there is no results file none.jsonl"),
-    "no baseline": (("check", "--solvers", "ddim"), "there is no baseline results/baseline.json"),
+    "no baseline": (("check", "ddim"), "there is no baseline results/baseline.json"),
     "a baseline that is none": (("check", "--baseline", "notes.txt"), "notes.txt is not a baseline"),
-    "no baseline to write over": (("check", "--baseline", "notes.txt", "--write"), "notes.txt is not a baseline"),
+    "no baseline to write over": (("baseline", "ddim", "--out", "notes.txt"), "notes.txt is not a baseline"),
+    "a misspelt solver of a baseline": (("baseline", "dimm"), "did you mean 'ddim'"),
+    "no baseline to write anew": (("baseline",), "'sdebench baseline all' makes one"),
+    "another host": (("check", "--annotate", "jenkins"), "--annotate jenkins: give one of github, none"),
+    "times that are none": (("compare", "notes.txt"), "notes.txt is not a file of pytest-benchmark"),
+    "a folder without times": (("compare", "folder"), "no file of pytest-benchmark in folder"),
 }
 
 
@@ -256,61 +261,3 @@ def test_a_torn_results_file_is_mended_with_a_message(sdebench):
     assert status == 0
     assert "removed a torn last line" in err
     assert len(records.read(path)) == 2
-
-
-GATED = ["ddim", "ipndm-2", "scipy-rk45", "euler-maruyama"]
-
-
-def figures() -> dict[str, dict]:
-    return {row: dict(its) for row, its in gate.measure(GATED).items()}
-
-
-def test_the_gate_holds_and_its_figures_are_the_same_on_every_run(sdebench):
-    arguments = ("check", *(a for name in GATED for a in ("--solvers", name)))
-    status, _, err = sdebench(*arguments, "--write")
-    assert status == 0
-    assert "4 solvers written" in err
-    first = Path("results/baseline.json").read_bytes()
-    status, out, err = sdebench(*arguments)
-    assert (status, out) == (0, "")
-    assert "4 solvers compared" in err
-    assert sdebench(*arguments, "--write")[0] == 0
-    assert Path("results/baseline.json").read_bytes() == first
-
-
-def test_the_gate_has_figures_of_a_stochastic_solver():
-    found = gate.measure(["euler-maruyama"])["euler-maruyama"]
-    assert found["message"] == ""
-    assert found["nfe"] == list(gate.STEPS)
-    assert min(found["errors"]) > 0.1
-    assert found["order"] is None
-
-
-def test_the_gate_tells_what_moved_and_by_how_much(sdebench):
-    before = figures()
-    before["ddim"]["constant"] *= 1 - 1e-5
-    before["ipndm-2"]["order"] += 0.1
-    before["gone-3"] = before["ddim"]
-    before["euler-maruyama"]["errors"][1] *= 1 + 1e-5
-    Path("b.json").write_text(json.dumps({"solvers": before}))
-    status, out, err = sdebench("check", "--baseline", "b.json", "--json")
-    moved = {(m["solver"], m["what"]): m["change"] for m in json.loads(out)["moved"]}
-    assert status == 1
-    assert moved == {("ddim", "constant"): "+0.001%", ("ipndm-2", "order"): "-0.1", ("gone-3", "solver"): "gone",
-                     ("euler-maruyama", "error 2 of 2"): "-0.001%"}  # fmt: skip
-    assert "FAILED, 4 figures moved" in err
-    status, out, _ = sdebench("check", "--baseline", "b.json", "--solvers", "ddim")
-    assert status == 1
-    assert "ipndm-2" not in out
-    assert max(map(len, out.splitlines())) <= 80
-    assert json.loads(Path("b.json").read_text())["solvers"] == before
-
-
-def test_the_gate_lets_rounding_pass_and_stops_a_solver_that_begins_to_raise():
-    before, now = figures(), figures()
-    for its in now.values():
-        its["errors"] = [e * (1 + 1e-9) for e in its["errors"]]
-    assert gate.compare(before, now) == []
-    now["ddim"] = {"order": None, "constant": None, "errors": [None, None], "nfe": [None, None]}
-    assert {m.what for m in gate.compare(before, now)} >= {"order", "constant"}
-    assert gate.compare(before, before | {"new-1": before["ddim"]}) == []

@@ -1,0 +1,50 @@
+"""`sdebench compare`: times of pytest-benchmark, machine by machine."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from .output import emit, say, table
+
+
+def _seconds(value: float) -> str:
+    unit, name = next((u for u in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")) if value >= u[0]), (1e-9, "ns"))
+    return f"{value / unit:.3g} {name}"
+
+
+def _show(found: list[dict[str, Any]]) -> None:
+    for pair in found:
+        rows = [(r.name, _seconds(r.before), _seconds(r.now), f"{100 * r.change:+.1f}%", "-" if r.p is None else f"{r.p:.1g}")
+                for r in pair["rows"]]  # fmt: skip
+        title = f"{pair['machine']}: {pair['before']} -> {pair['now']}"
+        table(("benchmark", "before", "now", "change", "p"), rows, title, ("before", "now", "change", "p"))
+
+
+def compare(
+    paths: Annotated[list[Path], typer.Argument(help="JSON files of pytest-benchmark, earlier first, or folders of them.")],
+    fail_on_slower: Annotated[bool, typer.Option("--fail-on-slower", help="Exit status 1 where one takes longer.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Compare the last run of pytest-benchmark on each machine with the one before it: medians, and a rank test.
+
+    The test needs the samples, which '--benchmark-json' keeps, and '--benchmark-save' with '--benchmark-save-data'.
+    """
+    from ..studies import histories
+
+    machines = histories.by_machine(histories.load_all(paths))
+    pairs = {machine: runs[-2:] for machine, runs in machines.items() if len(runs) > 1}
+    if not pairs:
+        raise UsageError(f"no machine has two runs ({'; '.join(machines)}): give two files that one machine made")
+    found = [{"machine": machine, "before": str(a.path), "now": str(b.path), "rows": histories.rows(a, b)}
+             for machine, (a, b) in pairs.items()]  # fmt: skip
+    slower = [row.name for pair in found for row in pair["rows"] if row.told and row.change > 0]
+    if as_json:
+        emit([pair | {"rows": [row._asdict() for row in pair["rows"]]} for pair in found])
+    else:
+        _show(found)
+    for machine in machines.keys() - pairs.keys():
+        say(f"one run only, not compared: {machine}")
+    say(f"{sum(len(pair['rows']) for pair in found)} benchmarks compared: {len(slower)} slower")
+    return int(fail_on_slower and bool(slower))

@@ -1,0 +1,72 @@
+"""`sdebench check` notices every broken method of `tests/mutants` in the place of the one that it came from."""
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from sdebench import cli
+from sdebench.registry import SOLVERS, Entry
+from sdebench.solver import Sampler, Solver
+from sdebench.studies import base, baseline, gate, gate_diff
+
+TESTS = Path(__file__).parents[1]
+FILE = TESTS.parent / "results" / "baseline.json"
+MODULES = [import_module(f"mutants.{path.stem}") for path in sorted((TESTS / "mutants").glob("*.py"))]
+ORIGINALS = {
+    type(mutant): (mutant, original)
+    for module in MODULES for mutant, original, *_ in getattr(module, "REJECTED", ()) if isinstance(mutant, Solver | Sampler)
+}  # fmt: skip
+
+
+def check(capsys, *names: str) -> tuple[int, list[dict]]:
+    """Exit status of `sdebench check NAMES`, and what moved."""
+    with pytest.raises(SystemExit) as end:
+        cli.main(["check", *names, "--baseline", str(FILE), "--json"])
+    return end.value.code, json.loads(capsys.readouterr().out)["moved"]
+
+
+@pytest.fixture(autouse=True)
+def _same_path(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+def test_every_mutant_has_an_original():
+    mutants = {
+        its for module in MODULES if not module.__name__.startswith("mutants.test_") for its in vars(module).values()
+        if isinstance(its, type) and issubclass(its, Solver | Sampler) and its.__module__ == module.__name__
+    }  # fmt: skip
+    assert len(mutants) >= 37
+    assert {its.__name__ for its in mutants - ORIGINALS.keys()} == set()
+
+
+@pytest.mark.parametrize("mutant", ORIGINALS, ids=lambda its: its.__name__)
+def test_check_notices_a_mutant(mutant, capsys, monkeypatch):
+    solver, original = ORIGINALS[mutant]
+    monkeypatch.setitem(SOLVERS.entries, original, Entry(lambda: solver, {}))
+    assert type(base.solver(original)) is mutant
+    status, moved = check(capsys, original)
+    assert status == 1
+    assert {m["solver"] for m in moved} == {original}
+
+
+def test_check_passes_on_the_originals(capsys):
+    assert check(capsys, *sorted({original for _, original in ORIGINALS.values()})) == (0, [])
+
+
+def test_a_path_that_does_not_add_up_moves_the_strong_errors(monkeypatch):
+    from mutants.stochastic import ForgetfulPath
+
+    monkeypatch.setattr(gate, "BrownianPath", ForgetfulPath)
+    for kept in (gate._path, gate._on_path):
+        kept.cache_clear()
+    try:
+        now = gate.measure(["srk-additive"])
+    finally:
+        for kept in (gate._path, gate._on_path):
+            kept.cache_clear()
+    held = baseline.load(FILE)
+    moved = gate_diff.compare({"srk-additive": held["srk-additive"]}, now)
+    assert "error, one path, 16 steps" in {m.what for m in moved}
