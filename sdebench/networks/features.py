@@ -68,9 +68,9 @@ class ClassifierFeatures:
         arrays = self._reference()
         return unstack({name: arrays[f"{side}.{name}"] for name in ("count", "total", "outer")})
 
-    def reference_features(self) -> np.ndarray:
-        """Features of the first 2000 images of the test part, at most: float64 (m, dim)."""
-        return self._reference()["test.features"].astype(np.float64)
+    def reference_features(self, side: str = "test") -> np.ndarray:
+        """Features of the first 2000 images of `side` of the data, at most: float64 (m, dim)."""
+        return self._reference()[f"{side}.features"].astype(np.float64)
 
     def _reference(self) -> dict[str, np.ndarray]:
         from safetensors import SafetensorError, safe_open
@@ -96,7 +96,7 @@ def save_reference(folder: Path, data: Images) -> Path:
         features = space(images)
         parts = np.array_split(features, min(_PARTS, len(features)))
         arrays |= {f"{side}.{name}": array for name, array in pack([Statistics.of(part) for part in parts]).items()}
-    arrays["test.features"] = features[:_SINGLE].astype(np.float32)
+        arrays[f"{side}.features"] = features[:_SINGLE].astype(np.float32)
     content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {"network": space.sha256})
     draft = folder / f".{REFERENCE}-{os.getpid()}"
     try:
