@@ -1,9 +1,6 @@
 """The small convolutional classifiers whose penultimate features are the suite's own feature spaces."""
 
 import json
-import os
-import shutil
-import tempfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import UsageError
 from . import safe
 
-WEIGHTS, CARD = "model.safetensors", "card.json"
+WEIGHTS = "model.safetensors"
 
 
 class _Residual(nn.Module):
@@ -60,15 +58,10 @@ def save(folder: Path, net: Classifier, card: dict[str, Any]) -> Path:
     """Write weights (float16) and card into a new folder, whole or not at all; one that is there is replaced."""
     from safetensors.torch import save_file
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    weights = {name: value.detach().half().contiguous().cpu() for name, value in net.state_dict().items()}
-    save_file(weights, made / WEIGHTS)
-    (made / CARD).write_text(json.dumps(card | {"sha256": safe.sha256(made / WEIGHTS)}, indent=1) + "\n")
-    made.chmod(0o755)
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(made, folder)
+    with safe.new_folder(folder) as made:
+        weights = {name: value.detach().half().contiguous().cpu() for name, value in net.state_dict().items()}
+        save_file(weights, made / WEIGHTS)
+        (made / safe.CARD).write_text(json.dumps(card | {"sha256": safe.sha256(made / WEIGHTS)}, indent=1) + "\n")
     return folder
 
 
@@ -76,6 +69,10 @@ def load(folder: Path) -> Classifier:
     """The classifier of a folder.  Raises UsageError for one that is damaged."""
     card = safe.card(folder)
     weights = safe.load_weights(folder / WEIGHTS, card.get("sha256"))
-    net = Classifier(card["shape"][0], card["classes"], **card["recipe"]["network"])
-    net.load_state_dict({name: value.float() for name, value in weights.items()})
+    try:
+        net = Classifier(card["shape"][0], card["classes"], **card["recipe"]["network"])
+        net.load_state_dict({name: value.float() for name, value in weights.items()})
+    except (KeyError, TypeError, RuntimeError) as error:
+        what = str(error).splitlines()[0]
+        raise UsageError(f"{folder} holds no classifier whose card and weights agree ({what}): make it anew") from None
     return net.eval().requires_grad_(False)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data import Images, to_state
-from ..networks import classifier
+from ..networks import classifier, features
 from .batches import augmented, indices
 from .card import card
 from .recipe import Recipe
@@ -45,8 +45,10 @@ class Labels:
         return card(f"features-{self.data.name}", self.recipe, self.data, figures) | {"classes": self.data.classes}
 
     def save(self, folder: Path, net: nn.Module, figures: dict[str, float]) -> Path:
-        """Write the network's folder: weights in float16, and the card."""
-        return classifier.save(folder, net, self.card(figures))
+        """Write the network's folder: weights in float16, the card, and the data's statistics."""
+        classifier.save(folder, net, self.card(figures))
+        features.save_reference(folder, self.data)
+        return folder
 
     def picture(self, folder: Path, net: nn.Module, step: int) -> None:
         """Nothing to paint."""

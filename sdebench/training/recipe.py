@@ -17,7 +17,7 @@ class Recipe:
     """What is trained on what, and how.  `network` holds the settings of the network's class.
 
     The rate rises over `warmup` steps, stays, and falls to zero over the last `cooldown` ones (`decay`: "linear" or
-    "cosine"); so a run may be resumed with another `steps` until it begins to fall.  `ema` is the decay of the average of
+    "cosine"); so a run may be resumed with another end until it begins to fall.  `ema` is the decay of the average of
     the weights, the one that is kept.  `autocast` runs the network in bfloat16.  `shifts` moves images by up to so many pixels.
     `kind`, `schedule` and `lams`, the interval of lam = (noisy, clean), are of a denoiser.
     """

@@ -14,6 +14,7 @@ from ..errors import UsageError
 from .recipe import Recipe, from_plain
 
 CHECKPOINT = "checkpoint.safetensors"
+_END = ("steps", "cooldown", "decay")  # settings of which nothing depends before the rate falls
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -103,10 +104,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any]]:
 
 
 def _same(recipe: Recipe, plain: dict[str, Any], step: int) -> None:
-    """Raise UsageError unless the checkpoint's recipe is this one, but for `steps` that do not matter yet."""
+    """Raise UsageError unless the checkpoint's recipe is this one, but for an end that does not matter yet."""
     mine, its = recipe.plain(), from_plain(plain).plain()
     ends = min(recipe.falls_from(), from_plain(plain).falls_from())
     for key in mine:
-        if mine[key] != its[key] and not (key == "steps" and step <= ends):
+        if mine[key] != its[key] and not (key in _END and step <= ends):
             raise UsageError(f"the checkpoint was made with {key} = {its[key]!r}, and this run has {mine[key]!r}: "
                              "resume with the same recipe")  # fmt: skip
