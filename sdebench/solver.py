@@ -4,6 +4,7 @@ A Solver says how ONE interval s -> t is crossed, by a pure `step`; a Sampler ho
 """
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from itertools import pairwise
 from math import sqrt
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from . import grids
-from .errors import UsageError
+from .errors import UsageError, near_miss
 from .prediction import ModelLike, Prediction
 from .schedules import NoiseSchedule
 
@@ -138,18 +139,40 @@ def remember(node: Node, past: tuple[Node, ...], memory: int) -> tuple[Node, ...
     return (node, *past[: memory - 1]) if memory else ()
 
 
-def integrate(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any = None) -> Tensor:
+EXECUTORS = {  # who runs it; above this file, so by name
+    "eager": "sdebench.solver:eager",
+    "fused": "sdebench.executors.fused:fused",
+    "graph": "sdebench.executors.graph:graph",
+}
+
+
+def integrate(
+    solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any = None, executor: str = "eager",
+) -> Tensor:
     """The state at grid[-1], from the state `x`, `(B, *D)`, at grid[0].
 
+    `executor` is who runs it: "eager" calls the method step by step, and is the reference; "fused" runs the same linear
+    combinations in the fewest passes over memory, "graph" these as one CUDA graph.  Both agree with it to rounding, record no
+    gradients, and take the methods that are linear in their vectors and choose no steps.
+
     Raises UsageError for a method or a model that is none, a stochastic method without noise, a noise on another schedule, a
-    grid that is not strictly decreasing, a time outside the schedule's domain, and a step that does not return a Step.
+    grid that is not strictly decreasing, a time outside the schedule's domain, a step that does not return a Step, and an
+    executor that is none or cannot run this method.
     """
+    if executor not in EXECUTORS:
+        raise UsageError(f"unknown executor {executor!r}{near_miss(str(executor), EXECUTORS)}: give {', '.join(EXECUTORS)}")
     grid, solver = grids.check(grid), checked(solver)
     if not hasattr(model, "schedule"):
         raise UsageError(f"{model!r} is not a model: give sdebench.Model(fn, schedule, kind), or a problem's .model")
     model.schedule.alpha(grid[0]), model.schedule.alpha(grid[-1])  # refuses an end outside its domain
     if solver.stochastic:
         _check_noise(solver, model, noise, x)
+    module, _, name = EXECUTORS[executor].partition(":")
+    return getattr(import_module(module), name)(solver, model, x, grid, noise)
+
+
+def eager(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any = None) -> Tensor:
+    """What the method says, line by line."""
     if isinstance(solver, Sampler):
         return solver.sample(model, x, grid, noise)
     return cross(solver, model, x, grid, (), noise)

@@ -6,12 +6,13 @@ on a grid becomes
     x_{i+1} = a_i x_i + sum_j b_ij m_j + sum_k c_ik z_k,      m_j the model's answer at the state u_j = sum(...) of row j,
 
 one row an evaluation and one a step, whatever the dimension.  From it: exact laws on Gaussian data (`laws.gaussian`), golden
-coefficients, executors.
+coefficients.  (An executor needs the lines that a method forms, not what they come to: `executors.trace`.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -158,14 +159,20 @@ def tableau(solver: Solver | Sampler, ns: NoiseSchedule, grid: Sequence[float], 
     if kind not in KINDS:
         raise UsageError(f"unknown kind of prediction {kind!r}: give one of {', '.join(KINDS)}")
     model, noise, rows = _Model(ns, kind, gamma), _Noise(ns), []
-    try:
+    with linear_only(solver, "a tableau needs a method of lincomb on x, predictions and noises only"):
         for s, t, x in _crossed(checked(solver), model, noise, grids.check(grid)):
             rows.append(Row(s, t, x.terms, len(model.calls), noise.count))
+    return Tableau(ns, kind, tuple(model.calls), tuple(rows), tuple(noise.blocks))
+
+
+@contextmanager
+def linear_only(solver: Solver | Sampler, advice: str) -> Iterator[None]:
+    """Turn the error of a method that does more to symbols than add and scale them into a UsageError, with the advice."""
+    try:
+        yield
     except (TypeError, AttributeError, AssertionError) as error:  # the last is torchdiffeq's way
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UsageError(f"{type(solver).__name__} is not linear in its vectors ({what}): "
-                         "a tableau needs a method of lincomb on x, predictions and noises only") from None  # fmt: skip
-    return Tableau(ns, kind, tuple(model.calls), tuple(rows), tuple(noise.blocks))
+        raise UsageError(f"{type(solver).__name__} is not linear in its vectors ({what}): {advice}") from None
 
 
 def _crossed(solver: Solver | Sampler, model: _Model, noise: _Noise, grid: grids.Grid) -> Iterator[tuple[float, float, Vector]]:
