@@ -7,8 +7,9 @@ A study is a module with
     measure(case: dict) -> dict            {"context": ..., "claims": ..., "data": ...}, a pure function of the case; also
                                            "arrays": {name: numpy array}, for the record's file of arrays, if it has any
 
-Settings "solvers" and "problems" arrive as lists of spec strings that exist; "grids", "kinds" and "dtypes" as lists of
-strings, "budgets" as a list of whole numbers, "points" and "seed" as whole numbers, "grid" as a string.
+Settings "solvers" and "problems" arrive as lists of spec strings that exist; "grids", "kinds", "dtypes" and "models" as lists
+of strings, "budgets" and "ladder" as lists of whole numbers, "points", "seed", "samples" and "chunk" as whole numbers, "grid",
+"features", "data", "device" and "reference" as strings.
 """
 
 import inspect
@@ -32,6 +33,7 @@ STUDIES = {
     "family": "sdebench.studies.family",
     "seed": "sdebench.studies.seed",
     "score-matching": "sdebench.studies.score_matching",
+    "quality": "sdebench.studies.quality",
 }
 _CLAIMS = ("family", "claimed_order", "order", "order_irregular", "main_order", "nfe_per_step", "memory", "stochastic",
            "strong_order", "reference")  # fmt: skip
@@ -136,14 +138,26 @@ def _numbers(value: Any, where: str, least: int) -> list[int]:
     return numbers
 
 
+def _string(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{where} is {value!r}: give one name, in quotes")
+    return value
+
+
+def _number(value: Any, where: str, least: int) -> int:
+    if type(value) is not int or value < least:
+        raise UsageError(f"{where} is {value!r}: give a whole number, {least} or more")
+    return value
+
+
+_LEAST = {"points": 1, "seed": 0, "samples": 10, "chunk": 10}
 _EXPAND = {
     "solvers": solver_specs,
     "problems": problem_specs,
-    **{name: partial(_strings, where=name) for name in ("grids", "kinds", "dtypes")},
-    "grid": lambda value: _strings(value, "grid")[0],
-    "budgets": partial(_numbers, where="budgets", least=1),
-    "points": lambda value: _numbers(value, "points", 1)[0],
-    "seed": lambda value: _numbers(value, "seed", 0)[0],
+    **{name: partial(_strings, where=name) for name in ("grids", "kinds", "dtypes", "models")},
+    **{name: partial(_string, where=name) for name in ("grid", "features", "data", "device", "reference")},
+    **{name: partial(_numbers, where=name, least=1) for name in ("budgets", "ladder")},
+    **{name: partial(_number, where=name, least=least) for name, least in _LEAST.items()},
 }
 
 

@@ -1,0 +1,97 @@
+"""Paired errors: where a solver ends, against where the exact trajectory of the same network ends from the same noise.
+
+"Exact" is what two methods that share nothing, on fine grids, agree on; their difference is the error bar.  What the number
+format of a network alone does to a trajectory is measured on such a grid too: it is the floor of every error in that format.
+"""
+
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from torch import Tensor
+
+from ..catalogue import get_solver
+from ..data import to_uint8
+from ..grids import Grid
+from ..prediction import Counted, ModelLike
+from .quality_run import Place, grid_of, sample, steps_for
+from .setting import Ladder
+
+FINE = (("exprk5s8", 48), ("rk4-lam", 144))  # methods and their steps, uniform in lam
+PICTURES = 8
+
+
+class Converged:
+    """The ends, over alpha, of the exact trajectories of the samples 0 to `points - 1`: float64 (points, dim), to `error`."""
+
+    def __init__(self, at: Place, points: int):
+        self.at, self.points = at, points
+        self.ends, other = (self._fine(at, *fine) for fine in FINE)
+        self.error, self.scale = _rms(self.ends - other), _rms(self.ends)
+        self._rounding = {at.dtype: 0.0}
+
+    def _fine(self, at: Place, solver: str, steps: int) -> Tensor:
+        return self.run(solver, at.problem.model, grid_of(at.problem, "uniform_lam", steps), at)
+
+    def run(self, solver: str, model: ModelLike, grid: Grid, at: Place) -> Tensor:
+        """Where a solver ends, (points, dim) in float64 on the host."""
+        return sample(get_solver(solver), model, grid, at, 0, self.points).flatten(1).double().cpu()
+
+    def rounding(self, dtype: str) -> float:
+        """RMS of what a network in that format changes on a fine grid."""
+        if dtype not in self._rounding:
+            self._rounding[dtype] = _rms(self._fine(self.at._replace(dtype=dtype), *FINE[0]) - self.ends)
+        return self._rounding[dtype]
+
+
+def _rms(x: Tensor) -> float:
+    return float(x.square().mean().sqrt())
+
+
+@lru_cache(maxsize=4)
+def converged(at: Place, points: int) -> Converged:
+    """Kept, because every solver of a study comes back to it."""
+    return Converged(at, points)
+
+
+def of_error(case: dict, at: Place) -> tuple[dict, dict]:
+    """(data, arrays) of a case of kind "error": a rung for each number of steps that the budgets of the ladder allow."""
+    exact, problem = converged(at._replace(dtype=case["reference"]), case["points"]), at.problem
+    rounding, solver, ns = exact.rounding(case["dtype"]), get_solver(case["solver"]), problem.schedule
+    budgets: dict[int, int] = {}
+    for budget in sorted(case["ladder"]):
+        budgets.setdefault(steps_for(solver, problem, case["grid"], budget), budget)
+    out, errors = Ladder(problem.model), []
+
+    def run(model: ModelLike, grid: Grid) -> Tensor:
+        ends = exact.run(case["solver"], model, grid, at)
+        errors.append((ends - exact.ends).square().mean(1).sqrt().numpy())
+        return ends
+
+    for n in sorted(budgets):
+        grid = grid_of(problem, case["grid"], n)
+        h = max(ns.lam(t) - ns.lam(s) for s, t in pairwise(grid))
+        out.rung(n, h, max(exact.error, rounding), exact.ends, lambda model, grid=grid: run(model, grid))
+    asked = [budgets[n] for n in out.data["n"]]
+    return out.data | {"budget": asked, "exact": [a == b for a, b in zip(out.data["nfe"], asked)], "scale": exact.scale,
+                       "reference_error": exact.error, "rounding": rounding}, {"error": np.stack(errors)}  # fmt: skip
+
+
+def _pixels(x: Tensor, shape: tuple[int, ...]) -> np.ndarray:
+    return to_uint8(x.reshape(-1, *shape)[:PICTURES]).cpu().numpy()
+
+
+def of_pictures(case: dict, at: Place) -> tuple[dict, dict]:
+    """(data, arrays) of a case of kind "pictures": (budgets, 8, C, H, W) of a solver, or (1, 8, C, H, W) of what is exact."""
+    problem = at.problem
+    if "solver" not in case:
+        exact = converged(at._replace(dtype=case["reference"]), case["points"])
+        return {"budget": [], "nfe": [], "steps": []}, {"images": _pixels(exact.ends, problem.shape)[None]}
+    solver, data, images = get_solver(case["solver"]), {"budget": case["budgets"], "nfe": [], "steps": []}, []
+    for budget in case["budgets"]:
+        n = steps_for(solver, problem, case["grid"], budget)
+        counted = Counted(problem.model)
+        images.append(_pixels(sample(solver, counted, grid_of(problem, case["grid"], n), at, 0, PICTURES), problem.shape))
+        data["nfe"].append(counted.nfe)
+        data["steps"].append(n)
+    return data, {"images": np.stack(images)}
