@@ -21,12 +21,15 @@ from . import (
     matching_figures,
     noise_figures,
     noise_tables,
+    quality,
+    quality_figures,
     seed_page,
     tables,
 )
 from .facts import Record, checked
 from .figures import convergence, strong, weak
-from .page import Picture, html, problems_of
+from .page import Journey, Picture, html, problems_of
+from .quality_cells import Group, groups
 from .style import render
 from .tables import Table, grid_names, headline
 
@@ -47,11 +50,12 @@ def write_atomic(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def make_tables(records: list[Record]) -> dict[str, Table]:
-    """All tables of a report, by name."""
+def make_tables(records: list[Record], found: list[Group] | None = None) -> dict[str, Table]:
+    """All tables of a report, by name; `found` are the groups of the quality study, if they were read already."""
     makers = (tables.order_table, tables.grid_table, tables.failure_table, costs.budget_table, costs.runs_table,
               costs.law_table, costs.law_runs_table, costs.floor_table, *noise_tables.MAKERS, *matching.MAKERS)
-    return {table.name: table for table in (make(records) for make in makers)}
+    found = groups(records) if found is None else found
+    return {table.name: table for table in (*(make(records) for make in makers), *quality.tables(found))}
 
 
 def stem(name: str) -> str:
@@ -96,7 +100,7 @@ def _order_plans(records: list[Record], grids: Table, problem: str, full: bool) 
         yield Plan(f"strong-{name}", "strong", caption, partial(strong, records, problem))
 
 
-def plans(records: list[Record], made: dict[str, Table]) -> Iterator[Plan]:
+def plans(records: list[Record], made: dict[str, Table], found: list[Group]) -> Iterator[Plan]:
     """The figures of a report.  The first problem has all; of the others the page would be too heavy with them."""
     names = ("grids", "work-precision-runs", "work-precision", "law-runs", "law", "floor")
     grids, runs, budgets, laws, law_budgets, floors = (made[name] for name in names)
@@ -116,6 +120,7 @@ def plans(records: list[Record], made: dict[str, Table]) -> Iterator[Plan]:
                        partial(cost_figures.floor, records, floors, problem))
         yield from _family_plans(records, made, problem)
         yield from _matching_plans(made, problem)
+    yield from _quality_plans(made, found)
 
 
 def _family_plans(records: list[Record], made: dict[str, Table], problem: str) -> Iterator[Plan]:
@@ -140,19 +145,46 @@ def _matching_plans(made: dict[str, Table], problem: str) -> Iterator[Plan]:
             yield Plan(f"{name}-{stem(problem)}", "matching", f"{problem}: {caption}.", partial(draw, table, problem))
 
 
+def _quality_plans(made: dict[str, Table], found: list[Group]) -> Iterator[Plan]:
+    curves = (("quality-error", quality_figures.error_curves, "RMS error to the exact trajectory of the network against NFE; "
+               "full dots are those that the order was read from"),
+              ("quality", quality_figures.quality_curves, "distance of the samples from the data, at the same NFE; bars are "
+               "95 % intervals, dashes what the data itself shows"))  # fmt: skip
+    shown = [made[name] for name in ("quality", "quality-error-runs", "quality-rank")]
+    for group in found:
+        name, of = stem(group.label), {"quality-error": [*group.errors], "quality": [c.run for c in group.cells]}
+        grids = dict.fromkeys(run.grid for runs in of.values() for run in runs)
+        for grid in grids:
+            where = f"{group.label}, grid {grid}" if len(grids) > 1 else group.label
+            for kind, draw, caption in (c for c in curves if any(run.grid == grid for run in of[c[0]])):
+                yield Plan(f"{kind}-{name}-{stem(grid)}", f"quality {name}", f"{where}: {caption}.",
+                           partial(draw, *shown, group, grid))
+        for title, rows in quality_figures.sample_figures(group):
+            caption = f"{group.label}, {title}: every column starts from one noise; nothing is selected."
+            yield Plan(f"samples-{name}-{stem(title)}", f"samples {name}", caption, partial(quality_figures.samples, rows))
+
+
+def _journey(group: Group) -> Journey:
+    own = {table.name: table for table in quality.tables([group])}
+    return Journey(group.label, stem(group.label), quality.about(group, own["quality-rank"].frame), own)
+
+
 def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture], pages: Iterable[str] = ()) -> str:
     """The report as GitHub shows it: counts, main table, figures; and links to the other `pages`."""
     counts = ", ".join(f"{n} {v}" for v, n in headline(made["orders"].frame).items()) or "no orders measured"
-    solvers = {r["case"]["solver"] for r in records if "solver" in r["case"]}
+    solvers = {r["case"]["solver"] for r in records if "solver" in r["case"] and r["study"] != "quality"}
     without = len(solvers) - (0 if made["orders"].frame.empty else made["orders"].frame["solver"].nunique())
     counts += f", {without} without an order" if without and not made["orders"].frame.empty else ""
     where = ("{name} ({schedule}, t from {span[0]:g} to {span[1]:g})".format(**p) for p in problems_of(records))
-    parts = ["# The order of every sampler, measured", f"{len(solvers)} solvers: {counts}.", f"Problems: {'; '.join(where)}.",
+    orders = ["# The order of every sampler, measured", f"{len(solvers)} solvers: {counts}.", f"Problems: {'; '.join(where)}."]
+    parts = [*(orders if any(r["study"] != "quality" for r in records) else ["# Sample quality against network evaluations"]),
              "Made by `sdebench report`. `index.html` is the same, with tables to sort; `tables/` has CSV and LaTeX too."]
     if "seed.md" in pages:
         parts.append("[The seed, statement by statement](seed.md): every formula of the survey behind this suite, measured.")
     if not made["orders"].frame.empty:
         parts += ["## Orders", made["orders"].caption, emit.markdown(made["orders"])]
+    for table in (made[name] for name in ("quality-error", "quality", "quality-rank") if len(made[name].frame)):
+        parts += [f"## {table.title}", table.caption, emit.markdown(table)]
     parts += ["## Figures", *(f"![{p.caption}](figures/{p.name}.svg)\n\n{p.caption}" for p in pictures)]
     if not made["floor"].frame.empty:
         parts += [f"## {made['floor'].title}", made["floor"].caption, emit.markdown(made["floor"])]
@@ -181,11 +213,13 @@ def build(records: Iterable[Record], out_dir: str | Path) -> list[Path]:
 def _order_files(records: list[Record], pages: Iterable[str]) -> dict[str, str | bytes]:
     """Every file of the report on solvers."""
     kept = checked(records)
-    made = make_tables(kept)
-    pictures = [Picture(p.name, p.section, p.caption, render(p.draw(), p.name)) for p in plans(kept, made)]
+    found = groups(kept)
+    made = make_tables(kept, found)
+    pictures = [Picture(p.name, p.section, p.caption, render(p.draw(), p.name)) for p in plans(kept, made, found)]
     files = {f"figures/{p.name}.{kind}": data for p in pictures for kind, data in p.data.items()}
     for table in (t for t in made.values() if not t.frame.empty):
         files[f"tables/{table.name}.csv"] = emit.csv(table)
         if not table.name.endswith("-runs"):  # thousands of rows: for programs only
             files |= {f"tables/{table.name}.md": emit.markdown(table), f"tables/{table.name}.tex": emit.latex(table)}
-    return files | {"README.md": readme(kept, made, pictures, pages), "index.html": html(kept, made, pictures)}
+    shown = [_journey(group) for group in found]
+    return files | {"README.md": readme(kept, made, pictures, pages), "index.html": html(kept, made, pictures, shown, pages)}

@@ -1,6 +1,6 @@
 """A table as Markdown, CSV and LaTeX, and the one place that says how a value is written."""
 
-from math import isnan
+from math import floor, isnan, log10
 from typing import NamedTuple
 
 import pandas as pd
@@ -11,12 +11,13 @@ from .tables import Column, Table
 DASH = "—"
 SYMBOLS = {"confirmed": "✓", "refuted": "✗", "not asymptotic": "?", "exact": "=", "failed": "!"}
 PARTIAL = ("smooth grids only", "tolerance")  # what a confirmation must say when it does not speak of all grids
-NUMERIC = ("order", "count", "error", "seconds", "bound")
+NUMERIC = ("order", "count", "error", "distance", "fixed", "seconds", "bound")
 _LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "±": r"$\pm$", "✓": r"\checkmark{}", "✗": r"$\times$", "≤": r"$\leq$", "−": "$-$", DASH: "---",
     "α": r"$\alpha$", "β": r"$\beta$", "η": r"$\eta$", "λ": r"$\lambda$", "σ": r"$\sigma$", "²": "$^2$", "∫": r"$\int$",
+    "ρ": r"$\rho$", "≈": r"$\approx$", "★": r"$\star$", "→": r"$\to$", "∞": r"$\infty$",
 })
 
 
@@ -30,6 +31,14 @@ class Cell(NamedTuple):
 
 def _missing(value: object) -> bool:
     return value is None or value == "" or (isinstance(value, float) and isnan(value))
+
+
+def _with_spread(value: float, half: float | None) -> str:
+    """A number to two digits of its half-width, or to three digits where there is none."""
+    if _missing(half) or not half > 0:
+        return f"{value:.3g}".replace("-", "−")
+    digits = max(0, 1 - floor(log10(half)))
+    return f"{value:.{digits}f} ± {half:.{digits}f}".replace("-", "−")
 
 
 def cell(row: dict, column: Column) -> Cell:
@@ -50,8 +59,12 @@ def cell(row: dict, column: Column) -> Cell:
         return Cell(f"{SYMBOLS[value]} {value}{scope}", str(value), why)
     if column.kind == "count":
         return Cell(f"{value:g}", float(value), why)
-    if column.kind in ("error", "seconds"):
-        return Cell(f"{value:.1e}" if column.kind == "error" else f"{value:.2g}", float(value), why)
+    if column.kind in ("error", "distance"):
+        note = row.get(column.note)
+        text = _with_spread(value, half) if column.kind == "distance" else f"{value:.1e}"
+        return Cell(text if _missing(note) else f"{text} {note}", float(value), why)
+    if column.kind in ("fixed", "seconds"):
+        return Cell(f"{value:.2f}" if column.kind == "fixed" else f"{value:.2g}", float(value), why)
     return Cell(str(value), str(value), why)
 
 

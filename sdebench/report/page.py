@@ -1,7 +1,7 @@
 """The one self-contained page: what was measured, tables to sort, figures, provenance."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from math import isnan, nan
 from typing import NamedTuple
@@ -16,6 +16,15 @@ from .tables import Table, confirmed_with, headline
 
 _BRIEF = ("smooth", "irregular", "strong", "tolerance")
 _EQUATION = {DETERMINISTIC: "probability-flow ODE", STOCHASTIC: "SDEs with its marginals"}
+
+
+class Journey(NamedTuple):
+    """A group of the quality study: its label, the name of its figures' sections, what is said of it, and its tables."""
+
+    label: str
+    name: str
+    texts: list[str]
+    tables: dict[str, Table]
 
 
 class Picture(NamedTuple):
@@ -36,7 +45,7 @@ def problems_of(records: list[Record]) -> list[dict]:
     """Each problem with the schedule, span and dimension that its records name."""
     found: dict[str, dict] = {}
     for r in records:
-        if r["context"]:
+        if r["context"] and "problem" in r["case"]:
             found.setdefault(r["case"]["problem"], {"name": r["case"]["problem"], **r["context"]})
     return list(found.values())
 
@@ -96,19 +105,22 @@ def _sections(tables: Mapping[str, Table], pictures: list[Picture]) -> set[str]:
     return {p.section for p in pictures} | of_tables
 
 
-def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Picture]) -> str:
-    """The whole page as one string that loads nothing."""
+def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Picture], journeys: Sequence[Journey] = (),
+         pages: Iterable[str] = ()) -> str:  # fmt: skip
+    """The whole page as one string that loads nothing; it links to other `pages`."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals.update(rows=_rows, numeric=emit.NUMERIC)
     folder = files(__package__) / "templates"
     source = {name: (folder / name).read_text(encoding="utf-8") for name in ("index.html.j2", "page.css", "page.js")}
     counts = headline(tables["orders"].frame)
-    solvers = {r["case"]["solver"]: sort_of(r["claims"]) for r in records if "solver" in r["case"]}
+    of_orders = [r for r in records if r["study"] != "quality"]
+    solvers = {r["case"]["solver"]: sort_of(r["claims"]) for r in of_orders if "solver" in r["case"]}
     counted = Counter(solvers.values())
     partial = [(scope, confirmed_with(tables["orders"].frame, scope)) for scope in emit.PARTIAL]
     return environment.from_string(source["index.html.j2"]).render(
         css=Markup(source["page.css"]), js=Markup(source["page.js"]), tables=tables, pictures=pictures,
         partial=[p for p in partial if p[1]], solvers=len(solvers), sections=_sections(tables, pictures),
+        journeys=journeys, pages=list(pages), orders=bool(of_orders),
         sorts=[(counted[sort], sort, equation) for sort, equation in _EQUATION.items() if counted[sort]],
         verdicts=[(v, counts.get(v, 0), emit.SYMBOLS[v]) for v in VERDICTS],
         problems=problems_of(records), provenance=provenance(records), details=details(records),

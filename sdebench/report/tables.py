@@ -19,9 +19,10 @@ _PARTS = ("smooth", "irregular", "strong", "local", "startup", "main", "endpoint
 class Column(NamedTuple):
     """How one column of a frame is shown.
 
-    `kind` is text, count, order, bound, error, seconds, verdict or paper; `half_width` names the column of the interval
-    (a bound's sign, a verdict's scope), `why` the column of the reason for a missing value, `tip` explains the heading,
-    `judged` the column of the verdict on an order, which is marked where it is refuted.
+    `kind` is text, count, order, bound, error, distance, fixed, seconds, verdict or paper; `half_width` names the column of
+    the interval (a bound's sign, a verdict's scope), `why` the column of the reason for a missing value, `tip` explains the
+    heading, `judged` the column of the verdict on an order, which is marked where it is refuted, `note` the column of what is
+    written after an error or a distance.
     """
 
     heading: str
@@ -31,6 +32,7 @@ class Column(NamedTuple):
     why: str = ""
     tip: str = ""
     judged: str = ""
+    note: str = ""
 
 
 class Table(NamedTuple):
@@ -194,7 +196,8 @@ def grid_table(records: list[Record]) -> Table:
 def failure_table(records: Iterable[Record]) -> Table:
     """The failed records: which case, and what it said."""
     keys = ("solver", "problem", "study", "kind", "grid", "dtype")
-    rows = [{k: r["case"].get(k, "") for k in keys} | {"message": r["message"]} for r in records if r["status"] != "ok"]
+    rows = [{k: r["case"].get(k, "") for k in keys} | {"problem": r["case"].get("problem", r["case"].get("model", ""))}
+            | {"message": r["message"]} for r in records if r["status"] != "ok"]  # fmt: skip
     frame = pd.DataFrame(rows, columns=[*keys, "message"])
     headings = ("Solver", "Problem", "Study", "Kind", "Grid", "dtype", "Message")
     return Table("failures", "Failed cases", "Cases that raised an error or left the finite numbers.", frame,
