@@ -70,9 +70,10 @@ def training_table(records: Iterable[Record]) -> Table:
     records = list(records)
     runs, levels, rows = training_runs(records).frame, level_runs(records).frame, []
     keys = ["problem", "loss", "weight"]
+    relative = levels.set_index([*keys, "lam"])["relative"].sort_index() if len(levels) else levels
     for case, group in runs.groupby(keys, sort=False) if len(runs) else ():
         first, last = (group[group["step"] == step] for step in (group["step"].min(), group["step"].max()))
-        at = levels[(levels[keys] == case).all(axis=1)].groupby("lam")["relative"].mean()
+        at = relative[case].groupby("lam").mean()
         rows.append(dict(zip(keys, case)) | {
             "seeds": len(last), "steps": last["step"].iloc[0], "begun": first["divergence"].mean(),
             "divergence": last["divergence"].mean(), "error": last["error"].mean(),
