@@ -16,12 +16,15 @@ _MEASURED = ("order", "half_width", "constant", "verdict", "reason", "points")
 _NUMBERS = ("Claimed", "Smooth", "Irregular")
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _tell(summary: Any, out: Path) -> None:
     """The run in a few lines on stderr."""
+    if summary.repaired:
+        say(summary.repaired)
     if summary.failed:
         say(f"{len(summary.failed)} of {summary.measured} cases failed and are recorded as such:")
         for label, message in summary.failed[:5]:
@@ -29,6 +32,24 @@ def _tell(summary: Any, out: Path) -> None:
         if len(summary.failed) > 5:
             say(f"  and {len(summary.failed) - 5} more, in {out}")
     say(f"{summary.measured} cases measured in {summary.seconds:.1f} s, {summary.skipped} held already; see {out}")
+    if summary.interrupted:
+        say(f"stopped with {summary.cases - summary.skipped - summary.measured} cases left: the same command goes on")
+
+
+def measured(cases: list[dict], out: Path, jobs: int | None, retry_failed: bool = False) -> tuple[Any, list[dict]]:
+    """(summary of the run, latest records of the cases); with a progress bar, and what was done on stderr."""
+    from .. import records
+    from ..studies import runner
+    from .progress import Bar
+
+    bar = Bar()
+    try:
+        summary = runner.run(cases, out, cores() if jobs is None else jobs, bar, retry_failed)
+    finally:
+        bar.close()
+    _tell(summary, out)
+    wanted = set(summary.keys)
+    return summary, records.latest(record for record in records.read(out) if record["key"] in wanted)
 
 
 def _show_orders(found: list[dict], rows: int = 12) -> None:
@@ -58,26 +79,14 @@ def run(
 
     It may be stopped, or killed, at any moment: the same command goes on where it stopped.
     """
-    from .. import records
-    from ..studies import base, runner
-    from .progress import Bar
+    from ..studies import base
 
     name, cases = base.load_suite(suite)
     report_broken()
     out = out or Path("results") / f"{name}.jsonl"
-    bar = Bar()
-    try:
-        summary = runner.run(cases, out, _cores() if jobs is None else jobs, bar, retry_failed)
-    finally:
-        bar.close()
-    if summary.repaired:
-        say(summary.repaired)
-    _tell(summary, out)
+    summary, found = measured(cases, out, jobs, retry_failed)
     if summary.interrupted:
-        say(f"stopped with {summary.cases - summary.skipped - summary.measured} cases left: the same command goes on")
         return 130
-    wanted = set(summary.keys)
-    found = records.latest(record for record in records.read(out) if record["key"] in wanted)
     pages = [] if no_report else _build(found, report)
     if as_json:
         done = {name: value for name, value in asdict(summary).items() if name != "keys"}

@@ -1,0 +1,113 @@
+"""`sdebench fid`."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from .output import emit, report_broken, table
+from .study import measured
+
+
+def _list(text: str) -> list[str]:
+    """The parts between commas; those inside of brackets belong to a spec."""
+    return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]
+
+
+def _budgets(text: str) -> list[int]:
+    try:
+        return [int(part) for part in _list(text)]
+    except ValueError:
+        raise UsageError(f"--nfe is {text!r}: give whole numbers with commas, as 5,10,20") from None
+
+
+def _fetch(model: str, data: str, features: str, device: str) -> None:
+    """Bring what is asked for into the caches, checksummed, where it is not there."""
+    from ..data import load
+    from ..networks import get_network
+    from ..networks.features import get_features
+
+    get_network(model, "float32", device, download=True)
+    if data == "cifar10":
+        load(data, download=True)
+    if features == "inception":
+        get_features(features, device, download=True)
+
+
+def fid(
+    model: Annotated[str, typer.Option(help="A shipped network, a folder, owner/name of the hub, module:factory.")] = "digits",
+    solvers: Annotated[str, typer.Option(help="Spec strings with commas.")] = "ddim,dpm-solver++-2m,unipc-3",
+    nfe: Annotated[str, typer.Option(help="Budgets of network evaluations, with commas.")] = "5,10,20",
+    samples: Annotated[int, typer.Option(help="Samples a solver and budget; more later go on from these.")] = 1000,
+    grid: Annotated[str, typer.Option(help="Grid families, with commas.")] = "uniform_lam",
+    features: Annotated[str, typer.Option(help="digits, cifar, inception, or a classifier's folder; else by the data.")] = "",
+    inception: Annotated[Path | None, typer.Option(help="The TorchScript file of FID's network.")] = None,
+    data: Annotated[str, typer.Option(help="Name or path of images to compare with; else what comes with the features.")] = "",
+    dtype: Annotated[str, typer.Option(help="Of the network: float32, float64, bfloat16, with commas.")] = "float32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    points: Annotated[int, typer.Option(help="Samples of the error to the converged trajectory.")] = 32,
+    reference: Annotated[str, typer.Option(help="Number format of the converged trajectory: float32 or float64.")] = "float32",
+    jobs: Annotated[int | None, typer.Option(help="Processes at a time; the number of cores unless given, 1 on a GPU.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The results file; results/fid-MODEL.jsonl unless given.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Load what is missing from its home, checksummed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Sample quality against network evaluations, with the error to the converged trajectory beside it.
+
+    May be stopped, or killed, at any moment: the same command goes on where it stopped.  'sdebench report' draws the results.
+    Exit status 1 if a case failed.
+    """
+    from ..studies import base
+
+    if inception is not None:
+        if features:
+            raise UsageError("--inception names a feature space, as --features does: give one of them")
+        features = f"inception:{inception}"
+    if download:
+        _fetch(model, data, features, device)
+    budgets = _budgets(nfe)
+    cases = base.expand({
+        "study": "quality", "models": [model], "solvers": _list(solvers), "grids": _list(grid), "budgets": budgets,
+        "ladder": budgets, "samples": samples, "features": features, "data": data, "dtypes": _list(dtype), "device": device,
+        "seed": seed, "points": points, "reference": reference,
+    })  # fmt: skip
+    report_broken()
+    out = out or Path("results") / f"fid-{re.sub(r'[^A-Za-z0-9.-]+', '-', model).strip('-.')}.jsonl"
+    summary, found = measured(cases, out, 1 if jobs is None and device != "cpu" else jobs)
+    if summary.interrupted:
+        return 130
+    if as_json:
+        emit({"results": str(out), "failed": summary.failed, "cells": _cells(found)})
+    else:
+        _show(found)
+    return int(any(record["status"] == "failed" for record in found))
+
+
+def _show(found: list[dict]) -> None:
+    from ..report.quality import fid_rows
+
+    for title, headings, rows in fid_rows(found):
+        table(headings, rows, title, headings[1:])
+
+
+def _cells(found: list[dict]) -> list[dict[str, Any]]:
+    """One entry a solver, grid, number format and budget."""
+    from ..report.quality_cells import MEASURES, groups
+    from ..report.quality_errors import ladders
+
+    out = []
+    for group in groups(found):
+        errors = ladders(group)
+        for cell in group.cells:
+            data = cell.records[0]["data"]
+            out.append({
+                "model": group.label, **cell.run._asdict(), "budget": cell.budget, "nfe": cell.nfe, "exact": data["exact"],
+                "samples": cell.n, "metric": group.context["metric"], "distance": cell.fd, "half_width": cell.half_width,
+                "why": cell.why, **{name: cell.mean(name) for name in MEASURES},
+                "rms_error": errors[cell.run].after(data["steps"]) if cell.run in errors else None,
+                "images_per_second": cell.n / cell.total("seconds"),
+            })  # fmt: skip
+    return out
