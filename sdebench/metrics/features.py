@@ -29,8 +29,8 @@ class FeatureSpace(Protocol):
     def reference(self, side: str) -> list[Statistics]:
         """The statistics of that side of the data, "train" or "test", in parts.  Raises UsageError where none came along."""
 
-    def reference_features(self) -> np.ndarray:
-        """Features of the test side, (m, dim), to compare single samples with.  Raises UsageError where none came along."""
+    def reference_features(self, side: str = "test") -> np.ndarray:
+        """Features of that side, (m, dim), to compare single samples with.  Raises UsageError where none came along."""
 
 
 def pixels(images: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg.blas import dtrmm
 from scipy.linalg.lapack import dpstrf
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from ..errors import UsageError
 from .statistics import Statistics, merged, stack
@@ -175,7 +175,7 @@ def interval(at: float, draws: np.ndarray, parts: int, level: float = 0.95) -> t
     """(low, high) about `at`, from `draws` of a bootstrap over that many parts: those of `resampled`, or their differences."""
     if not 0 < level < 1:
         raise UsageError(f"level = {level!r}: give a probability, as 0.95")
-    wide = np.std(draws, ddof=1) * student.ppf((1 + level) / 2, parts - 1)
+    wide = np.std(draws, ddof=1) * stdtrit(parts - 1, (1 + level) / 2)
     return float(at - wide), float(at + wide)
 
 

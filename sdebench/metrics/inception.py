@@ -77,7 +77,7 @@ class Inception:
         """Raises UsageError, as `data`."""
         return self.data
 
-    def reference_features(self) -> np.ndarray:
+    def reference_features(self, side: str = "test") -> np.ndarray:
         """Raises UsageError, as `data`."""
         return self.data
 

@@ -15,7 +15,10 @@ from ..errors import UsageError
 
 def matrix(features: Any, least: int = 1, what: str = "features") -> np.ndarray:
     """Features as float64 (n, d).  Raises UsageError for another shape, fewer than `least` rows, and values not finite."""
-    x = np.asarray(features, dtype=np.float64)
+    try:
+        x = np.asarray(features, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UsageError(f"{what} are no numbers: give (n, d), a row a sample") from None
     if x.ndim != 2 or not x.shape[1]:
         raise UsageError(f"{what} of shape {x.shape}: give (n, d), a row a sample")
     if len(x) < least:
@@ -124,7 +127,8 @@ def stack(parts: Sequence[Statistics]) -> dict[str, np.ndarray]:
 def pack(parts: Sequence[Statistics]) -> dict[str, np.ndarray]:
     """What `stack` gives, for a file: of the symmetric "outer" the upper triangles, (K, d (d + 1)/2); `unstack` undoes it."""
     arrays = stack(parts)
-    return arrays | {"outer": arrays["outer"][:, *np.triu_indices(parts[0].dim)]}
+    triangles = arrays["outer"][:, *np.triu_indices(parts[0].dim)]
+    return arrays | {"outer": np.ascontiguousarray(triangles)}  # safetensors writes memory as it lies
 
 
 def _unpacked(triangles: np.ndarray, d: int) -> np.ndarray:

@@ -5,7 +5,6 @@ with the data without the data.
 """
 
 import os
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,7 +106,6 @@ def save_reference(folder: Path, data: Images) -> Path:
     return folder / REFERENCE
 
 
-@lru_cache(maxsize=4)
 def get_features(spec: str, device: str = "cpu", download: bool = False) -> FeatureSpace:
     """The feature space of a spec, on that device:
 
