@@ -130,7 +130,10 @@ def _from_factory(spec: str) -> NetworkProblem:
         factory = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UsageError(f"cannot load network {spec!r} ({error}): give package.module:factory, on the Python path") from None
-    made = factory()
+    try:
+        made = factory()
+    except TypeError as error:  # it wants arguments, or is none
+        raise UsageError(f"cannot call {spec} without arguments ({error}): give a factory that takes none") from None
     lacks = [name for name in ("kind", "schedule", "shape", "lams") if not hasattr(made, name)]
     fn = getattr(made, "fn", made)
     if lacks or not callable(fn):

@@ -3,17 +3,18 @@
 import re
 from collections.abc import Callable
 from itertools import pairwise
-from math import cos, exp, pi, sqrt
+from math import cos, exp, inf, pi, sqrt
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, near_miss
 from ..prediction import KINDS
-from ..schedules import SCHEDULES, NoiseSchedule
+from ..schedules import SCHEDULES, NoiseSchedule, Rectified
 from . import safe
 from .discrete import Discrete
 from .model import Scaled
 
+_NO_CHAINS = ("EDM", "KarrasVe", "ScoreSde", "FlowMatch", "CM", "SCM")  # schedulers whose betas, if any, are not a chain's
 _PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}  # of diffusers
 
 
@@ -40,7 +41,12 @@ def _continuous(card: dict[str, Any], path: Path) -> tuple[NoiseSchedule, str, C
     if time["kind"] != "continuous":
         raise UsageError(f"{path} has a schedule, and a time of kind {time['kind']!r}: a chain is given by "
                          "scheduler_config.json, without a schedule in the card")  # fmt: skip
-    return _schedule(card["schedule"]), kind_of(card.get("kind"), path), Scaled(float(time.get("scale", 1.0)))
+    schedule, kind, scale = _schedule(card["schedule"]), kind_of(card.get("kind"), path), float(time.get("scale", 1.0))
+    if kind == "velocity" and not isinstance(schedule, Rectified):
+        raise UsageError(f"{path} has a velocity on {schedule}: it is dx/dt of Rectified alone; give that, or another kind")
+    if not 0 < scale < inf:
+        raise UsageError(f"{path} has the time scale {scale:g}: give what the network's own time is at t = 1, above 0")
+    return schedule, kind, Scaled(scale)
 
 
 def _chain(config: dict[str, Any], card: dict[str, Any], path: Path) -> tuple[NoiseSchedule, str, Callable[[float], float]]:
@@ -80,6 +86,9 @@ def _schedule(text: str) -> NoiseSchedule:
 
 def _betas(config: dict[str, Any], path: Path) -> list[float]:
     """The betas of a scheduler's config, by the formulas of diffusers (in float64; there they are rounded to float32)."""
+    name = config.get("_class_name", "")
+    if name.startswith(_NO_CHAINS) or config.get("use_flow_sigmas") or config.get("timestep_type") == "continuous":
+        raise UsageError(f"{path} is of {name or 'a scheduler'} in continuous time, no chain: give a card.json instead")
     if config.get("trained_betas") is not None:
         return config["trained_betas"]
     if "beta_schedule" not in config and "beta_start" not in config:

@@ -97,6 +97,8 @@ def _config(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is of a network conditioned on classes: give an unconditional one, or module:factory")
     if (embedding := config.get("time_embedding_type", "positional")) != "positional":
         raise UsageError(f"{path} has a time embedding {embedding!r}: give a network with a positional one, or module:factory")
+    if not isinstance(config.get("freq_shift", 0), int | float):
+        raise UsageError(f"{path} has the freq_shift {config['freq_shift']!r}: give a number")
     if config.get("in_channels", 3) != config.get("out_channels", 3):
         raise UsageError(f"{path} has {config.get('in_channels', 3)} channels in and {config.get('out_channels', 3)} out: "
                          "give a network that predicts the mean alone")  # fmt: skip
@@ -106,10 +108,10 @@ def _config(path: Path) -> dict[str, Any]:
 def shape(net: "UNet2DModel") -> tuple[int, int, int]:
     """(C, H, W) of the network's images."""
     size = net.config.sample_size
-    if size is None:
-        raise UsageError("config.json does not say the network's sample_size: add it, a number of pixels or [height, width]")
-    height, width = size if isinstance(size, list | tuple) else (size, size)
-    return net.config.in_channels, height, width
+    sides = list(size) if isinstance(size, list | tuple) else [size, size]
+    if len(sides) != 2 or not all(type(side) is int and side >= 1 for side in sides):
+        raise UsageError(f"{CONFIG} has the sample_size {size!r}: give a number of pixels, or [height, width]")
+    return net.config.in_channels, *sides
 
 
 def _new_name(name: str) -> str:

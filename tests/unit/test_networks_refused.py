@@ -123,19 +123,25 @@ ODD = {
     "no such block": (partial(_config, down_block_types=["NoBlock", "NoBlock"]), "no UNet2DModel of these settings"),
     "no such setting": (partial(_config, colour="red"), "no UNet2DModel of these settings"),
     "nonsense": (partial(_config, block_out_channels=[8, "wide"]), "no UNet2DModel of these settings"),
-    "no size": (partial(_config, sample_size=None), "sample_size"),
+    "no size": (partial(_config, sample_size=None), "the sample_size None"),
+    "half a size": (partial(_config, sample_size=[8]), r"the sample_size \[8\]"),
+    "a size of text": (partial(_config, sample_size="8"), "the sample_size '8'"),
+    "no pixels": (partial(_config, sample_size=0), "the sample_size 0"),
+    "a shift of text": (partial(_config, freq_shift="a"), "the freq_shift 'a'"),
     "another width": (partial(_config, block_out_channels=[16, 16]), "conv_in.weight.* as .*, its network as"),
     "a tensor less": (partial(_changed, lambda w: _without(w, "conv_in.bias")), "lacks the tensor 'conv_in.bias'"),
     "a tensor more": (partial(_changed, lambda w: w | {"more": torch.ones(1)}), "has, beyond .* the tensor 'more'"),
     "another shape": (partial(_changed, lambda w: w | {"conv_in.bias": torch.ones(3)}), r"'conv_in.bias' as \(3,\) of float32"),
     "integers": (partial(_changed, lambda w: w | {"conv_in.bias": torch.ones(8, dtype=torch.int8)}), r"as \(8,\) of int8"),
     "no scheduler": (lambda path: (path / "scheduler_config.json").unlink(), "says nothing of its noise"),
-    "no betas": (partial(_json, "scheduler_config.json", lambda old: {"_class_name": "ScoreSdeVeScheduler"}), "without betas"),
+    "no betas": (partial(_json, "scheduler_config.json", lambda old: {"_class_name": "OwnScheduler"}), "without betas"),
     "zero SNR": (partial(_chain, rescale_betas_zero_snr=True), "zero terminal SNR"),
     "unknown betas": (partial(_chain, beta_schedule="warm"), "the beta_schedule 'warm'"),
     "betas of text": (partial(_chain, beta_start="low"), "cannot read .*scheduler_config.json"),
     "negative betas": (partial(_chain, beta_start=-1), "give 0 < beta < 1"),
     "no steps": (partial(_chain, num_train_timesteps=0), "give at least two"),
+    "flow sigmas": (partial(_chain, use_flow_sigmas=True), "in continuous time, no chain"),
+    "another's betas": (partial(_chain, _class_name="EDMEulerScheduler"), "of EDMEulerScheduler in continuous time, no chain"),
     "unknown kind": (partial(_chain, prediction_type="flow"), "kind of prediction 'flow'"),
 }  # fmt: skip
 
@@ -155,6 +161,8 @@ CARDS = {
     "an odd schedule": ({"schedule": 3}, "unknown schedule 3"),
     "no kind": ({"kind": None}, "kind of prediction None"),
     "no time": ({"time": 1000}, "cannot read .*card.json"),
+    "no scale": ({"time": {"kind": "continuous", "scale": 0}}, "the time scale 0"),
+    "a velocity": ({"kind": "velocity"}, "a velocity on VPCosine"),
     "a scale of text": ({"time": {"kind": "continuous", "scale": "much"}}, "cannot read .*card.json"),
     "a chain on a schedule": ({"time": {"kind": "discrete", "steps": 1000}}, "a time of kind 'discrete'"),
     "no lams": ({"lams": None}, "the interval of lam is None"),
@@ -181,6 +189,7 @@ def test_specs_dtypes_and_devices_that_are_not_there(tmp_path):
     refused("cannot load network 'no_such_module:make'", "no_such_module:make")
     refused("cannot load network 'sdebench:no_such'", "sdebench:no_such")
     refused("lacks kind, schedule, shape, lams", "builtins:dict")
+    refused("cannot call json:loads without arguments", "json:loads")
     refused("unknown dtype 'float63'; did you mean", path, dtype="float63")
     refused("unknown dtype 'float16'", path, dtype="float16")
     refused("no device 'nowhere' here", path, device="nowhere")
