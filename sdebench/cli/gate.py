@@ -11,7 +11,7 @@ from .output import emit, report_broken, say, table
 
 BASELINE = Path("results/baseline.json")
 _ROWS = 8  # of a solver in a table
-_Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Solvers; those of the baseline unless given.")]
+_Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Solvers; those of the baseline unless given.")]
 
 
 def _figure(value: Any) -> str:
