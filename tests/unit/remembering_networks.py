@@ -1,4 +1,4 @@
-"""Networks for the quality study's tests that cost nothing: perfect memories of one Gaussian, on images of the digits' shape."""
+"""Networks for tests of the quality study that cost nothing: perfect memories of one Gaussian, of the digits' shape."""
 
 import torch
 
