@@ -144,7 +144,7 @@ class Counted:
 
     def __init__(self, model: ModelLike):
         self.model, self.schedule, self.nfe = model, model.schedule, 0
-        self.gamma = getattr(model, "gamma", None)
+        self.kind, self.gamma = getattr(model, "kind", "eps"), getattr(model, "gamma", None)
 
     def __call__(self, x: Tensor, t: float) -> Prediction:
         self.nfe += 1

@@ -66,10 +66,10 @@ def execute(plan: Plan, ask: Callable[[Tensor, float], Tensor], x: Tensor, noise
     ours = {v.data_ptr() for v in vectors[: plan.buffers]}
     vectors[plan.start] = x
     put, form = arithmetic(plan, vectors, x)
-    shape, dtype, device = x.shape, x.dtype, x.get_device()
+    shape, dtype, device = x.shape, x.dtype, x.device
 
     def receive(place: int, v: Tensor) -> None:
-        if not (v.dtype is dtype and v.is_contiguous() and v.get_device() == device and v.shape == shape):
+        if not (v.dtype is dtype and v.is_contiguous() and v.shape == shape and v.device == device):
             v = _like(x, v)
         address = v.data_ptr()
         if address in ours:  # the model gave its argument back, which will be written

@@ -86,8 +86,20 @@ def _build(compiler: str, path: Path) -> None:
         for threads in (["-fopenmp"], []):
             done = subprocess.run([compiler, *_FLAGS, *threads, str(source), "-o", str(made)], capture_output=True, timeout=120)
             if done.returncode == 0:
-                return made.replace(path) and None
+                made.replace(path)
+                return
         raise OSError(done.stderr.decode(errors="replace").strip())
+
+
+def _loaded(compiler: str, path: Path) -> ctypes.CDLL:
+    """What lies at `path`, built where nothing does, or nothing that can be loaded."""
+    if path.exists():
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError:  # damaged
+            pass
+    _build(compiler, path)
+    return ctypes.CDLL(str(path))
 
 
 @cache
@@ -99,10 +111,7 @@ def library() -> ctypes.CDLL | None:
     name = hashlib.sha256("\n".join((SOURCE, compiler, *_FLAGS, _machine())).encode()).hexdigest()[:16]
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sdebench")
     try:
-        path = folder / f"combine-{name}.so"
-        if not path.exists():
-            _build(compiler, path)
-        made = ctypes.CDLL(str(path))
+        made = _loaded(compiler, folder / f"combine-{name}.so")
     except (OSError, RuntimeError, subprocess.SubprocessError):
         return None
     for kernel in NAMES.values():
@@ -116,12 +125,13 @@ def native(plan: Plan, vectors: list[Tensor | None], x: Tensor) -> tuple[Callabl
     kernel = getattr(library(), NAMES[x.dtype])
     addresses = (0 if v is None else v.data_ptr() for v in vectors)
     run = (ctypes.c_int64 * (2 + plan.places))(x.numel(), torch.get_num_threads(), *addresses)
-    code, where = [words.buffer_info()[0] for words in plan.code], ctypes.addressof(run)
+    code = [words.buffer_info()[0] for words in plan.code]
 
     def put(place: int, address: int) -> None:
         run[2 + place] = address
 
     def form(i: int) -> None:
-        kernel(code[i], where)
+        kernel(code[i], run)
 
+    form.plan = plan  # whose code must stay where it is
     return put, form
