@@ -71,7 +71,8 @@ def answers_elsewhere(run, solver) -> None:
     answers = torch.linspace(-1, 1, 200 * 300, dtype=torch.float64).sin().reshape(300, 100, 2)
     noise, states = WhiteNoise(NS, (100, 2), 3), []
     for go in (run, integrate):
-        model = Model(lambda x, t, answer=iter(answers): next(answer), NS, "x0", lambda t: 0.5)
+        replies = iter(answers)
+        model = Model(lambda x, t, replies=replies: next(replies), NS, "x0", lambda t: 0.5)
         states.append(go(solver, model, X[:100], GRID, noise))
     close(*states)
 

@@ -73,6 +73,8 @@ loses_a_coefficient = chosen(("flat[reader].get(v, 0.0) + c * d", "c * d"))
 def _whole_pieces(plan, vectors, x):
     """A kernel that forgets the numbers after the last whole piece."""
     put, form = by_torch(plan, vectors, x)
+    for v in vectors[: plan.buffers]:
+        v.zero_()  # else there may lie what an executor that is right has left
     piece = 256 * (x.numel() // 256)
 
     def short(i):
