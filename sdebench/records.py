@@ -119,7 +119,7 @@ def latest(records: Iterable[dict]) -> list[dict]:
     return [last[case] for case in sorted(last)]
 
 
-def _fault(record: Any) -> str:
+def fault(record: Any) -> str:
     """What keeps a parsed line from being a record, or ""."""
     if not isinstance(record, dict) or "schema" not in record:
         return "is not a record"
@@ -152,14 +152,14 @@ def _parse(path: Path, raw: bytes) -> _Content:
     records = []
     for number, line in enumerate([*lines, *([tail] if tail else [])], 1):
         try:
-            record, fault = json.loads(line), ""
+            record, wrong = json.loads(line), ""
         except ValueError:  # a UnicodeDecodeError is one too
             if number > len(lines) and line[: len(_FIRST)] == _FIRST[: len(line)]:
                 return _Content(records, len(raw) - len(tail), True, False)
-            record, fault = None, "is not JSON"
-        fault = fault or _fault(record)
-        if fault:
-            raise _refuse(path, number, fault)
+            record, wrong = None, "is not JSON"
+        wrong = wrong or fault(record)
+        if wrong:
+            raise _refuse(path, number, wrong)
         if "arrays" in record:
             record["arrays"]["path"] = str(files.folder(path.absolute()) / record["arrays"]["file"])
         records.append(record)

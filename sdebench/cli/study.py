@@ -1,6 +1,5 @@
 """`sdebench run` and `sdebench order`."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from math import isfinite
@@ -10,15 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from .output import emit, report_broken, say, table
+from .places import Backend, Patience, Place, Scheduler, place
 
 _SHOWN = ("solver", "problem", "claimed", "smooth", "irregular", "verdict")
 _MEASURED = ("order", "half_width", "constant", "verdict", "reason", "points")
 _NUMBERS = ("Claimed", "Smooth", "Irregular")
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _tell(summary: Any, out: Path) -> None:
@@ -31,12 +26,15 @@ def _tell(summary: Any, out: Path) -> None:
             say(f"  {label}: {message}")
         if len(summary.failed) > 5:
             say(f"  and {len(summary.failed) - 5} more, in {out}")
+    if summary.retried:
+        (label, fault), n = summary.retried[0], len(summary.retried)
+        say(f"{n} case{'s' * (n > 1)} got a second try, for what happened to a worker ({label}: {fault})")
     say(f"{summary.measured} cases measured in {summary.seconds:.1f} s, {summary.skipped} held already; see {out}")
     if summary.interrupted:
         say(f"stopped with {summary.cases - summary.skipped - summary.measured} cases left: the same command goes on")
 
 
-def measured(cases: list[dict], out: Path, jobs: int | None, retry_failed: bool = False) -> tuple[Any, list[dict]]:
+def measured(cases: list[dict], out: Path, where: Place, retry_failed: bool = False) -> tuple[Any, list[dict]]:
     """(summary of the run, latest records of the cases); with a progress bar, and what was done on stderr."""
     from .. import records
     from ..studies import runner
@@ -44,7 +42,7 @@ def measured(cases: list[dict], out: Path, jobs: int | None, retry_failed: bool 
 
     bar = Bar()
     try:
-        summary = runner.run(cases, out, cores() if jobs is None else jobs, bar, retry_failed)
+        summary = runner.run(cases, out, where.jobs, bar, retry_failed, where.scheduler, where.patience)
     finally:
         bar.close()
     _tell(summary, out)
@@ -70,6 +68,9 @@ def run(
     suite: Annotated[str, typer.Argument(help="A name of 'sdebench list suites', or a TOML file.")] = "quick",
     out: Annotated[Path | None, typer.Option(help="The results file; results/SUITE.jsonl unless given.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes at a time; the number of cores unless given.")] = None,
+    backend: Backend = "processes",
+    scheduler: Scheduler = "",
+    patience: Patience = None,
     report: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
     no_report: Annotated[bool, typer.Option("--no-report", help="Measure only.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Measure failed cases again.")] = False,
@@ -81,10 +82,11 @@ def run(
     """
     from ..studies import base
 
+    where = place(jobs, backend, scheduler, patience)
     name, cases = base.load_suite(suite)
     report_broken()
     out = out or Path("results") / f"{name}.jsonl"
-    summary, found = measured(cases, out, jobs, retry_failed)
+    summary, found = measured(cases, out, where, retry_failed)
     if summary.interrupted:
         return 130
     pages = [] if no_report else _build(found, report)

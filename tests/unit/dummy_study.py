@@ -1,17 +1,55 @@
-"""A study for the runner's tests: cases that last as long as told, and succeed, raise, diverge or die as told."""
+"""A study for the runner's tests: cases that last as long as told, and succeed or fail as told, in any way that there is."""
 
 import os
+import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-KEYS = frozenset({"count", "seconds", "what", "log", "arrays"})
+KEYS = frozenset({"count", "seconds", "what", "log", "arrays", "once"})
 
 
 def cases(settings: dict) -> list[dict]:
     """`count` cases, all alike but for their number."""
     rest = {k: v for k, v in settings.items() if k != "count"}
     return [{"study": "dummy", "number": i, **rest} for i in range(settings.get("count", 3))]
+
+
+def _hang() -> None:
+    while True:
+        time.sleep(1.0)
+
+
+def _answer(change: Callable[[bytes], bytes]) -> None:
+    """Have this worker's next answer spoilt on its way."""
+    from sdebench.studies import worker
+
+    pack = worker.pack
+
+    def spoilt(record: dict) -> bytes:
+        worker.pack = pack
+        return change(pack(record))
+
+    worker.pack = spoilt
+
+
+def _raise() -> None:
+    raise ZeroDivisionError("no such step\nand a second line")
+
+
+_DO = {
+    "raise": _raise,
+    "die": lambda: os._exit(9),
+    "crash": lambda: os.abort(),
+    "hang": _hang,
+    "print": lambda: print("a solver that talks", flush=True),
+    "read": lambda: sys.stdin.read(),
+    "rubbish": lambda: _answer(lambda answer: b"\x00 Traceback"),
+    "another case": lambda: _answer(lambda answer: answer.replace(b'"number": 1', b'"number": 2')),
+    "arrays lost": lambda: _answer(lambda answer: answer.partition(b"\n")[0] + b"\n"),
+}
 
 
 def measure(case: dict) -> dict:
@@ -21,10 +59,11 @@ def measure(case: dict) -> dict:
         with open(case["log"], "a") as log:
             log.write(f"{case['number']}\n")
     what = case.get("what", "ok") if case["number"] == 1 else "ok"
-    if what == "raise":
-        raise ZeroDivisionError("no such step\nand a second line")
-    if what == "die":
-        os._exit(9)
+    if what in _DO and not ("once" in case and Path(case["once"]).exists()):
+        if "once" in case:
+            Path(case["once"]).touch()
+        _DO[what]()
     rms = {"nan": [float("nan"), float("inf")], "one nan": [0.5, float("nan")]}.get(what, [0.5, 0.25])
-    found = {"context": {"dim": 1}, "claims": {}, "data": {"n": [8, 16], "rms": rms}}
+    context = {"dim": 1, "threads": os.environ.get("OMP_NUM_THREADS", "")} if what == "threads" else {"dim": 1}
+    found = {"context": context, "claims": {}, "data": {"n": [8, 16], "rms": rms}}
     return found | ({"arrays": {"x": np.full(case["arrays"], float(case["number"]))}} if "arrays" in case else {})

@@ -73,7 +73,7 @@ def test_a_record_that_names_no_file_beside_it_is_refused(tmp_path, said):
         records.read(path)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [None, 2])
 def test_a_run_records_arrays_and_measures_again_those_that_are_lost(tmp_path, jobs):
     path, log = tmp_path / "r.jsonl", tmp_path / "log"
     wanted = cases(count=5, arrays=3, log=str(log))

@@ -66,7 +66,7 @@ def lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [None, 2])
 def test_every_case_is_recorded_once_and_a_second_run_measures_nothing(tmp_path, jobs):
     path, log = tmp_path / "r.jsonl", tmp_path / "log"
     summary = runner.run(cases(count=6, log=str(log)) * 2, path, jobs)
@@ -91,7 +91,7 @@ def test_new_code_measures_again_and_old_records_stay(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("what", "message"), [("raise", "ZeroDivisionError: no such"), ("nan", "no finite error")])
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [None, 2])
 def test_a_case_that_fails_is_recorded_so_and_the_others_go_on(tmp_path, what, message, jobs):
     path = tmp_path / "r.jsonl"
     summary = runner.run(cases(count=4, what=what), path, jobs)
@@ -108,13 +108,6 @@ def test_one_error_that_is_nan_is_kept_as_null_and_fails_nothing(tmp_path):
     found = {r["case"]["number"]: r for r in records.read(tmp_path / "r.jsonl")}
     assert found[1]["status"] == "ok"
     assert found[1]["data"]["rms"] == [0.5, None]
-
-
-def test_a_worker_that_dies_ends_the_run_in_one_line_and_loses_no_record(tmp_path):
-    path = tmp_path / "r.jsonl"
-    with pytest.raises(UsageError, match="a worker process died"):
-        runner.run(cases(count=30, what="die", seconds=0.02), path, 2)
-    assert all(r["status"] == "ok" for r in records.read(path))
 
 
 def test_killed_at_random_moments_a_run_loses_nothing_and_repeats_only_what_was_under_way(tmp_path):
@@ -167,15 +160,15 @@ def test_an_interrupt_stops_in_order_and_says_how_to_go_on(tmp_path):
 
 
 def test_workers_are_deaf_to_the_keyboard(tmp_path):
+    """An interrupt from the keyboard goes to a group of processes; the workers are in none but their own."""
     path = tmp_path / "r.jsonl"
     run = command_line("run", suite(tmp_path, count=200, seconds=0.05), "--out", path, "--jobs", 2, "--no-report")
     wait_for(lambda: lines(path) >= 3)
-    status = [Path(f"/proc/{child}/status").read_text() for child in children(run)]
+    groups = {pid: os.getpgid(pid) for pid in children(run)}
     os.killpg(run.pid, signal.SIGINT)
     run.communicate(timeout=30)
-    masks = [dict(line.split(":\t", 1) for line in text.splitlines() if line.startswith("Sig")) for text in status]
-    assert len(masks) >= 2
-    assert all((int(m["SigBlk"], 16) | int(m["SigIgn"], 16)) >> (signal.SIGINT - 1) & 1 for m in masks)
+    assert len(groups) == 2
+    assert all(pid == group for pid, group in groups.items())
 
 
 def test_a_torn_last_line_is_mended_with_a_message_and_its_case_measured_again(tmp_path):

@@ -1,0 +1,41 @@
+"""Where the cases of a study are measured: the options of the commands that measure one, and what they mean together."""
+
+import os
+from typing import Annotated, NamedTuple
+
+import typer
+
+from ..errors import UsageError, near_miss
+
+BACKENDS = ("processes", "dask")
+Backend = Annotated[str, typer.Option(help="Where cases are measured: processes, of this machine, or dask, a cluster.")]
+Scheduler = Annotated[str, typer.Option(help="The address of the cluster's scheduler, for --backend dask.")]
+Patience = Annotated[float | None, typer.Option(help="Seconds before a case is given to another worker; an hour unless given.")]
+
+
+class Place(NamedTuple):
+    """Processes of this machine, or a scheduler's cluster; and how long they may take for a case."""
+
+    jobs: int | None
+    scheduler: str
+    patience: float | None
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def place(jobs: int | None, backend: str, scheduler: str, patience: float | None, default: int | None = None) -> Place:
+    """What was asked for; `default` processes, the number of cores if None.  Raises UsageError for what does not fit."""
+    if backend not in BACKENDS:
+        raise UsageError(f"unknown backend {backend!r}{near_miss(backend, BACKENDS)} (there are: {', '.join(BACKENDS)})")
+    if backend == "processes":
+        if scheduler:
+            raise UsageError(f"--scheduler {scheduler} without its backend: give --backend dask")
+        return Place(jobs if jobs is not None else default or _cores(), "", patience)
+    if not scheduler:
+        raise UsageError("--backend dask without its scheduler: give --scheduler ADDRESS, such as tcp://10.0.0.1:8786")
+    if jobs is not None:
+        raise UsageError("--jobs is of --backend processes, and a cluster has its own number of threads: leave it out")
+    return Place(None, scheduler, patience)

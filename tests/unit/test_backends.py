@@ -1,0 +1,181 @@
+"""Processes of this machine: one that dies, hangs or answers nonsense costs its case a second try, and nothing else."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kills import facts, survive
+from test_runner import cases, children, command_line, dummy, suite  # noqa: F401  dummy: registers the study
+
+from sdebench import records
+from sdebench.cli import places
+from sdebench.errors import UsageError
+from sdebench.studies import pools, replies, runner
+
+DIED = "its process ended with exit status 9"
+BROKEN = {"die": DIED, "crash": "its process died of SIGABRT", "hang": "no answer within 1.5 s",
+          "rubbish": "its worker answered nonsense: what came is not JSON",
+          "another case": "its worker answered nonsense: what came is of another case",
+          "arrays lost": "its worker answered nonsense: what came has not the arrays"}  # fmt: skip
+
+
+def messages(path: Path) -> dict[int, str]:
+    return {r["case"]["number"]: r["message"] for r in records.read(path) if r["status"] == "failed"}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_happens_once_to_a_worker_leaves_no_trace_in_the_records(tmp_path, what):
+    path, wanted = tmp_path / "r.jsonl", cases(count=3, what=what, arrays=2, once=str(tmp_path / "once"))
+    summary = runner.run(wanted, path, 2, patience=1.5 if what == "hang" else None)
+    assert (summary.measured, summary.failed, len(summary.retried)) == (3, [], 1)
+    assert summary.retried[0][1].startswith(BROKEN[what])
+    disturbed = facts(path)
+    path.unlink()
+    runner.run(wanted, path)  # the flag is there: nothing happens
+    assert facts(path) == disturbed
+
+
+@pytest.mark.parametrize("what", ["die", "hang", "another case"])
+def test_what_happens_twice_is_a_failed_record_that_says_so_and_the_others_go_on(tmp_path, what):
+    path, log = tmp_path / "r.jsonl", tmp_path / "log"
+    wanted = cases(count=4, what=what, log=str(log))
+    summary = runner.run(wanted, path, 1, patience=1.5 if what == "hang" else None)
+    assert (summary.measured, len(summary.failed), len(summary.retried)) == (4, 1, 1)
+    assert {n: text.count(BROKEN[what]) for n, text in messages(path).items()} == {1: 2}
+    assert sorted(log.read_text().split()) == list("01123"), "one try more than said, or one less"
+    assert runner.run(wanted, path, 1).measured == 0
+
+
+def test_a_second_try_comes_after_the_other_cases_with_nothing_beside_it(tmp_path):
+    """What died for want of memory may do without its neighbours."""
+    path, beside = tmp_path / "r.jsonl", []
+
+    class Ear(runner.Watch):
+        def running(self, cases):
+            beside.append(len(cases))
+
+    runner.run(cases(count=6, what="die", seconds=0.05), path, 3, Ear())
+    assert (max(beside), beside[-1]) == (3, 1)
+    assert records.read(path)[-1]["case"]["number"] == 1
+
+
+def test_one_that_hangs_keeps_nobody_waiting(tmp_path):
+    path, behind = tmp_path / "r.jsonl", []
+
+    class Ear(runner.Watch):
+        def done(self, record):
+            behind.append(record["case"]["number"])
+
+    begun = time.monotonic()
+    runner.run(cases(count=12, what="hang", seconds=0.02), path, 2, Ear(), patience=1.5)
+    assert behind[-1] == 1
+    assert time.monotonic() - begun >= 3.0
+    assert records.read(path)[-1]["message"] == "no answer within 1.5 s; tried again: no answer within 1.5 s"
+
+
+def test_time_to_load_libraries_is_not_the_case_s(tmp_path, monkeypatch):
+    (tmp_path / "slow_study.py").write_text("import time\ntime.sleep(1.5)\nfrom dummy_study import *\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(runner.base.STUDIES, "dummy", "slow_study")
+    assert runner.run(cases(count=2), tmp_path / "r.jsonl", 1, patience=1.0).retried == []
+    monkeypatch.setattr(pools, "STARTING", -0.5)
+    summary = runner.run(cases(count=2, seconds=0.001), tmp_path / "r.jsonl", 2, patience=0.6)
+    assert len(summary.retried) == 2
+
+
+def test_ten_kills_of_workers_and_of_the_driver_leave_the_records_of_an_undisturbed_run(tmp_path):
+    toml, quiet, path = suite(tmp_path, count=60, seconds=0.04, arrays=3), tmp_path / "quiet.jsonl", tmp_path / "r.jsonl"
+
+    def begin(out: Path = path) -> subprocess.Popen:
+        return command_line("run", toml, "--out", out, "--jobs", 2, "--no-report", "--json")
+
+    undisturbed = begin(quiet)
+    survive(begin, path, 60, children, seed=11)
+    assert undisturbed.wait(60) == 0
+    assert len(facts(path)) == 60
+    assert facts(path) == facts(quiet)
+
+
+def test_a_worker_has_one_thread_a_library_and_neither_the_keyboard_nor_the_screen(tmp_path):
+    for what in ("print", "read"):
+        run = command_line("run", suite(tmp_path, count=2, what=what), "--out", tmp_path / f"{what}.jsonl", "--jobs", 1,
+                           "--no-report", "--json")  # fmt: skip
+        out, err = run.communicate(timeout=60)
+        assert json.loads(out)["measured"] == 2
+        assert ("a solver that talks" in err) == (what == "print")
+    code = ("import sys; sys.path.insert(0, sys.argv[1]); from sdebench.studies import base, runner\n"
+            "base.STUDIES['dummy'] = 'dummy_study'; path = sys.argv[2]\n"
+            "runner.run(base.expand({'study': 'dummy', 'count': 2, 'what': 'threads'}), path, 1)")  # fmt: skip
+    here, path = str(Path(__file__).parent), tmp_path / "threads.jsonl"
+    subprocess.run([sys.executable, "-c", code, here, path], env={"OMP_NUM_THREADS": "7", "PATH": ""}, check=True)
+    assert records.read(path)[1]["context"] == {"dim": 1, "threads": "1"}
+
+
+def job() -> replies.Job:
+    return replies.Job({"study": "dummy", "number": 1}, "c0de", "dummy_study")
+
+
+def record(**fields) -> dict:
+    made = records.make(job().case, "c0de", "ok", data={"rms": [0.5, 0.25]})
+    return made | {"arrays": {"x": np.arange(6.0).reshape(2, 3), "n": np.arange(3)}} | fields
+
+
+def test_an_answer_comes_back_as_it_was_sent():
+    sent = record()
+    back = replies.unpack(replies.pack(sent), job())
+    arrays = back.pop("arrays")
+    assert back == {k: v for k, v in sent.items() if k != "arrays"}
+    assert arrays["x"].tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+    assert arrays["n"].dtype == np.int64
+
+
+NONSENSE = {
+    "nothing": lambda: b"",
+    "no line": lambda: b"\xff\xfe",
+    "a list": lambda: b"[]\n",
+    "no record": lambda: b'{"record": null, "sha256": ""}\n',
+    "half of it": lambda: replies.pack(record())[:200],
+    "half of the arrays": lambda: replies.pack(record())[:-8],
+    "a bit flipped": lambda: (whole := replies.pack(record()))[:-1] + bytes([whole[-1] ^ 1]),
+    "another shape": lambda: replies.pack(record()).replace(b'"shape":[2,3]', b'"shape":[3,2]'),
+    "no arrays": lambda: replies.pack(record()).partition(b"\n")[0] + b"\n",
+    "arrays unknown": lambda: replies.pack(record(arrays={})).replace(b'"ok"', b'"ok", "arrays": {}'),
+    "arrays of nan": lambda: replies.pack(record(arrays={"x": np.full(3, np.nan)})),
+    "nan": lambda: replies.pack(record()).replace(b"0.25", b"NaN"),
+    "infinity": lambda: replies.pack(record()).replace(b"0.25", b"-Infinity"),
+    "ok without an error": lambda: replies.pack(record(data={"rms": [None, None]})),
+    "another key": lambda: replies.pack(record(key="0" * 16)),
+    "another case": lambda: replies.pack(record(case={"study": "dummy", "number": 2})),
+    "other code": lambda: replies.pack(record(code="other")),
+    "another schema": lambda: replies.pack(record(schema=99)),
+    "no status": lambda: replies.pack(record(status="fine")),
+    "no data": lambda: replies.pack(record(data=[])),
+}
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+def test_nonsense_is_told_from_a_record_in_one_line(what):
+    with pytest.raises(replies.Fault, match="nonsense") as caught:
+        replies.unpack(NONSENSE[what](), job())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("asked", "message"), [
+    ((2, "dask", "tcp://h:1"), "leave it out"), ((None, "dask", ""), "give --scheduler ADDRESS"),
+    ((None, "processes", "tcp://h:1"), "give --backend dask"), ((None, "dark", ""), "did you mean 'dask'?"),
+])  # fmt: skip
+def test_what_does_not_fit_together_is_refused(asked, message):
+    with pytest.raises(UsageError, match=message.replace("?", r"\?")):
+        places.place(*asked, None)
+    assert places.place(3, "processes", "", 5.0) == (3, "", 5.0)
+    assert places.place(None, "dask", "tcp://h:1", None) == (None, "tcp://h:1", None)
+
+
+@pytest.mark.parametrize("patience", [0.0, -1.0, float("nan")])
+def test_no_patience_is_refused(tmp_path, patience):
+    with pytest.raises(UsageError, match="more than 0"):
+        runner.run(cases(), tmp_path / "r.jsonl", 1, patience=patience)
