@@ -8,6 +8,7 @@ import typer
 
 from ..errors import UsageError
 from .output import emit, report_broken, table
+from .places import Backend, Patience, Scheduler, place
 from .study import measured
 
 
@@ -17,10 +18,10 @@ def _list(text: str) -> list[str]:
 
 
 def _budgets(text: str) -> list[int]:
-    try:
-        return [int(part) for part in _list(text)]
-    except ValueError:
-        raise UsageError(f"--nfe is {text!r}: give whole numbers with commas, as 5,10,20") from None
+    parts = _list(text)
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise UsageError(f"--nfe is {text!r}: give whole numbers with commas, as 5,10,20")
+    return [int(part) for part in parts]
 
 
 def _fetch(model: str, data: str, features: str, device: str) -> None:
@@ -51,6 +52,9 @@ def fid(
     points: Annotated[int, typer.Option(help="Samples of the error to the converged trajectory.")] = 32,
     reference: Annotated[str, typer.Option(help="Number format of the converged trajectory: float32 or float64.")] = "float32",
     jobs: Annotated[int | None, typer.Option(help="Processes at a time; the number of cores unless given, 1 on a GPU.")] = None,
+    backend: Backend = "processes",
+    scheduler: Scheduler = "",
+    patience: Patience = None,
     out: Annotated[Path | None, typer.Option(help="The results file; results/fid-MODEL.jsonl unless given.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Load what is missing from its home, checksummed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -62,6 +66,7 @@ def fid(
     """
     from ..studies import base
 
+    where = place(jobs, backend, scheduler, patience, default=None if device == "cpu" else 1)
     if inception is not None:
         if features:
             raise UsageError("--inception names a feature space, as --features does: give one of them")
@@ -76,7 +81,7 @@ def fid(
     })  # fmt: skip
     report_broken()
     out = out or Path("results") / f"fid-{re.sub(r'[^A-Za-z0-9.-]+', '-', model).strip('-.')}.jsonl"
-    summary, found = measured(cases, out, 1 if jobs is None and device != "cpu" else jobs)
+    summary, found = measured(cases, out, where)
     if summary.interrupted:
         return 130
     if as_json:
