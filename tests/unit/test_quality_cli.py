@@ -1,0 +1,116 @@
+"""`sdebench fid`: what it prints, what it refuses, and that killing it loses nothing."""
+
+import json
+import random
+import signal
+import sys
+import time
+from collections import Counter
+
+import pytest
+from test_runner import command_line, lines, wait_for
+
+from sdebench import cli, records
+from sdebench.studies import quality_error
+
+MODEL = ("--model", "remembering_networks:gaussian", "--features", "digits")
+FEW = ("--samples", 40, "--points", 4, "--jobs", 1, "--solvers", "ddim,heun-edm", "--nfe", "3,4")
+
+
+@pytest.fixture
+def sdebench(capsys, tmp_path, monkeypatch):
+    """`sdebench(*arguments) -> (status, stdout, stderr)`, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(quality_error, "FINE", (("exprk5s8", 12), ("rk4-lam", 24)))
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(a) for a in arguments])
+        return (end.value.code, *capsys.readouterr())
+
+    return command
+
+
+def test_fid_prints_quality_and_error_within_80_columns(sdebench, tmp_path):
+    status, out, err = sdebench("fid", *MODEL, *FEW)
+    assert status == 0
+    assert "Traceback" not in err
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.index("ddim") < out.index("heun-edm")
+    assert "(2 of 3)" in out, "heun-edm makes two evaluations a step"
+    assert [path.name for path in (tmp_path / "results").glob("*.jsonl")] == ["fid-remembering-networks-gaussian.jsonl"]
+
+
+def test_fid_as_json_tells_what_was_counted(sdebench):
+    status, out, _ = sdebench("fid", *MODEL, *FEW, "--json")
+    cells = {(cell["solver"], cell["budget"]): cell for cell in json.loads(out)["cells"]}
+    assert status == 0
+    assert {key: (cell["nfe"], cell["exact"]) for key, cell in cells.items()} == {
+        ("ddim", 3): (3, True), ("ddim", 4): (4, True), ("heun-edm", 3): (2, False), ("heun-edm", 4): (4, True)}  # fmt: skip
+    assert {cell["samples"] for cell in cells.values()} == {40}
+    assert {cell["metric"] for cell in cells.values()} == {"fd_digits"}
+    assert cells["ddim", 4]["rms_error"] < cells["ddim", 3]["rms_error"]
+
+
+def test_a_case_that_fails_ends_with_status_1_and_is_named(sdebench):
+    status, _, err = sdebench("fid", "--model", "remembering_networks:lost", "--features", "digits", *FEW)
+    assert status == 1
+    assert "no sample is finite" in err
+
+
+ARGUMENTS = {
+    "no device": (("--device", "cuda:7"), "no device 'cuda:7' here"),
+    "another size": (("--model", "remembering_networks:colour", "--features", "digits"), "network and data of one shape"),
+    "no network": (("--model", "digist"), "did you mean 'digits'"),
+    "no data": (("--data", "no/such/folder"), "no/such/folder"),
+    "no solver": (("--solvers", "ddim,unipc-33"), "did you mean"),
+    "no budget": (("--nfe", "5,x"), "--nfe is '5,x'"),
+    "an empty list": (("--nfe", ","), "--nfe is ','"),
+    "no inception": (("--inception", "none.pt", "--features", ""), "none.pt"),
+    "two feature spaces": (("--inception", "none.pt", "--features", "digits"), "give one of them"),
+    "no number format": (("--dtype", "float8"), "unknown dtype 'float8'"),
+    "too few samples": (("--samples", 5), "10 or more"),
+    "an adaptive solver": (("--solvers", "scipy-rk45"), "chooses its own steps"),
+}
+
+
+@pytest.mark.parametrize("what", ARGUMENTS)
+def test_bad_input_ends_with_status_2_and_one_line_and_makes_nothing(sdebench, what, tmp_path):
+    arguments, message = ARGUMENTS[what]
+    if what == "no device" and __import__("torch").cuda.device_count() > 7:
+        pytest.skip("there is such a device")
+    status, out, err = sdebench("fid", *MODEL, *FEW, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("sdebench: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_at_random_moments_fid_loses_no_cell_and_counts_none_twice(tmp_path):
+    """3 kills; afterwards every cell is there once, with its statistics, equal to those of a run that nobody disturbed."""
+    path, whole = tmp_path / "r.jsonl", tmp_path / "whole.jsonl"
+    command = ("fid", "--model", "remembering_networks:Slow", "--features", "digits", "--solvers", "ddim,ddpm", "--nfe",
+               "4,5,6", "--samples", 1500, "--points", 2)  # fmt: skip
+    rng, kills, held = random.Random(11), 0, b""
+    for _ in range(3):
+        before = lines(path)
+        run = command_line(*command, "--jobs", 2, "--out", path)
+        wait_for(lambda before=before, run=run: lines(path) > before or run.poll() is not None, 300)
+        time.sleep(rng.uniform(0.0, 0.6))
+        run.kill()
+        kills += run.wait() == -signal.SIGKILL
+        now = path.read_bytes()
+        assert now.startswith(held), "a record that was there is gone"
+        held = now[: now.rindex(b"\n") + 1]
+    for out in (path, whole):
+        run = command_line(*command, "--jobs", 1, "--out", out)
+        assert run.wait(600) == 0, run.stderr.read()
+    assert kills >= 2
+    found, wanted = (records.read(p) for p in (path, whole))
+    assert Counter(r["key"] for r in found) == Counter(r["key"] for r in wanted)
+    expected = {r["key"]: records.arrays(r) for r in wanted}
+    for r in found:
+        for name, array in records.arrays(r).items():
+            assert (array == expected[r["key"]][name]).all()
