@@ -29,6 +29,12 @@ def test_the_distance(what):
     what(frechet)
 
 
+def test_fewer_samples_than_features_with_a_large_mean():
+    """Rounding of 1e-12 in the covariances, by their mean of 30 deviations, stays rounding: the same as about 0, to 1e-9."""
+    x, y = np.random.default_rng(0).standard_normal((2, 20, 60))
+    check.close(frechet(Statistics.of(x + 30), Statistics.of(y + 30)), frechet(Statistics.of(x), Statistics.of(y)), 1e-9)
+
+
 def test_the_distance_in_forty_digits():
     """Singular, n = 4 < d = 6, by multiprecision eigenvalues of the unsymmetric A B: to 1e-12."""
     x, y = np.random.default_rng(0).integers(-9, 9, (2, 4, 6)).astype(float)
@@ -95,6 +101,15 @@ def test_the_interval_is_that_of_its_draws():
     at = frechet(merged(parts), ref)
     assert draws.mean() == pytest.approx(at, rel=1e-12)
     assert bootstrap(parts, ref, 50) == interval(at, draws, 6)
+
+
+@pytest.mark.parametrize(("n", "of_ref"), [(10, 1000), (60, 10)])
+def test_halves_have_the_distance_of_their_own_where_samples_or_reference_are_few(n, of_ref):
+    """Two parts in 40 dimensions are the two halves: the draws are (FD_1 - FD_2)/2 either way, to 1e-8; means of 30 deviations,
+    so that covariances have a rounding of 1e-12, whose root is none."""
+    parts, ref = parts_of(0, 2, n, 40, shift=30.0), merged(parts_of(1, 1, of_ref, 40, shift=30.0))
+    draws = resampled(parts, ref, 40)
+    check.close(np.ptp(draws[:20]), abs(frechet(parts[0], ref) - frechet(parts[1], ref)), 1e-8)
 
 
 def test_pairs_see_a_difference_that_intervals_do_not():
