@@ -35,6 +35,14 @@ def test_a_training_is_the_same_to_the_bit_and_another_with_another_seed():
     assert losses != others
 
 
+def test_the_seed_of_a_training_is_that_of_the_probes():
+    def losses(seed):
+        data = batches(PLANE.law, PLANE.schedule, LAMS, (4, 4), 2)
+        return list(train(ScoreNet(2, seed=1), Objective("sliced-vr", "eps"), data, 3, 5e-3, seed))
+
+    assert losses(3) == losses(3) != losses(4)
+
+
 def test_the_loss_that_is_told_is_that_before_the_step_and_the_step_is_made():
     net = ScoreNet(1, seed=1)
     fixed = draw(LINE.law, stratified(LINE.schedule, LAMS, 4), 8, generator())
