@@ -1,25 +1,31 @@
-"""What a step costs beside the network: ours, diffusers' and k-diffusion's same methods, in one run, on one thread.
+"""What a step costs beside the network: ours, eager and fused, diffusers' and k-diffusion's same methods, on one thread.
 
     pytest benchmarks/bench_overhead.py --benchmark-disable-gc --benchmark-columns=min --benchmark-json=overhead.json
     python benchmarks/overhead_table.py overhead.json
 
-The model returns a tensor made beforehand.  One round crosses a grid of 20 steps, with two evaluations each for heun;
-`us_per_step` in the extra information is the fastest round / 20.
+The model returns one of four tensors made beforehand, in turn.  One round crosses a grid of 20 steps, with two evaluations each
+for heun; `us_per_step` in the extra information is the fastest round / 20.
+
+`floor` is what moving the bytes of the fused plan costs: vectors are copied, around as many as the plan touches, until as many
+vectors were read and written.  `normals` is what drawing the noise of a stochastic method costs, by itself.
 """
 
 import warnings
+from itertools import cycle
 
 import peers
 import pytest
 import torch
 
 from sdebench.catalogue import get_solver
+from sdebench.executors.plan import plan
 from sdebench.grids import uniform_lam
+from sdebench.noise import WhiteNoise
 from sdebench.prediction import Model
 from sdebench.schedules import VPLinear
 from sdebench.solver import integrate
 
-STEPS = 20
+STEPS, OUTS = 20, 4
 SHAPES = {"1x3x32x32": (1, 3, 32, 32), "256x3x32x32": (256, 3, 32, 32)}
 VP, SPAN = VPLinear(), (0.95, 0.02)
 GRID = uniform_lam(VP, *SPAN, STEPS)
@@ -32,15 +38,40 @@ METHODS = {  # (ours, diffusers' scheduler and settings, k-diffusion's sampler a
     "unipc-3": ("unipc-3", ("UniPCMultistepScheduler", {"solver_order": 3}), None),
     "heun": ("heun-edm", ("HeunDiscreteScheduler", {}), ("sample_heun", {})),
 }  # fmt: skip
+STOCHASTIC = ("ddpm", "sde-dpm-solver++-2m", "seeds-2", "srk-additive")  # of 1, 1, 2 and 2 normals a step
 BOTH = ("ddim", "heun")  # methods in eps, of which k-diffusion's take x0: ours and diffusers' are timed with either reading
 
 
-def ours(method, reading, x, out):
-    solver, model = get_solver(METHODS[method][0]), Model(lambda x, t: out, VP, reading)
-    return lambda: integrate(solver, model, x, GRID), None
+def ours(method, reading, x, outs, executor="eager"):
+    name = METHODS[method][0] if method in METHODS else method
+    solver, model = get_solver(name), Model(lambda x, t: next(outs), VP, reading)
+    noise = WhiteNoise(VP, x.shape, 0, x.dtype)
+    return lambda: integrate(solver, model, x, GRID, noise, executor), None
 
 
-def diffusers(method, reading, x, out):
+def fused(method, reading, x, outs):
+    return ours(method, reading, x, outs, "fused")
+
+
+def floor(method, reading, x, outs):
+    made = plan(get_solver(METHODS[method][0]), VP, GRID, reading)
+    copies = sum(made.traffic) // 2
+    ring = [torch.randn_like(x) for _ in range(made.buffers + OUTS)]
+
+    def run():
+        for i in range(copies):
+            ring[i % len(ring)].copy_(ring[i % len(ring) - 1])
+
+    return run, None
+
+
+def normals(method, reading, x, outs):
+    noise = WhiteNoise(VP, x.shape, 0, x.dtype)
+    questions = [q for p in plan(get_solver(method), VP, GRID, reading).passes for q in p.questions]
+    return lambda: [getattr(noise, q.method)(*q.args, **q.settings) for q in questions], None
+
+
+def diffusers(method, reading, x, outs):
     library = pytest.importorskip("diffusers")
     name, settings = METHODS[method][1]
     if "solver_order" in settings:
@@ -50,22 +81,22 @@ def diffusers(method, reading, x, out):
     def run(scheduler):
         state = x
         for t in scheduler.timesteps:
-            state = scheduler.step(out, t, state, return_dict=False)[0]
+            state = scheduler.step(next(outs), t, state, return_dict=False)[0]
 
     return run, lambda: ((peers.prepare(scheduler, VP, GRID, torch.float32),), {})
 
 
-def k_diffusion(method, reading, x, out):
+def k_diffusion(method, reading, x, outs):
     try:
         sampling = peers.k_diffusion_sampling()
     except ImportError as error:
         pytest.skip(str(error))
     name, settings = METHODS[method][2]
     sample, sigmas = getattr(sampling, name), peers.levels(VP, GRID, torch.float32)
-    return lambda: sample(lambda x, sigma: out, x, sigmas, disable=True, **settings), None
+    return lambda: sample(lambda x, sigma: next(outs), x, sigmas, disable=True, **settings), None
 
 
-WHO = {"sdebench": ours, "diffusers": diffusers, "k-diffusion": k_diffusion}
+WHO = {"sdebench": ours, "fused": fused, "floor": floor, "normals": normals, "diffusers": diffusers, "k-diffusion": k_diffusion}
 
 
 def cases():
@@ -73,17 +104,20 @@ def cases():
     for shape in SHAPES:
         for method, (_, _, k) in METHODS.items():
             for reading in ("eps", "x0") if method in BOTH else ("x0",):
-                yield shape, method, "sdebench", reading
-                yield shape, method, "diffusers", reading
+                for who in ("sdebench", "fused", "floor", "diffusers"):
+                    yield shape, method, who, reading
             if k:
                 yield shape, method, "k-diffusion", "x0"
+    for method in STOCHASTIC:
+        for who in ("sdebench", "fused", "normals"):
+            yield "256x3x32x32", method, who, "x0"
 
 
 @pytest.mark.parametrize(("shape", "method", "who", "reading"), cases())
 def test_overhead(benchmark, shape, method, who, reading):
     rng = torch.Generator().manual_seed(0)
-    x, out = (torch.randn(SHAPES[shape], generator=rng) for _ in range(2))
-    run, setup = WHO[who](method, reading, x, out)
+    x, *outs = (torch.randn(SHAPES[shape], generator=rng) for _ in range(1 + OUTS))
+    run, setup = WHO[who](method, reading, x, cycle(outs))
     benchmark.group = f"{shape} {method}"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

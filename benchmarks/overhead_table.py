@@ -1,4 +1,4 @@
-"""The JSON files of bench_overhead as one table in Markdown: fastest rounds of all files, and the ratio to the fastest peer.
+"""The JSON files of bench_overhead as tables in Markdown: fastest rounds of all files, and ratios.
 
     python benchmarks/overhead_table.py overhead-1.json overhead-2.json ...
 """
@@ -19,14 +19,29 @@ def fastest(paths):
     return table
 
 
+def line(*cells):
+    print("|", " | ".join(f"{c:.3g}" if isinstance(c, float) else c or "-" for c in cells), "|")
+
+
 def main(paths):
-    print("| shape | method | reading | sdebench | diffusers | k-diffusion | ratio |\n|---|---|---|---:|---:|---:|---:|")
-    for (shape, method), row in fastest(paths).items():
-        for reading in dict.fromkeys(reading for _, reading in row):
-            us = [row.get((who, reading)) for who in ("sdebench", "diffusers", "k-diffusion")]
-            peers = [v for v in us[1:] if v]
-            cells = [f"{v:.0f}" if v else "-" for v in us] + [f"{us[0] / min(peers):.2f}" if peers else "-"]
-            print("|", " | ".join([shape, method, reading, *cells]), "|")
+    table = fastest(paths)
+    names = "sdebench", "fused", "diffusers", "k-diffusion", "floor"
+    line("shape", "method", "reading", *names, "sdebench / peer", "fused / peer", "fused / floor")
+    print("|---|---|---" + "|---:" * (len(names) + 3) + "|")
+    for (shape, method), row in table.items():
+        for reading in dict.fromkeys(reading for who, reading in row if ("normals", reading) not in row):
+            us = {who: row.get((who, reading)) for who in names}
+            ours, fused, *peers, floor = us.values()
+            peer = min(filter(None, peers), default=None)
+            ratios = (a / b if a and b else None for a, b in ((ours, peer), (fused, peer), (fused, floor)))
+            line(shape, method, reading, *us.values(), *ratios)
+    print()
+    line("shape", "method", "sdebench", "fused", "the normals alone", "fused / normals")
+    print("|---|---" + "|---:" * 4 + "|")
+    for (shape, method), row in table.items():
+        if ("normals", "x0") in row:
+            ours, fused, normals = (row[who, "x0"] for who in ("sdebench", "fused", "normals"))
+            line(shape, method, ours, fused, normals, fused / normals)
 
 
 if __name__ == "__main__":

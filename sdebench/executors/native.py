@@ -27,24 +27,31 @@ SOURCE = r"""
 #define PIECE 1024 /* bytes of each vector at a time: vectors often lie alike modulo a page, and share few lines of a cache */
 /* pass: how many combinations; of each the place of its result, how many terms, and of each term its place and, as bits, its
    coefficient.  A result may be its own first term.  run: numbers in a vector, threads, then the address at each place. */
+#define SUM(E) _Pragma("omp simd") for (int64_t j = 0; j < w; j++) to[j] = E;
 #define COMBINE(NAME, T) \
 static void NAME##_piece(const int64_t *p, char *const *v, int64_t i, int64_t w) { \
-    T sum[PIECE / sizeof(T)]; \
+    T sum[PIECE / sizeof(T)], a[5]; \
+    const T *y[5]; \
     double c; \
     for (int64_t left = *p++; left; left--) { \
         T *out = (T *)v[*p++] + i; \
-        int64_t k = *p++; \
-        const T *x = (const T *)v[*p++] + i; \
-        memcpy(&c, p++, sizeof c); \
-        const T a = (T)c; \
-        T *first = k == 1 ? out : sum; \
-        for (int64_t j = 0; j < w; j++) first[j] = a * x[j]; \
-        while (--k) { \
-            const T *y = (const T *)v[*p++] + i; \
+        int m = 0; \
+        for (int64_t k = *p++; k; k--) { /* five terms at a time in registers, the sum so far among them */ \
+            y[m] = (const T *)v[*p++] + i; \
             memcpy(&c, p++, sizeof c); \
-            const T b = (T)c; \
-            T *to = k == 1 ? out : sum; \
-            for (int64_t j = 0; j < w; j++) to[j] = sum[j] + b * y[j]; \
+            a[m++] = (T)c; \
+            if (m < 5 && k > 1) continue; \
+            T *to = k > 1 ? sum : out; \
+            switch (m) { \
+            case 1: SUM(a[0] * y[0][j]) break; \
+            case 2: SUM(a[0] * y[0][j] + a[1] * y[1][j]) break; \
+            case 3: SUM(a[0] * y[0][j] + a[1] * y[1][j] + a[2] * y[2][j]) break; \
+            case 4: SUM(a[0] * y[0][j] + a[1] * y[1][j] + a[2] * y[2][j] + a[3] * y[3][j]) break; \
+            case 5: SUM(a[0] * y[0][j] + a[1] * y[1][j] + a[2] * y[2][j] + a[3] * y[3][j] + a[4] * y[4][j]) break; \
+            } \
+            y[0] = sum; \
+            a[0] = 1; \
+            m = 1; \
         } \
     } \
 } \
@@ -83,7 +90,7 @@ def _build(compiler: str, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         source, made = Path(folder, "combine.c"), Path(folder, "combine.so")
         source.write_text(SOURCE)
-        for threads in (["-fopenmp"], []):
+        for threads in (["-fopenmp"], ["-fopenmp-simd"], []):
             done = subprocess.run([compiler, *_FLAGS, *threads, str(source), "-o", str(made)], capture_output=True, timeout=120)
             if done.returncode == 0:
                 made.replace(path)
