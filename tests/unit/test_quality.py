@@ -21,7 +21,7 @@ AT = Place(MODEL, "float32", "cpu", 0)
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     """Reference runs of a few steps: the network is one Gaussian."""
-    monkeypatch.setattr(quality_error, "FINE", (("exprk5s8", 24), ("rk4-lam", 96)))
+    monkeypatch.setattr(quality_error, "FINE", (("exprk5s8", "uniform_lam", 24), ("rk4-lam", "uniform_lam", 96)))
     quality_error.converged.cache_clear()
 
 

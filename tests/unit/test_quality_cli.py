@@ -22,7 +22,7 @@ def sdebench(capsys, tmp_path, monkeypatch):
     """`sdebench(*arguments) -> (status, stdout, stderr)`, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(quality_error, "FINE", (("exprk5s8", 12), ("rk4-lam", 24)))
+    monkeypatch.setattr(quality_error, "FINE", (("exprk5s8", "uniform_lam", 12), ("rk4-lam", "uniform_lam", 24)))
 
     def command(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as end:
