@@ -5,7 +5,8 @@ of a pass (how many vectors, which of them are read and written): a run has some
 """
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -37,9 +38,19 @@ def _kernel(shape: Shape) -> Callable:
     return torch.compile(scope["combine"], fullgraph=True)
 
 
-@lru_cache(maxsize=64)
+_sent: WeakKeyDictionary = WeakKeyDictionary()
+
+
 def _coefficients(plan: Plan, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
-    """Those of each pass, on the device: one copy for all, in rows that begin at multiples of 16 bytes."""
+    """Those of each pass, on the device as long as the plan is there, since a CUDA graph reads them where they lie."""
+    there = _sent.setdefault(plan, {})
+    if (dtype, device) not in there:
+        there[dtype, device] = _rows(plan, dtype, device)
+    return there[dtype, device]
+
+
+def _rows(plan: Plan, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+    """The coefficients of each pass: one copy for all, in rows that begin at multiples of 16 bytes."""
     rows = [[c for _, terms in p.combinations for _, c in terms] for p in plan.passes]
     width = -(-max(map(len, rows)) // 4) * 4
     table = torch.tensor([row + [0.0] * (width - len(row)) for row in rows], dtype=torch.float64)

@@ -110,7 +110,7 @@ def _made(solver, ns, grid, kind, gamma) -> Plan:
     return _placed(seen, formed(seen))
 
 
-_remembered = lru_cache(maxsize=256)(_made)
+_remembered = lru_cache(maxsize=64)(_made)
 
 
 class _Places:

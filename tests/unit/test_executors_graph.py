@@ -154,7 +154,9 @@ def test_shapes_of_passes():
     made = prepared(sb.get_solver("heun-edm"), KIND, checks.X, checks.GRID)[0]
     shapes = {compiled._shape(p)[1] for p in made.passes if p.combinations}
     assert shapes <= {((0, (1, 2)),), ((0, (0, 1, 2)),), ((0, (0, 1)),), ((0, (1, 2, 3)),)}
-    for p, numbers in zip(made.passes, compiled._coefficients(made, torch.float64, torch.device("cpu"))):
+    rows = compiled._coefficients(made, torch.float64, torch.device("cpu"))
+    assert compiled._coefficients(made, torch.float64, torch.device("cpu")) is rows, "a graph reads them where they lie"
+    for p, numbers in zip(made.passes, rows):
         assert numbers.tolist() == [a for c in p.combinations for _, a in c.terms]
         assert numbers.data_ptr() % 16 == 0
 
