@@ -1,6 +1,7 @@
 """The tables of the quality study: sample quality against network evaluations, what tells solvers apart, and whether quality
 still ranks them as the error does."""
 
+import re
 from collections.abc import Iterable
 from itertools import combinations, permutations
 from math import nan
@@ -17,8 +18,10 @@ from .tables import Column, Table
 
 BEST, EQUAL = "★", "≈"
 RANKS, PART, NOT, FEW = "ranks", "ranks in part", "does not rank", "too few solvers"
+_FEW_BUDGETS = 4  # distances with their half-widths that a line of a terminal has room for
 _LEAST = 4  # solvers that a rank correlation is worth speaking of: of 3, the best p is 1/6
 _EXACT = 7  # up to so many all permutations are counted
+_WIDE = ("window", "ends", "floor", "claimed", "verdict")  # columns of errors that a terminal has no room for
 _HEADINGS = {"kid": "KID", "precision": "Precision", "recall": "Recall", "density": "Density", "coverage": "Coverage",
              "swd": "Sliced W"}  # fmt: skip
 
@@ -51,7 +54,8 @@ def marks(group: Group) -> dict[tuple[Run, int], str]:
 def _quality_rows(group: Group) -> list[dict]:
     budgets, marked = _budgets(group.cells), marks(group)
     rows = [{"model": group.label, "metric": group.context["metric"], "solver": level.name}
-            | {f"fd_{b}": level.fd for b in budgets} | {f"hw_{b}": level.half_width for b in budgets}
+            | {f"{key}_{b}": value for b in budgets
+               for key, value in {"fd": level.fd, "hw": level.half_width, "n": level.n, "why": f"{level.n} images"}.items()}
             for level in group.levels]  # fmt: skip
     for run, cells in _by_run(group.cells).items():
         claims = cells[0].records[0]["claims"]
@@ -136,11 +140,11 @@ def _rank_row(group: Group, cells: list[Cell], error: np.ndarray) -> dict:
     level, pairs = level_for(len(cells)), list(combinations(range(len(cells)), 2))
     told = [(i, j) for i, j in pairs if apart(cells[i], cells[j], group.train, level)]
     agree = sum((cells[i].fd > cells[j].fd) == (error[i] > error[j]) for i, j in told)
-    few, ranks, partly = len(cells) < _LEAST, p <= 0.05 and low > 0, 2 * agree > len(told)
+    few, ranks, partly = len(cells) < _LEAST, p <= 0.05 and low > 0, low > 0 or 2 * agree > len(told)
     verdict = FEW if few else RANKS if ranks else PART if partly else NOT
-    return {"solvers": len(cells), "rho": rho, "low": low, "high": high, "p": p, "verdict": verdict,
+    return {"solvers": len(cells), "rho": rho, "low": low, "high": high, "p": p, "ranks": verdict,
             "interval": f"{low:.2f} to {high:.2f}".replace("-", "−") if low == low else "",
-            "pairs": len(pairs), "told": len(told), "agree": agree}  # fmt: skip
+            "pairs": len(pairs), "told": len(told), "agree": agree, "told_of": f"{len(told)} of {len(pairs)}"}  # fmt: skip
 
 
 def rank_table(found: list[Group]) -> Table:
@@ -161,11 +165,11 @@ def rank_table(found: list[Group]) -> Table:
         Column("ρ", "rho", "order", tip="Spearman's rank correlation of error and distance"),
         Column("95 %", "interval", tip="as the noise of the samples is drawn anew"),
         Column("p", "p", "seconds", tip="probability of a correlation as large by chance"),
-        Column("Pairs", "pairs", "count"), Column("told apart", "told", "count", tip="whose distances differ"),
+        Column("told apart", "told_of", tip="pairs whose distances differ"),
         Column("as by error", "agree", "count", tip="of these, how many are in the order of their errors"),
-        Column("Quality", "verdict",
-               tip="ranks: p is at most 0.05 and the interval above 0; in part: "
-               "what is told apart stands in the order of the errors"),
+        Column("Quality", "ranks",
+               tip="ranks: p is at most 0.05 and the interval above 0; in part: the "
+               "interval is, or most that is told apart stands in the order of the errors"),
     )  # fmt: skip
     caption = ("Spearman's rank correlation of the error to the exact trajectory and of the distance from the data, over the "
                "deterministic solvers, at equal NFE. Where it is not told from 0, the network's own error swamps that of the "
@@ -177,7 +181,7 @@ def limit(ranks: pd.DataFrame) -> tuple[float, float]:
     """(the last budget at which quality ranks, the first after it at which it does not); nan for none."""
     if not len(ranks):
         return nan, nan
-    ranking, other = (ranks.loc[ranks["verdict"].isin(v), "budget"] for v in ((RANKS,), (PART, NOT)))
+    ranking, other = (ranks.loc[ranks["ranks"].isin(v), "budget"] for v in ((RANKS,), (PART, NOT)))
     last = float(ranking.max()) if len(ranking) else nan
     after = other[other > last] if len(ranking) else other
     return last, float(after.min()) if len(after) else nan
@@ -186,7 +190,8 @@ def limit(ranks: pd.DataFrame) -> tuple[float, float]:
 def about(group: Group, ranks: pd.DataFrame) -> list[str]:
     """What is said of a group before its tables: the network, the measure, and where quality stops to rank solvers."""
     c = group.context
-    what = (f"A network of {c['parameters'] / 1e6:.2g} million parameters, trained on {c['data']} images of "
+    size = f" of {c['parameters'] / 1e6:.2g} million parameters" if c.get("parameters") else ""
+    what = (f"A network{size} trained on {c['data']} images of "
             f"{' × '.join(map(str, c['shape']))}; {c['schedule']}, λ from {c['lams'][0]:.3g} to {c['lams'][1]:.3g}; weights "
             f"{c['model_sha256'][:12]}.")  # fmt: skip
     measure = f"{c['metric']} is a Frechet distance in {c['features']['dim']} features"
@@ -209,7 +214,17 @@ def tables(found: list[Group]) -> list[Table]:
 
 
 def fid_rows(records: Iterable[Record]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """(title, headings, rows of text) of what `sdebench fid` prints: for each group its errors, its quality and its ranking."""
-    parts = [(group.label, table) for group in groups(records) for table in tables([group])[:3]]
-    return [(f"{label}: {table.title}", [c.heading for c in table.columns], [[c.text for c in row] for row in shown(table)])
-            for label, table in parts if len(table.frame)]  # fmt: skip
+    """(title, headings, rows of text) of what `sdebench fid` prints: for each group its errors, its quality and its ranking,
+    in columns that fit a terminal: (4) for "(4 of 5)", and half-widths only where there are few budgets."""
+    out = []
+    for group in groups(records):
+        says = {"quality-error": "RMS error to the exact trajectory of the network",
+                "quality-rank": "does quality rank solvers as their error does?",
+                "quality": f"{group.context['metric']}; {BEST} the best, {EQUAL} not told apart from it"}  # fmt: skip
+        for table in (t for t in tables([group]) if t.name in says and len(t.frame)):
+            kept = tuple(c for c in table.columns if c.key not in _WIDE)
+            spread = "" if sum(c.kind == "distance" for c in kept) <= _FEW_BUDGETS else r" ± [\d.]+"
+            texts = [[re.sub(r"\((\d+) of \d+\)", r"(\1)", c.text) for c in row] for row in shown(table._replace(columns=kept))]
+            rows = [[re.sub(spread, "", text) for text in row] for row in texts] if spread else texts
+            out.append((f"{group.label}: {says[table.name]}", [c.heading for c in kept], rows))
+    return out

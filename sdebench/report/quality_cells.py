@@ -184,10 +184,10 @@ def _of_data(record: Record | None) -> tuple[Statistics | None, list[Level]]:
     whole, halves = merged(train), (train[::2], train[1::2])
     test_n = sum(part.count for part in test)
     measures = {name: _number(record["data"].get(name)) for name in MEASURES}
-    levels = [Level(f"the data: its test part, {test_n} images", test_n, *_with_half_width(test, whole), measures)]
+    levels = [Level("data: test images", test_n, *_with_half_width(test, whole), measures)]
     if all(halves):
         n, found = min(sum(part.count for part in half) for half in halves), _with_half_width(halves[0], merged(halves[1]))
-        levels.insert(0, Level(f"the data: two halves, {n} images each", n, *found, {}))
+        levels.insert(0, Level("data: two halves", n, *found, {}))
     return whole, levels
 
 

@@ -51,8 +51,8 @@ def error_runs(found: Iterable[Group]) -> Table:
     """One row a rung: what was measured, and whether the order was read there."""
     rows = []
     for group, ladder in ((g, ladder) for g in found for ladder in ladders(g).values()):
-        window, data = set(slope(ladder.record).window), {key: series(ladder.record, key) for key in _RUNGS}
-        rows += [_head(group, ladder) | {key: v[i] for key, v in data.items()} | {"used": i in window}
+        fit, data = slope(ladder.record), {key: series(ladder.record, key) for key in _RUNGS}
+        rows += [_head(group, ladder) | {key: v[i] for key, v in data.items()} | {"used": fit.resolved and i in fit.window}
                  for i in range(ladder.n.size)]  # fmt: skip
     columns = (Column("Solver", "solver"), Column("NFE", "nfe", "count"), Column("RMS error", "rms", "error"))
     return Table("quality-error-runs", "Every error to the exact trajectory", "As measured.", pd.DataFrame(rows), columns)
@@ -64,7 +64,8 @@ def _end(ladder: Ladder) -> dict:
     if not len(low):
         return {"ends": max(ladder.nfe, default=np.nan), "ends_bound": ">", "ends_why": "not within the ladder"}
     rounds = (data.get("rounding") or 0) >= (data.get("reference_error") or 0)
-    what = f"rounding of {ladder.run.dtype}" if rounds else "error of the reference"
+    reference = ladder.record["case"].get("reference", "")
+    what = f"rounding of a {ladder.run.dtype} network" if rounds else f"error bar of the {reference} reference"
     return {"ends": ladder.nfe[low[0]], "ends_bound": "=" if low[0] else "<=", "ends_why": what}
 
 
@@ -96,7 +97,8 @@ def _levels(group: Group, budgets: list[int]) -> list[dict]:
     """The floors of all errors: the error bar of the exact trajectory, and what each number format alone makes."""
     floors: dict[str, float] = {}
     for run, record in group.errors.items():
-        names = {"floor: error bar of the exact end": "reference_error", f"floor: a {run.dtype} network": "rounding"}
+        bar = f"floor: {record['case'].get('reference', '')} reference"
+        names = {bar: "reference_error", f"floor: {run.dtype} network": "rounding"}
         for name, key in names.items():
             floors[name] = max(floors.get(name, 0.0), record["data"].get(key) or 0.0)
     return [{"model": group.label, "solver": name, "floor": value} | {f"nfe_{budget}": value for budget in budgets}

@@ -98,8 +98,11 @@ def quality_curves(quality: Table, runs: Table, ranks: Table, group: Group, grid
         ax.errorbar(x, y, np.stack([low, half]), ls=_LINES.get(row["dtype"], "-"), lw=1.2, ms=3.2, mew=0, elinewidth=0.8,
                     zorder=3, **looks[row["solver"]])  # fmt: skip
     _x_limits(ax)
+    of_budgets = here[[f"fd_{b}" for b in budgets]].to_numpy(float)
+    heights = [y for y in (*of_budgets.ravel(), *(level.fd for level in group.levels)) if y > 0]
+    ax.set_ylim(min(heights, default=0.5) / 1.5, 1.5 * max(heights, default=2.0))  # bars may reach down to nothing
     for i, level in enumerate(sorted(group.levels, key=lambda level: -level.fd)):
-        _named(ax, level.fd, level.name.removeprefix("the data: "), i)
+        _named(ax, level.fd, f"{level.name.removeprefix('data: ')}, {level.n}", i)
     _shade(ax, _of(ranks.frame, model=group.label))
     _few_decades(ax)
     return figure
@@ -118,7 +121,7 @@ def error_curves(quality: Table, runs: Table, ranks: Table, group: Group, grid: 
             ax.plot(x[chosen], y[chosen], ls="", ms=3.4, mew=0.8, mfc=fill, mec=look["color"], marker=look["marker"], zorder=3)
     _x_limits(ax)
     for i, (dtype, run) in enumerate(frame.groupby("dtype")):
-        _named(ax, run["floor"].max(), f"floor of a {dtype} network", i)
+        _named(ax, run["floor"].max(), f"floor in {dtype}", i)
     _shade(ax, _of(ranks.frame, model=group.label))
     _few_decades(ax)
     return figure

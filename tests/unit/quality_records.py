@@ -5,7 +5,7 @@ from math import hypot
 import numpy as np
 
 from sdebench import records
-from sdebench.metrics.statistics import Statistics, stack
+from sdebench.metrics.statistics import Statistics, pack
 
 BUDGETS, LADDER = (5, 10, 20, 50), (5, 10, 20, 50, 64, 96, 128, 192)
 ORDERS = {"ddim": 1, "dpm-solver++-2m": 2, "unipc-3": 3, "heun-edm": 2, "lms-4": 4}
@@ -42,7 +42,7 @@ def parts(features):
 
 def data(dim=4, train=600, test=200, **more):
     held = {"train": parts(normals(train, dim, 101)), "test": parts(normals(test, dim, 102))}
-    arrays = {f"{name}.{key}": a for name, some in held.items() for key, a in stack(some).items()}
+    arrays = {f"{name}.{key}": a for name, some in held.items() for key, a in pack(some).items()}
     ramp = np.arange(8 * 64, dtype=np.uint8).reshape(8, 1, 8, 8)
     measures = {"kid": 1e-4, "precision": 0.9, "recall": 0.8, "density": 0.95, "coverage": 0.9, "swd": 0.02}
     return make("data", {"train": train, "test": test, **measures}, arrays | {"images": ramp}, **more)
@@ -73,7 +73,7 @@ def samples(solver, budget, chunk=0, size=400, dim=4, shift=None, nonfinite=0, s
             "kid": 0.01, "precision": 0.9, "recall": 0.8, "density": 0.9, "coverage": 0.9, "swd": 0.05,
             "seconds": 0.002 * nfe * size / 100, "network_seconds": 0.0019 * nfe * size / 100,
             "images_per_second": 476.0, "batch": 100}  # fmt: skip
-    return make("samples", told, stack(parts(held)), solver, budget=budget, chunk=chunk, first=chunk * size, size=size,
+    return make("samples", told, pack(parts(held)), solver, budget=budget, chunk=chunk, first=chunk * size, size=size,
                 seed=seed, **more)  # fmt: skip
 
 

@@ -150,13 +150,14 @@ def test_the_error_of_a_budget_is_that_of_the_longest_run_within_it(read):
 
 @pytest.mark.parametrize(("made", "verdict", "order", "window", "ends", "why"), [
     pytest.param(q.error("unipc-3"), "confirmed", 3.0, "5 to 192", "> 192", "not within the ladder", id="far above"),
-    pytest.param(q.error("unipc-3", floor=1e-5), "confirmed", 3.0, "5 to 64", "96", "rounding of float32", id="float32"),
-    pytest.param(q.error("unipc-3", floor=1e-5, rounding=0.0), "confirmed", 3.0, "5 to 64", "96", "error of the reference",
-                 id="reference"),
+    pytest.param(q.error("unipc-3", floor=1e-5), "confirmed", 3.0, "5 to 64", "96", "rounding of a float32 network",
+                 id="float32"),
+    pytest.param(q.error("unipc-3", floor=1e-5, rounding=0.0), "confirmed", 3.0, "5 to 64", "96",
+                 "error bar of the float64 reference", id="reference"),
     pytest.param(q.error("unipc-3", rms=[2.0 / b for b in q.LADDER]), "refuted", 1.0, "5 to 192", "> 192",
                  "not within the ladder", id="refuted"),
-    pytest.param(q.error("unipc-3", floor=1.0, dtype="bfloat16"), "not asymptotic", None, "", "≤ 5", "rounding of bfloat16",
-                 id="all floor"),
+    pytest.param(q.error("unipc-3", floor=1.0, dtype="bfloat16"), "not asymptotic", None, "", "≤ 5",
+                 "rounding of a bfloat16 network", id="all floor"),
     pytest.param(q.error("unipc-3", rms=[0.3, 1e-3, 0.2, 4e-4, 0.1, 1e-4, 0.05, 0.01]), "not asymptotic", None, "", "> 192",
                  "not within the ladder", id="rough"),
 ])  # fmt: skip
@@ -172,9 +173,9 @@ def test_the_order_of_a_network_says_where_it_holds_and_what_ends_it(read, made,
 
 def test_the_floor_of_a_bfloat16_network_is_a_row(read):
     table = quality_errors.error_table(read([q.error("ddim"), q.error("ddim", dtype="bfloat16", floor=4e-3)]))
-    row = row_of(table, "floor: a bfloat16 network")
+    row = row_of(table, "floor: bfloat16 network")
     assert row["floor"] == row["nfe_5"] == row["nfe_50"] == 4e-3
-    assert row_of(table, "floor: error bar of the exact end")["floor"] == pytest.approx(4e-4)
+    assert row_of(table, "floor: float64 reference")["floor"] == pytest.approx(4e-4)
 
 
 def test_of_two_ladders_the_one_over_more_points_counts(read):
@@ -199,7 +200,7 @@ def test_quality_ranks_at_few_evaluations_and_not_where_the_network_is_the_error
     made += [q.samples(s, 50, c, shift=0.0) for s in q.ORDERS for c in (0, 1)]
     table = quality.rank_table(read(made))
     at = table.frame.set_index("budget")
-    assert at["verdict"].tolist() == [quality.RANKS, quality.PART, quality.NOT]
+    assert at["ranks"].tolist() == [quality.RANKS, quality.PART, quality.NOT]
     assert (at.loc[5, "told"], at.loc[5, "agree"], at.loc[5, "pairs"]) == (9, 9, 10)
     assert at.loc[50, "told"] == 0
     assert at.loc[50, "low"] < 0 < at.loc[50, "high"]
@@ -209,7 +210,7 @@ def test_quality_ranks_at_few_evaluations_and_not_where_the_network_is_the_error
 def test_three_solvers_are_too_few_to_speak_of_ranks(read):
     solvers = ("ddim", "unipc-3", "lms-4")
     made = [q.data(), *(q.error(s) for s in solvers), *(q.samples(s, 5) for s in solvers)]
-    assert quality.rank_table(read(made)).frame["verdict"].tolist() == [quality.FEW]
+    assert quality.rank_table(read(made)).frame["ranks"].tolist() == [quality.FEW]
 
 
 def test_stochastic_solvers_have_quality_and_no_error(read):
@@ -302,7 +303,7 @@ def test_the_page_links_to_the_seed_where_there_is_one(tmp_path):
 def test_what_the_command_prints(read, tmp_path):
     made = q.stored(tmp_path / "c.jsonl", [q.data(), q.error("ddim"), q.samples("ddim", 5), q.samples("unipc-3", 5)])
     (errors, distances) = quality.fid_rows(made)
-    assert errors[0] == "digits: Error to the exact trajectory of the network"
+    assert errors[0] == "digits: RMS error to the exact trajectory of the network"
     assert distances[1] == ["Solver", "5 NFE"]
     assert [row[0] for row in distances[2]][-2:] == ["ddim", "unipc-3"]
     assert distances[2][-1][1].endswith(quality.BEST)
