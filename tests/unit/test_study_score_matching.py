@@ -132,8 +132,10 @@ def test_equivalences_hold_to_rounding_in_one_dimension(small):
 def test_the_worst_gap_is_told(small):
     record = small["equivalence"][0]
     data = {"fisher": [1.0, 1.0], "constant": [-1.0, 1.0], "gap": [-0.4, 0.02], "error": [0.1, 0.01], "lam": [0.0, 1.0]}
-    row = matching.equivalence_table([record | {"data": data}]).frame.iloc[0]
-    assert (row["relative"], row["deviations"]) == pytest.approx((0.2, 4.0))
+    better = data | {"gap": [0.1, 0.01], "error": [0.1, 0.1]}
+    for order in ((data, better), (better, data)):
+        row = matching.equivalence_table([record | {"data": d} for d in order]).frame.iloc[0]
+        assert (row["relative"], row["deviations"]) == pytest.approx((0.2, 4.0))
 
 
 def test_traces_are_unbiased(small):
@@ -160,6 +162,7 @@ def test_a_fixed_set_breaks_implicit_matching(small):
     frame = matching.finite_table(small["finite-sample"]).frame.set_index("loss")
     assert frame.loc["implicit", "on_set"] < frame.loc["implicit", "least"] < 0
     assert frame.loc["denoising-eps", "on_set"] > 0
+    assert frame.loc["denoising-eps", "least"] == pytest.approx(1 + frame.loc["implicit", "least"])  # sigma^2 d/sigma^2
     assert frame.loc["implicit", "divergence"] > 10 * frame.loc["denoising-eps", "divergence"]
 
 
