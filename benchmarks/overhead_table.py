@@ -16,6 +16,9 @@ def fastest(paths):
             e = bench["extra_info"]
             row, key = table.setdefault((e["shape"], e["method"]), {}), (e["who"], e["reading"])
             row[key] = min(row.get(key, float("inf")), e["us_per_step"])
+            if "us_floor" in e:
+                key = "floor", e["reading"]
+                row[key] = min(row.get(key, float("inf")), e["us_floor"])
     return table
 
 
