@@ -28,31 +28,34 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def write(results: Path, key: str, arrays: dict[str, np.ndarray]) -> dict[str, str]:
-    """Write the arrays of the record of that key; what the record says of them: {"file", "sha256"}.
-
-    When this returns, they are on the disk under their name, whole.
-    """
-    from safetensors.numpy import save
-
-    data = save({name: np.array(array, order="C") for name, array in sorted(arrays.items())})
-    into, name = folder(results), f"{key}.safetensors"
-    into.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=into, prefix=f".{name}.")
+def write_atomic(path: Path, data: bytes) -> None:
+    """Put a file in its place, whole and on the disk when this returns, or leave what was there.  Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(draft, 0o644)
-        os.replace(draft, into / name)
-    except BaseException as error:
+        os.replace(draft, path)
+    except BaseException:
         Path(draft).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise UsageError(f"no room for {into / name} ({error.strerror}): free some, then run again to go on") from None
         raise
-    _sync(into)
-    return {"file": name, "sha256": hashlib.sha256(data).hexdigest()}
+    _sync(path.parent)
+
+
+def write(results: Path, key: str, arrays: dict[str, np.ndarray]) -> dict[str, str]:
+    """Write the arrays of the record of that key; what the record says of them: {"file", "sha256"}."""
+    from safetensors.numpy import save
+
+    data = save({name: np.array(array, order="C") for name, array in sorted(arrays.items())})
+    path = folder(results) / f"{key}.safetensors"
+    try:
+        write_atomic(path, data)
+    except OSError as error:
+        raise UsageError(f"no room for {path} ({error.strerror}): free some, then run again to go on") from None
+    return {"file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def described(said: Any) -> bool:

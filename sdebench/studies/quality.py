@@ -22,7 +22,7 @@ from .quality_run import DTYPES, Place, steps_for
 
 KEYS = frozenset({"models", "solvers", "grids", "budgets", "ladder", "samples", "chunk", "features", "data", "dtypes",
                   "reference", "device", "seed", "points", "kinds"})  # fmt: skip
-KINDS = {"data": of_data, "error": of_error, "samples": of_samples, "pictures": of_pictures}  # the long ones early
+KINDS = {"pictures": of_pictures, "data": of_data, "samples": of_samples, "error": of_error}
 SOLVERS = ("ddim", "dpm-solver++-2m", "unipc-3", "heun-edm")
 BUDGETS = (5, 10, 20, 50)
 BEYOND = (64, 96, 128, 192)  # further budgets of the error study, for its order
@@ -128,7 +128,12 @@ def cases(settings: dict) -> list[dict]:
         if reasons:
             more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
             warnings.warn(f"left out: {reasons[0]}{more}", stacklevel=2)
-    return sorted(out, key=lambda case: (list(KINDS).index(case["kind"]), -case.get("budget", 0)))
+    return sorted(out, key=_early)
+
+
+def _early(case: dict) -> tuple:
+    """The key of the order: first what makes the converged trajectory, which others then find; of the rest long ones first."""
+    return "solver" in case, list(KINDS).index(case["kind"]), -case.get("budget", 0)
 
 
 def measure(case: dict) -> dict:

@@ -23,8 +23,9 @@ AT = Place(MODEL, "float32", "cpu", 0)
 
 
 @pytest.fixture(autouse=True)
-def short(monkeypatch):
-    """Reference runs of a few steps: the network is one Gaussian."""
+def short(monkeypatch, tmp_path):
+    """Reference runs of a few steps, for the network is one Gaussian; kept in a folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(quality_error, "FINE", (("exprk5s8", "uniform_lam", 24), ("rk4-lam", "uniform_lam", 96)))
     quality_error.converged.cache_clear()
 
@@ -139,6 +140,27 @@ def test_errors_are_those_to_the_flow_of_the_network_itself():
     assert data["h"][i] == pytest.approx(6 / 16)
     fit = fit_order(data["h"], data["rms"], data["floor"])
     assert fit.order == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_fine_run_is_made_once_for_all_processes_and_again_where_its_file_is_damaged(tmp_path, monkeypatch):
+    at, ran = Place(MODEL, "float64", "cpu", 0), []
+    sample = quality_error.sample
+    monkeypatch.setattr(quality_error, "sample", lambda *args: ran.append(args) or sample(*args))
+    first = quality_error.Converged(at, 4)
+    again = quality_error.Converged(at, 4)
+    assert len(ran) == 2
+    assert torch.equal(first.ends, again.ends)
+    assert first.error == again.error
+    kept = sorted((tmp_path / "cache").rglob("*.safetensors"))
+    kept[0].write_bytes(kept[0].read_bytes()[:-1])
+    assert torch.equal(quality_error.Converged(at, 4).ends, first.ends)
+    assert len(ran) == 3
+    for other in (at._replace(seed=1), at._replace(dtype="float32"), at._replace(model="remembering_networks:Slow")):
+        before = len(ran)
+        quality_error.Converged(other, 4)
+        assert len(ran) == before + 2, other
+    quality_error.Converged(at, 5)
+    assert len(ran) == before + 4
 
 
 def test_the_format_of_a_network_has_a_floor_of_its_own():
