@@ -83,6 +83,24 @@ def test_marks_halve_the_way():
     assert score_matching._marks(10) == [0, 10]
 
 
+def test_each_mark_is_measured_after_as_many_steps(monkeypatch):
+    made, seen = [], []
+
+    def counting(net, objective, data, steps, rate, seed):
+        for _ in range(steps):
+            made.append(1)
+            yield 0.0
+
+    def spying(net, batch, measured=score_matching.divergence):
+        seen.append(len(made))
+        return measured(net, batch)
+
+    monkeypatch.setattr(score_matching, "train", counting)
+    monkeypatch.setattr(score_matching, "divergence", spying)
+    (case,) = cases(kinds=["finite-sample"], problems=["mixture-1d"], losses=["fisher"], steps=512, points=20, sizes=[8])
+    assert score_matching.measure(case)["data"]["step"] == seen == [0, 64, 128, 256, 512]
+
+
 def test_a_measurement_is_a_pure_function_of_its_case():
     """But for the time it took."""
     (case,) = cases(kinds=["training"], problems=["mixture-1d"], losses=["sliced-vr"], steps=20, points=50)
