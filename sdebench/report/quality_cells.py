@@ -153,7 +153,8 @@ def _measure(cell: Cell, train: Statistics | None) -> Cell:
 
 def apart(a: Cell, b: Cell, train: Statistics, level: float) -> bool:
     """Whether the distances of the two differ with that confidence, by the parts that both have."""
-    common = [place for place in a.places if place in set(b.places)]
+    others = set(b.places)
+    common = [place for place in a.places if place in others]
     if len(common) < 2:
         return False
     if a.places == b.places:

@@ -189,16 +189,17 @@ def samples(rows: list[tuple[str, np.ndarray]]) -> Figure:
     across = max(strip.shape[1] for _, strip in strips)
     zoom = max(1, round(500 / across))
     inch = zoom / _DPI
-    height = sum(_LABEL + strip.shape[0] * inch for _, strip in strips)
-    figure, y = Figure(figsize=(across * inch, height)), height
+    label = round(_LABEL / inch) or 1  # all lengths in pixels of the images, so that these fall on pixels of the PNG
+    height = sum(label + strip.shape[0] for _, strip in strips)
+    figure, y = Figure(figsize=(across * inch, height * inch)), height
+    ax = figure.add_axes((0, 0, 1, 1))
     for name, strip in strips:
-        tall, wide = strip.shape[0] * inch, strip.shape[1] * inch
-        y -= _LABEL
-        figure.text(0, (y + 0.03) / height, name, fontsize=8, ha="left", va="bottom")
-        y -= tall
-        ax = figure.add_axes((0, y / height, wide / (across * inch), tall / height))
-        ax.imshow(strip, interpolation="none", aspect="auto")
-        ax.set_axis_off()
+        y -= label
+        ax.text(0, y + 0.03 / inch, name, fontsize=8, ha="left", va="bottom")
+        ax.imshow(strip, interpolation="none", extent=(0, strip.shape[1], y - strip.shape[0], y))
+        y -= strip.shape[0]
+    ax.set(xlim=(0, across), ylim=(0, height), aspect="auto")
+    ax.set_axis_off()
     return figure
 
 

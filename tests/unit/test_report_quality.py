@@ -118,6 +118,11 @@ def test_solvers_are_told_apart_by_the_noise_that_they_share(read):
     assert not quality_cells.apart(*elsewhere.cells, elsewhere.train, 0.95)
 
 
+def test_the_same_noise_has_the_same_place_however_it_was_cut_into_chunks(read):
+    group = one(read, [q.data(), *(q.samples("a", 10, c) for c in (0, 1)), q.samples("b", 10, size=800)])
+    assert cell_of(group, "a").places == cell_of(group, "b").places
+
+
 def test_cells_of_different_size_are_compared_on_what_both_have(read):
     small, big = q.samples("b", 10, shift=0.3), [q.samples("a", 10, chunk, shift=0.0) for chunk in (0, 1)]
     group = one(read, [q.data(), small, *big])
@@ -238,19 +243,20 @@ def test_another_checkpoint_or_feature_space_is_another_group(read):
 
 
 def test_samples_are_drawn_at_a_whole_zoom_and_none_is_changed():
-    """Every pixel of the PNG belongs to one pixel of the image: the strip comes back by taking every zoom-th."""
+    """Every pixel of an image is a square of the PNG, and nothing lies between them."""
     images = np.random.default_rng(0).integers(0, 256, (8, 3, 4, 4)).astype(np.uint8)
     strip = quality_figures.tiled(images)
     assert strip.shape == (4, 8 * 5 - 1, 3)
     assert np.array_equal(strip[:, 5:9], images[1].transpose(1, 2, 0))
     assert (strip[:, 4] == 255).all()
-    png = quality_figures.samples([("a", images)])
+    png = quality_figures.samples([("a", images), ("b", images)])
     wide = round(png.get_figwidth() * quality_figures._DPI)
     assert wide % strip.shape[1] == 0
     pixels = np.asarray(Image.open(BytesIO(style.render(png, "x")["png"])).convert("RGB"))
     zoom = wide // strip.shape[1]
-    shown = pixels[-4 * zoom :][zoom // 2 :: zoom, zoom // 2 :: zoom]
-    assert np.array_equal(shown, strip)
+    squares = strip.repeat(zoom, 0).repeat(zoom, 1)
+    for row in np.split(pixels, 2):  # a name above, the samples below
+        assert np.array_equal(row[-len(squares) :], squares)
 
 
 def test_rows_of_samples_share_their_noise_and_name_their_evaluations(read):
