@@ -210,8 +210,10 @@ def _labels(contexts: dict[tuple, dict]) -> dict[tuple, str]:
     """A name for each group, no longer than tells it from the others."""
     names = {key: c["model"] if c["model"] == c["data"] else f"{c['model']} on {c['data']}" for key, c in contexts.items()}
     for more in ("metric", "model_sha256", "data_sha256"):
-        twice = {name for name, count in Counter(names.values()).items() if count > 1}
-        names = {key: f"{name}, {contexts[key][more][:16]}" if name in twice else name for key, name in names.items()}
+        values: dict[str, set[str]] = {}
+        for key, name in names.items():
+            values.setdefault(name, set()).add(contexts[key][more])
+        names = {key: f"{name}, {contexts[key][more][:16]}" if len(values[name]) > 1 else name for key, name in names.items()}
     return names
 
 
