@@ -49,17 +49,34 @@ def attempt(job: tuple, patience: float, run: str) -> dict[str, Any]:
 
 
 def _connect(scheduler: str) -> Any:
+    """A client of the scheduler at that address.  Raises UsageError where there is none."""
     try:
         from distributed import Client
     except ImportError:
         raise UsageError("a cluster needs dask.distributed, which is not installed: pip install 'sdebench[cluster]'") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is wrong is told here, in a line
-    try:
-        return Client(scheduler, timeout=_CONNECT, set_as_default=False)
-    except Exception as error:  # of an address that is none, of a name that is unknown, of silence
-        what = type(error).__name__
-        raise UsageError(f"no Dask scheduler answers at {scheduler!r} ({what}): give the address that it prints when it "
-                         "starts, such as tcp://10.0.0.1:8786") from None  # fmt: skip
+
+    class Ours(Client):
+        def __del__(self) -> None:
+            """Nothing: one that never met its scheduler would take ten seconds, and print a traceback, to leave it."""
+
+    found: list[Any] = []
+
+    def meet() -> None:
+        try:
+            found.append(Ours(scheduler, timeout=_CONNECT, set_as_default=False))
+        except Exception as error:  # of an address that is none, a name that is unknown, a port where nobody listens
+            found.append(error)
+
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what is wrong is told here, in a line
+    thread = threading.Thread(target=meet, daemon=True)
+    thread.start()
+    thread.join(_CONNECT + 2.0)  # of something that listens and says nothing a client never has enough
+    if found and not isinstance(found[0], Exception):
+        return found[0]
+    what = type(found[0]).__name__ if found else "silence"
+    raise UsageError(f"no Dask scheduler answers at {scheduler!r} ({what}): give the address that it prints when it starts, "
+                     "such as tcp://10.0.0.1:8786")  # fmt: skip
 
 
 class Dask:
@@ -72,7 +89,7 @@ class Dask:
         from distributed import as_completed
 
         self._run, self._jobs = uuid.uuid4().hex, {}  # key of its future -> (job, future)
-        self._done = as_completed()
+        self._done = as_completed(loop=self._client.loop)
         self._threads = sum(self._client.nthreads().values())
         if not self._threads:
             warnings.warn(f"the cluster at {scheduler} has no worker yet: waiting for one", stacklevel=2)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from .. import records
 from ..errors import UsageError
@@ -42,8 +43,6 @@ def diverged(data: dict[str, Any]) -> bool:
 
 def pack(record: dict) -> bytes:
     """The answer that holds a record, with its "arrays", {name: numpy array}, if it has any."""
-    from safetensors.numpy import save
-
     arrays = {name: np.array(array, order="C") for name, array in sorted(record.get("arrays", {}).items())}
     rest = save(arrays) if arrays else b""
     head = {"record": {k: v for k, v in record.items() if k != "arrays"}, "sha256": hashlib.sha256(rest).hexdigest()}
@@ -60,8 +59,6 @@ def _not_finite(token: str) -> None:
 
 
 def _arrays(rest: bytes) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load
-
     found = load(rest)
     for name, array in found.items():
         if array.dtype.kind == "f" and array.size and not np.isfinite(array).any():
