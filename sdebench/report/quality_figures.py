@@ -21,6 +21,7 @@ _LINES = {"float64": "-", "float32": "-", "bfloat16": ":"}
 _TICKS = [3, 5, 10, 20, 50, 100, 200, 500]
 _LEFT, _PLOT, _RIGHT, _BOTTOM, _TALL, _LEGEND = 0.62, 3.6, 0.14, 0.5, 3.0, 0.145  # inches, the last of one line of the legend
 _DPI, _ACROSS, _SHOWN = 120, 8, 4  # pixels an inch of a PNG, samples a row, budgets with a figure of samples
+_FAR = 10  # times below all samples: a level that would take half of a plot
 _LABEL = 0.19  # inches of a line of text above a row of samples
 
 
@@ -30,7 +31,7 @@ def _looks(names: list[str]) -> dict[str, dict[str, Any]]:
             for i, name in enumerate(names)}  # fmt: skip
 
 
-def _axes(names: list[str], handles: list[Line2D], y_label: str) -> tuple[Figure, Any]:
+def _axes(handles: list[Line2D], y_label: str) -> tuple[Figure, Any]:
     """A plot with a legend of all solvers above, two of them a line."""
     lines = -(-len(handles) // 2)
     width, top = _LEFT + _PLOT + _RIGHT, 0.1 + _LEGEND * lines
@@ -47,9 +48,10 @@ def _axes(names: list[str], handles: list[Line2D], y_label: str) -> tuple[Figure
     return figure, ax
 
 
-def _handles(looks: dict[str, dict], dtypes: list[str]) -> list[Line2D]:
-    dotted = [Line2D([], [], color=style.INK, ls=":", lw=1.2, label=f"{d} network") for d in dtypes if _LINES.get(d) == ":"]
-    return [Line2D([], [], lw=1.2, ms=3.5, mew=0, label=name, **look) for name, look in looks.items()] + dotted
+def _handles(looks: dict[str, dict], drawn: pd.DataFrame) -> list[Line2D]:
+    dotted = [d for d in sorted(set(drawn["dtype"])) if _LINES.get(d) == ":"]
+    solvers = [Line2D([], [], lw=1.2, ms=3.5, mew=0, label=name, **looks[name]) for name in drawn["solver"].unique()]
+    return [*solvers, *(Line2D([], [], color=style.INK, ls=":", lw=1.2, label=f"{d} network") for d in dotted)]
 
 
 def _shade(ax, ranks: pd.DataFrame) -> None:
@@ -83,12 +85,25 @@ def solvers_of(quality: Table, runs: Table, label: str, grid: str) -> list[str]:
     return list(dict.fromkeys(name for frame in frames if len(frame) for name in frame["solver"]))
 
 
+def _levels(ax, group: Group, low: float, high: float) -> None:
+    """The limits of distances from `low` to `high`, and the levels of the data; those far below are named, not drawn."""
+    levels = sorted(group.levels, key=lambda level: -level.fd)
+    near = [level for level in levels if level.fd > low / _FAR]
+    ends = (low, high, *(level.fd for level in near))
+    ax.set_ylim(min(ends) / 1.5, 1.5 * max(ends))  # bars may reach down to nothing
+    for i, level in enumerate(near):
+        _named(ax, level.fd, f"{level.name.removeprefix('data: ')}, {level.n}", i)
+    text = ", ".join(f"{level.name.removeprefix('data: ')} {level.fd:.2g}" for level in levels if level not in near)
+    if text:
+        ax.text(0.01, 0.01, f"below: {text}", transform=ax.transAxes, ha="left", va="bottom", fontsize=7, color=style.INK)
+
+
 @style.styled
 def quality_curves(quality: Table, runs: Table, ranks: Table, group: Group, grid: str) -> Figure:
     """The Frechet distance against NFE, with its 95 % intervals; dashes are the distances of the data from itself."""
     frame, looks = _of(quality.frame, model=group.label), _looks(solvers_of(quality, runs, group.label, grid))
     here = _of(frame, grid=grid)
-    figure, ax = _axes(list(looks), _handles(looks, sorted(set(here["dtype"]))), group.context["metric"])
+    figure, ax = _axes(_handles(looks, here), group.context["metric"])
     budgets = sorted(int(key.removeprefix("fd_")) for key in frame if key.startswith("fd_"))
     for row in here.to_dict("records"):
         kept = [b for b in budgets if row.get(f"fd_{b}") == row.get(f"fd_{b}") and row.get(f"fd_{b}", 0) > 0]
@@ -98,11 +113,8 @@ def quality_curves(quality: Table, runs: Table, ranks: Table, group: Group, grid
         ax.errorbar(x, y, np.stack([low, half]), ls=_LINES.get(row["dtype"], "-"), lw=1.2, ms=3.2, mew=0, elinewidth=0.8,
                     zorder=3, **looks[row["solver"]])  # fmt: skip
     _x_limits(ax)
-    of_budgets = here[[f"fd_{b}" for b in budgets]].to_numpy(float)
-    heights = [y for y in (*of_budgets.ravel(), *(level.fd for level in group.levels)) if y > 0]
-    ax.set_ylim(min(heights, default=0.5) / 1.5, 1.5 * max(heights, default=2.0))  # bars may reach down to nothing
-    for i, level in enumerate(sorted(group.levels, key=lambda level: -level.fd)):
-        _named(ax, level.fd, f"{level.name.removeprefix('data: ')}, {level.n}", i)
+    heights = [y for y in here[[f"fd_{b}" for b in budgets]].to_numpy(float).ravel() if y > 0]
+    _levels(ax, group, min(heights, default=0.5), max(heights, default=2.0))
     _shade(ax, _of(ranks.frame, model=group.label))
     _few_decades(ax)
     return figure
@@ -112,7 +124,7 @@ def quality_curves(quality: Table, runs: Table, ranks: Table, group: Group, grid
 def error_curves(quality: Table, runs: Table, ranks: Table, group: Group, grid: str) -> Figure:
     """RMS error to the exact trajectory against NFE; full dots are those that the order was read from."""
     looks, frame = _looks(solvers_of(quality, runs, group.label, grid)), _of(runs.frame, model=group.label, grid=grid)
-    figure, ax = _axes(list(looks), _handles(looks, sorted(set(frame["dtype"]))), "RMS error to the exact trajectory")
+    figure, ax = _axes(_handles(looks, frame), "RMS error to the exact trajectory")
     for (solver, dtype), run in frame.groupby(["solver", "dtype"], sort=False):
         x, y, used = (run[key].to_numpy() for key in ("nfe", "rms", "used"))
         look = looks[solver]

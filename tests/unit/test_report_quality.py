@@ -242,6 +242,26 @@ def test_another_checkpoint_or_feature_space_is_another_group(read):
     assert "Model" in [c.heading for c in quality.quality_table(found).columns]
 
 
+def test_levels_far_below_all_samples_are_named_and_not_drawn(read):
+    """Distances of 0.4 and more; levels of 0.05: within a factor of 10 they are lines, and names elsewhere."""
+    for shift, lines, named in ((0.0, 2, 0), (3.0, 0, 1)):
+        group = one(read, [q.data(), *(q.samples(s, b, shift=shift) for s in ("ddim", "ddpm") for b in (5, 10))])
+        made = {table.name: table for table in quality.tables([group])}
+        shown = [made[name] for name in ("quality", "quality-error-runs", "quality-rank")]
+        ax = quality_figures.quality_curves(*shown, group, "uniform_lam").axes[0]
+        assert len([line for line in ax.lines if line.get_linestyle() == "--"]) == lines
+        assert len([t for t in ax.texts if t.get_text().startswith("below: ")]) == named
+        assert ax.get_ylim()[0] < min(c.fd for c in group.cells)
+
+
+def test_the_legend_of_errors_names_what_is_drawn(read):
+    group = one(read, [q.data(), q.error("ddim"), *(q.samples(s, 5) for s in ("ddim", "ddpm"))])
+    made = {table.name: table for table in quality.tables([group])}
+    shown = [made[name] for name in ("quality", "quality-error-runs", "quality-rank")]
+    figure = quality_figures.error_curves(*shown, group, "uniform_lam")
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["ddim"]
+
+
 def test_samples_are_drawn_at_a_whole_zoom_and_none_is_changed():
     """Every pixel of an image is a square of the PNG, and nothing lies between them."""
     images = np.random.default_rng(0).integers(0, 256, (8, 3, 4, 4)).astype(np.uint8)
