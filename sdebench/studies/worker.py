@@ -88,15 +88,13 @@ def serve() -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # a solver that reads from the keyboard gets nothing
     _end_with(int(sys.argv[1]))
-    while asked.poll(IDLE):
-        try:
+    with suppress(EOFError, OSError):  # nobody is there any more
+        while asked.poll(IDLE):
             order = json.loads(asked.recv_bytes())
-        except EOFError:
-            return
-        job = Job(*order["job"])
-        other = _other_code(job) if order["check"] else ""
-        if not other:
-            with suppress(Exception):  # the answer will tell
-                import_module(job.module)  # may take long, and is not the case's doing
-            asked.send_bytes(b"")
-        asked.send_bytes(refusal(other) if other else answer(job))
+            job = Job(*order["job"])
+            other = _other_code(job) if order["check"] else ""
+            if not other:
+                with suppress(Exception):  # the answer will tell
+                    import_module(job.module)  # may take long, and is not the case's doing
+                asked.send_bytes(b"")
+            asked.send_bytes(refusal(other) if other else answer(job))
