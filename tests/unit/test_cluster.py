@@ -1,4 +1,4 @@
-"""A real Dask cluster of several processes on this machine, in a process of its own, whose workers are killed while it runs."""
+"""A real Dask cluster of several processes on this machine, whose workers are killed while it runs."""
 
 import json
 import os
@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,14 +23,6 @@ from sdebench.studies import cluster, replies, runner
 
 pytest.importorskip("distributed")
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
-CLUSTER = """
-import sys
-from distributed import LocalCluster
-if __name__ == "__main__":
-    with LocalCluster(n_workers=int(sys.argv[1]), threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        print(cluster.scheduler_address, flush=True)
-        sys.stdin.read()
-"""
 DRIVER = """
 import sys
 from sdebench.cli import main
@@ -54,68 +47,72 @@ def same_code(frozen, monkeypatch):
     monkeypatch.setattr(records, "code_hash", records.code_hash.__wrapped__)
 
 
-def python(code: str, frozen: Path, *arguments: object, stderr: int = subprocess.PIPE, **environment: str) -> subprocess.Popen:
-    path = {"PYTHONPATH": f"{frozen}:{HERE}"}
-    command = [sys.executable, "-P", "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, env=os.environ | path | environment, text=True,
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)  # fmt: skip
+def environment(frozen: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": f"{frozen}:{HERE}"}
 
 
-@contextmanager
-def dask(frozen: Path, workers: int, **environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
-    """(address, process) of a cluster."""
-    process = python(CLUSTER, frozen, workers, stderr=subprocess.DEVNULL, **environment)
-    try:
-        address = process.stdout.readline().strip()
-        assert address.startswith("tcp://"), "the cluster did not start"
-        yield address, process
-    finally:
-        mine = members(process)
-        process.kill()
-        process.communicate()
-        for pid in mine:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+class Cluster:
+    """A scheduler and its workers, of one thread each, started as a person would; a worker that is killed is replaced."""
+
+    def __init__(self, frozen: Path, workers: int, **settings: str):
+        self._environment = environment(frozen) | settings
+        file = Path(tempfile.mkdtemp(dir=frozen)) / "scheduler.json"
+        where = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+        self.scheduler = self._start("dask_scheduler", *where)
+        wait_for(lambda: file.exists() and file.read_text().endswith("}"))
+        self.address = json.loads(file.read_text())["address"]
+        self._workers = [self._worker() for _ in range(workers)]
+
+    def _start(self, what: str, *arguments: str) -> subprocess.Popen:
+        command = [sys.executable, "-P", "-m", f"distributed.cli.{what}", *arguments]
+        silent = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        return subprocess.Popen(command, env=self._environment, **silent)
+
+    def _worker(self) -> subprocess.Popen:
+        return self._start("dask_worker", self.address, "--no-nanny", "--nthreads", "1", "--no-dashboard")
+
+    def members(self) -> list[int]:
+        """The processes of its workers."""
+        self._workers = [self._worker() if one.poll() is not None else one for one in self._workers]
+        return [one.pid for one in self._workers]
+
+    def at_work(self) -> list[int]:
+        """Those that have a process of ours."""
+        return [pid for pid in self.members() if serving(pid)]
+
+    def close(self) -> None:
+        """End them all."""
+        for one in (self.scheduler, *self._workers):
+            one.kill()
+            one.wait()
 
 
-def command(toml: Path, out: Path, address: str) -> tuple:
-    return "run", toml, "--out", out, "--backend", "dask", "--scheduler", address, "--no-report", "--json"
-
-
-def below(pid: int, word: bytes) -> list[int]:
-    """The processes that another one started, in any of its threads, with that word in their command."""
+def serving(pid: int) -> bool:
+    """Whether a process has started, in one of its threads, one that measures."""
     try:
         found = " ".join(task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children"))
-        return [child for child in map(int, found.split()) if word in Path(f"/proc/{child}/cmdline").read_bytes()]
+        return any(b"serve()" in Path(f"/proc/{child}/cmdline").read_bytes() for child in found.split())
     except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-        return []
-
-
-def members(process: subprocess.Popen) -> list[int]:
-    """The cluster's Dask workers."""
-    return below(process.pid, b"spawn_main")
-
-
-def at_work(process: subprocess.Popen) -> list[int]:
-    """Those that have measured: a worker killed while it starts would never be replaced by its cluster."""
-    return [pid for pid in members(process) if below(pid, b"serve()")]
+        return False
 
 
 @pytest.fixture(scope="module")
-def shared(frozen) -> Iterator[tuple[str, subprocess.Popen]]:
+def shared(frozen) -> Iterator[Cluster]:
     """A cluster of three workers."""
-    with dask(frozen, 3) as found:
+    with closing(Cluster(frozen, 3)) as found:
         yield found
 
 
+def start(frozen: Path, toml: Path, out: Path, address: str) -> subprocess.Popen:
+    """The command that runs a study on a cluster."""
+    command = ("run", toml, "--out", out, "--backend", "dask", "--scheduler", address, "--no-report", "--json")
+    return subprocess.Popen([sys.executable, "-P", "-c", DRIVER, *map(str, command)], env=environment(frozen), text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+
+
 def test_ten_kills_of_workers_and_of_the_driver_leave_the_records_of_an_undisturbed_run(tmp_path, frozen, shared):
-    address, process = shared
-    toml, path = suite(tmp_path, count=60, seconds=0.1, arrays=3), tmp_path / "r.jsonl"
-
-    def begin() -> subprocess.Popen:
-        return python(DRIVER, frozen, *command(toml, path, address))
-
-    survive(begin, path, 60, lambda run: at_work(process), seed=5)
+    toml, path, address = suite(tmp_path, count=60, seconds=0.1, arrays=3), tmp_path / "r.jsonl", shared.address
+    survive(lambda: start(frozen, toml, path, address), path, 60, lambda run: shared.at_work(), seed=5)
     wanted = cases(count=60, seconds=0.1, arrays=3)
     quiet = tmp_path / "quiet.jsonl"
     assert len(facts(path)) == 60
@@ -127,9 +124,7 @@ def test_ten_kills_of_workers_and_of_the_driver_leave_the_records_of_an_undistur
 @pytest.mark.parametrize(("what", "fault"), [("crash", "its process died of SIGABRT"), ("hang", "no answer within 3 s"),
                                              ("another case", "its worker answered nonsense")])  # fmt: skip
 def test_a_case_that_breaks_its_process_gets_a_second_try_and_harms_no_worker(tmp_path, shared, what, fault):
-    address, process = shared
-    wait_for(lambda: len(members(process)) == 3)
-    before, path = members(process), tmp_path / "r.jsonl"
+    before, path, address = shared.members(), tmp_path / "r.jsonl", shared.address
     mended = cases(count=4, what=what, arrays=2, once=str(tmp_path / "once"))
     summary = runner.run(mended, path, scheduler=address, patience=3.0 if what == "hang" else None)
     assert (summary.measured, summary.failed, len(summary.retried)) == (4, [], 1)
@@ -138,16 +133,14 @@ def test_a_case_that_breaks_its_process_gets_a_second_try_and_harms_no_worker(tm
         summary = runner.run(cases(count=4, what=what), path, scheduler=address)
         assert (summary.measured, len(summary.failed), len(summary.retried)) == (4, 1, 1)
         assert summary.failed[0][1].count(fault) == 2
-    assert members(process) == before
+    assert shared.members() == before
 
 
 def test_a_second_try_goes_to_another_worker(tmp_path, shared, monkeypatch):
-    address, process = shared
-    wait_for(lambda: len(members(process)) == 3)
     where = []
     outcome = cluster.Dask.next
     monkeypatch.setattr(cluster.Dask, "next", lambda self: (found := outcome(self), where.append(found[:4:3]))[0])
-    runner.run(cases(count=2, what="die"), tmp_path / "r.jsonl", scheduler=address)
+    runner.run(cases(count=2, what="die"), tmp_path / "r.jsonl", scheduler=shared.address)
     first, second = (place for job, place in where if job.case["number"] == 1)
     assert first != second
 
@@ -156,7 +149,7 @@ def test_a_worker_with_other_code_is_refused_in_one_line(tmp_path, frozen, share
     path = tmp_path / "r.jsonl"
     monkeypatch.setattr(records, "code_hash", lambda extra=(): "0123456789abcdef")
     with pytest.raises(UsageError, match=r"runs other code \(.*; here it is 0123456789abcdef\): install this") as caught:
-        runner.run(cases(count=3), path, scheduler=shared[0])
+        runner.run(cases(count=3), path, scheduler=shared.address)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == b""
 
@@ -167,7 +160,7 @@ def test_a_solver_whose_file_the_workers_have_not_is_refused_in_one_line(tmp_pat
     monkeypatch.syspath_prepend(tmp_path)
     wanted = [case | {"solver": "only_here:Mine"} for case in cases(count=2)]
     with pytest.raises(UsageError, match=r"cannot make the case's solver .*only_here.*: install .* your own solvers"):
-        runner.run(wanted, tmp_path / "r.jsonl", scheduler=shared[0])
+        runner.run(wanted, tmp_path / "r.jsonl", scheduler=shared.address)
 
 
 def test_a_worker_without_the_package_is_refused_in_one_line():
@@ -176,30 +169,36 @@ def test_a_worker_without_the_package_is_refused_in_one_line():
         cluster.Dask._error(None, replies.Job({}, "", ""), error)
 
 
-def test_a_worker_that_freezes_and_a_scheduler_that_dies(tmp_path, frozen):
-    """A frozen worker's cases go to another; without its scheduler the run ends in one line, and what is recorded stays."""
-    with dask(frozen, 2, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="3s") as (address, process):
-        path, toml = tmp_path / "r.jsonl", suite(tmp_path, count=12, seconds=0.3)
-        run = python(DRIVER, frozen, *command(toml, path, address))
+def test_without_its_scheduler_a_run_ends_in_one_line_and_what_is_recorded_stays(tmp_path, frozen):
+    path, toml = tmp_path / "r.jsonl", suite(tmp_path, count=50, seconds=0.1)
+    with closing(Cluster(frozen, 1)) as cluster:
+        run = start(frozen, toml, path, cluster.address)
         wait_for(lambda: lines(path) >= 2)
-        os.kill(wait_some(lambda: at_work(process))[0], signal.SIGSTOP)
-        out, err = run.communicate(timeout=60)
-        assert json.loads(out)["failed"] == [], err
-        assert len(facts(path)) == 12
-        toml = suite(tmp_path, count=50, seconds=0.2)
-        run = python(DRIVER, frozen, *command(toml, path, address))
-        wait_for(lambda: lines(path) >= 14)
-        process.kill()
+        cluster.scheduler.kill()
         _, err = run.communicate(timeout=30)
     assert run.returncode == 2, err
-    assert f"the scheduler at {address} is gone" in err
+    assert f"the scheduler at {cluster.address} is gone" in err
     assert "run again to go on" in err
     assert err.count("\n") == 1
-    assert len(facts(path)) >= 14
+    assert len(facts(path)) >= 2
+
+
+@pytest.mark.slow
+def test_the_cases_of_a_worker_that_freezes_go_to_another(tmp_path, frozen):
+    path, toml = tmp_path / "r.jsonl", suite(tmp_path, count=12, seconds=0.3)
+    with closing(Cluster(frozen, 2, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="3s")) as cluster:
+        run = start(frozen, toml, path, cluster.address)
+        wait_for(lambda: lines(path) >= 2)
+        os.kill(wait_some(cluster.at_work)[0], signal.SIGSTOP)
+        out, err = run.communicate(timeout=60)
+    assert json.loads(out)["failed"] == [], err
+    assert len(facts(path)) == 12
 
 
 @pytest.mark.parametrize("listens", [True, False])
-def test_no_scheduler_is_told_in_one_line_within_seconds(tmp_path, listens):
+def test_no_scheduler_is_told_in_one_line_within_seconds(tmp_path, listens, monkeypatch):
+    assert cluster._CONNECT == 5.0
+    monkeypatch.setattr(cluster, "_CONNECT", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         address = f"tcp://127.0.0.1:{deaf.getsockname()[1] if listens else 1}"
         begun = time.monotonic()
@@ -219,6 +218,6 @@ def test_nothing_of_it_is_imported_unless_asked_for(tmp_path):
     code = ("import sys; from sdebench.studies import base, runner; base.STUDIES['dummy'] = 'dummy_study'\n"
             "runner.run(base.expand({'study': 'dummy'}), sys.argv[1], 1)\n"
             "sys.exit(bool({'distributed', 'dask'} & {*sys.modules}))")  # fmt: skip
-    run = python(code, ROOT, tmp_path / "r.jsonl")
-    _, err = run.communicate(timeout=60)
-    assert run.returncode == 0, err
+    command = [sys.executable, "-P", "-c", code, tmp_path / "r.jsonl"]
+    done = subprocess.run(command, env=environment(ROOT), stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0, done.stderr
