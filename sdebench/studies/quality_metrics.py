@@ -22,7 +22,8 @@ from ..networks import NetworkProblem
 from ..networks.features import SPACES, get_features
 from .quality_run import Place, Timed, grid_of, now, sample, steps_for
 
-PART = 100  # images of a part of the statistics, the unit of the bootstrap; and of a batch, so that memory is bounded
+PART = 50  # images of a part of the statistics, the unit of the bootstrap: of few parts, intervals are wide
+BATCH = 100  # images at a time, so that memory is bounded
 _COMPARED = 2000  # images of the data, at most, that samples are compared with one by one
 _SIDES = ("train", "test")
 
@@ -45,7 +46,7 @@ def _parts(features: np.ndarray) -> list[Statistics]:
 
 def _seen(space: FeatureSpace, images: Tensor) -> np.ndarray:
     """The features of any number of images, (n, d)."""
-    return np.concatenate([space(batch) for batch in images.split(PART)])
+    return np.concatenate([space(batch) for batch in images.split(BATCH)])
 
 
 @lru_cache(maxsize=4)
@@ -103,7 +104,7 @@ def of_data(case: dict, at: Place) -> tuple[dict, dict]:
     return counts | _compared(held.features["train"], held.features["test"], at.seed), arrays
 
 
-def of_samples(case: dict, at: Place, batch: int = PART) -> tuple[dict, dict]:
+def of_samples(case: dict, at: Place, batch: int = BATCH) -> tuple[dict, dict]:
     """(data, arrays) of a case of kind "samples".  Raises RuntimeError where no sample is finite."""
     solver, space = get_solver(case["solver"]), get_features(case["features"], at.device)
     n = steps_for(solver, at.problem, case["grid"], case["budget"])
