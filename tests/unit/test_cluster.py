@@ -55,7 +55,7 @@ class Cluster:
     """A scheduler and its workers, of one thread each, started as a person would; a worker that is killed is replaced."""
 
     def __init__(self, frozen: Path, workers: int, **settings: str):
-        self._environment = environment(frozen) | settings
+        self._environment = environment(frozen) | {"DASK_TEMPORARY_DIRECTORY": str(frozen)} | settings
         file = Path(tempfile.mkdtemp(dir=frozen)) / "scheduler.json"
         where = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
         self.scheduler = self._start("dask_scheduler", *where)

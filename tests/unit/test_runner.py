@@ -135,9 +135,9 @@ def test_killed_at_random_moments_a_run_loses_nothing_and_repeats_only_what_was_
     assert measured.total() - 40 <= kills * 6, "records were not written the moment that they were made"
 
 
-def test_workers_end_with_a_driver_that_is_killed(tmp_path):
-    path = tmp_path / "r.jsonl"
-    run = command_line("run", suite(tmp_path, count=100, seconds=0.05), "--out", path, "--jobs", 2, "--no-report")
+def test_workers_end_with_a_driver_that_is_killed_even_one_that_hangs(tmp_path):
+    path, toml = tmp_path / "r.jsonl", suite(tmp_path, count=100, seconds=0.05, what="hang")
+    run = command_line("run", toml, "--out", path, "--jobs", 2, "--no-report")
     wait_for(lambda: lines(path) >= 3)
     workers = children(run)
     assert len(workers) >= 2
