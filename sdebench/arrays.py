@@ -5,44 +5,18 @@ written, of a run that was killed in between, is harmless: the case is measured 
 """
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .errors import UsageError
+from .files import sha256, write_atomic
 
 
 def folder(results: Path) -> Path:
     """Where the arrays of a results file lie."""
     return results.with_suffix(".arrays")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Put a file in its place, whole and on the disk when this returns, or leave what was there.  Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
 
 
 def write(results: Path, key: str, arrays: dict[str, np.ndarray]) -> dict[str, str]:
@@ -68,8 +42,7 @@ def described(said: Any) -> bool:
 def fault(said: dict[str, str]) -> str:
     """What is wrong with the file of a record's arrays, or ""; `said` with its "path"."""
     try:
-        with open(said["path"], "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256(Path(said["path"]))
     except OSError:
         return "are gone"
     return "" if digest == said["sha256"] else "are not those that were measured (another SHA-256)"

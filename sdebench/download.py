@@ -1,12 +1,12 @@
 """A file from the web, only where the user asked for it: checksummed, written whole or not at all."""
 
-import hashlib
 import os
 import shutil
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
+from . import files
 from .errors import UsageError
 
 CHUNK = 1 << 20  # bytes at a time
@@ -26,25 +26,20 @@ def _save(url: str, path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def fetch(url: str, sha256: str, target: Path) -> Path:
     """The file `target`, which is loaded from the address unless it is there; its folder is made.
 
     Raises UsageError, and leaves nothing behind, if it cannot be loaded whole or has another SHA-256.
     """
     if target.exists():
-        if _sha256(target) != sha256:
+        if files.sha256(target) != sha256:
             raise UsageError(f"{target} is not the file with SHA-256 {sha256}: remove it, to have it loaded again")
         return target
     temporary = target.with_name(f".{target.name}-{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _save(url, temporary)
-        if (found := _sha256(temporary)) != sha256:
+        if (found := files.sha256(temporary)) != sha256:
             raise UsageError(f"{url} gave a file with SHA-256 {found}, not {sha256}: put the right one at {target}")
         os.replace(temporary, target)
     except (OSError, HTTPException) as error:

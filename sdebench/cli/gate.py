@@ -80,16 +80,21 @@ def _tell_times(differ: dict[str, Any], names: list[str]) -> list[str]:
 
 def _asked(names: list[str] | None, held: dict[str, Any], path: Path) -> list[str]:
     """The solvers to check.  Raises UsageError for one that the baseline does not name."""
-    from ..studies import base
-
     if not names:
         return list(held)
-    found = [name for asked in names for name in ([asked] if asked in held else base.solver_specs([asked]))]
+    found = _meant(names, held)
     strange = [name for name in found if name not in held]
     if strange:
         option = "" if path == BASELINE else f" --out {path}"
         raise UsageError(f"{', '.join(strange)} not in {path}: 'sdebench baseline {' '.join(strange)}{option}' takes it in")
-    return list(dict.fromkeys(found))
+    return found
+
+
+def _meant(names: list[str], held: dict[str, Any]) -> list[str]:
+    """The solvers of names, families and words such as "all", each once; what is held is meant also where it is gone."""
+    from ..studies import base
+
+    return list(dict.fromkeys(name for asked in names for name in ([asked] if asked in held else base.solver_specs([asked]))))
 
 
 def check(
@@ -154,15 +159,11 @@ def baseline(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Take what is measured now as the baseline, and show what changes in it.  Solvers that are gone are removed."""
-    from ..studies import base
     from ..studies import baseline as files
     from ..studies.gate_diff import Moved
 
     held = {} if names and not out.exists() else files.load(out)
-    asked = list(held)
-    if names:
-        asked = [name for spec in names for name in ([spec] if spec in held else base.solver_specs([spec]))]
-    new, moved, removed, timed = _entries(list(dict.fromkeys(asked)), held)
+    new, moved, removed, timed = _entries(_meant(names, held) if names else list(held), held)
     added = [name for name in new if name not in held]
     if as_json:
         emit({"added": added, "removed": removed, "moved": [m._asdict() for m in moved], "written": not dry_run})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UsageError
+from ..files import write_atomic
 
 HOSTS = ("github", "none")
 
@@ -46,19 +47,12 @@ def host(asked: str | None) -> str:
 def write(outcome: Outcome, junit: Path | None, code_quality: Path | None, annotate: str, as_json: bool) -> None:
     """Write the files that are asked for; print annotations on stdout, on stderr where stdout is JSON."""
     if junit:
-        _replace(junit, _junit(outcome))
+        write_atomic(junit, _junit(outcome))
     if code_quality:
-        _replace(code_quality, json.dumps(_code_quality(outcome), indent=1).encode() + b"\n")
+        write_atomic(code_quality, json.dumps(_code_quality(outcome), indent=1) + "\n")
     if annotate == "github":
         for line in _github(outcome):
             print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    draft.write_bytes(content)
-    os.replace(draft, path)
 
 
 def _failed(outcome: Outcome) -> list[tuple[str, list[str]]]:

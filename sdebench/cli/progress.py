@@ -6,14 +6,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..studies.runner import Watch
 
 
+def bar() -> Progress:
+    """How much is done, how long it took and will take, and a description; nothing where stderr is a file or a pipe."""
+    console = Console(stderr=True)
+    columns = (BarColumn(16), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+               TextColumn("{task.description}", markup=False))  # fmt: skip
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
 class Bar(Watch):
     """A bar in a terminal; nothing where stderr is a file or a pipe."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
-        columns = (BarColumn(16), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-                   TextColumn("{task.description}", markup=False))  # fmt: skip
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._progress = bar()
         self._task = self._progress.add_task("", total=None)
 
     def begin(self, total: int) -> None:

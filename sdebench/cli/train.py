@@ -50,14 +50,9 @@ class _Bar:
     """Step, loss and speed on stderr; a line a validation where that is no terminal."""
 
     def __enter__(self) -> "_Bar":
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from .progress import bar
 
-        console = Console(stderr=True)
-        columns = (BarColumn(16), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-                   TextColumn("{task.description}", markup=False))  # fmt: skip
-        self.quiet = not console.is_terminal
-        self.bar = Progress(*columns, console=console, transient=True, disable=self.quiet)
+        self.bar = bar()
         self.task = self.bar.add_task("", total=None)
         self.bar.start()
         return self
@@ -68,6 +63,6 @@ class _Bar:
     def show(self, at) -> None:
         """Where the training stands."""
         words = f"loss {at.loss:.4f}, {at.rate:.0f} images/s"
-        if at.figures and self.quiet:
+        if at.figures and self.bar.disable:
             say(f"step {at.step} of {at.steps}: {words}, validation {at.figures['validation']:.4f}")
         self.bar.update(self.task, completed=at.step, total=at.steps, description=words)

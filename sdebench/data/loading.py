@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..download import fetch
 from ..errors import UsageError, near_miss
+from ..files import cache
 from . import archive, digits, folder, parquet
 from .images import Images, Part, gather
 
@@ -15,11 +16,6 @@ URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"  # its MD5 is c58f30108f718f92721af3b95e74349a
 CIFAR10 = ((50_000, 3, 32, 32), (10_000, 3, 32, 32), 10)  # its two parts and the number of its classes
 JPEG75 = "fc5a6c19d386af9b73ab3f333352f1251417accc792eb4ed29e6cc0c4a707601"  # `Images.sha256` of such a set (libjpeg-turbo)
-
-
-def cache() -> Path:
-    """The folder that a download goes to unless one is given."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sdebench"
 
 
 def _parts(root: Path) -> dict[str, Part]:

@@ -13,12 +13,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ..files import cache
 from .plan import Plan
 
 SOURCE = r"""
@@ -109,16 +110,15 @@ def _loaded(compiler: str, path: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(path))
 
 
-@cache
+@lru_cache
 def library() -> ctypes.CDLL | None:
     """The compiled kernel; None where it cannot be built or loaded."""
     compiler = shutil.which(os.environ.get("CC") or "cc")
     if compiler is None:
         return None
     name = hashlib.sha256("\n".join((SOURCE, compiler, *_FLAGS, _machine())).encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sdebench")
     try:
-        made = _loaded(compiler, folder / f"combine-{name}.so")
+        made = _loaded(compiler, cache() / f"combine-{name}.so")
     except (OSError, RuntimeError, subprocess.SubprocessError):
         return None
     for kernel in NAMES.values():

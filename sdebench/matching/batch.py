@@ -1,6 +1,6 @@
 r"""Noise levels, and samples of the forward process at them: `x = alpha x0 + sigma eps`.
 
-Shapes are `(L, m, d)`: m samples at each of L levels.  Every coefficient comes from `prediction.conversion`, a float a level.
+Shapes are `(L, m, d)`: m samples at each of L levels.  Every coefficient comes from `prediction`.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from ..prediction import conversion
+from ..prediction import conversion, target
 from ..problems.problem import Law
 from ..schedules import NoiseSchedule
 
@@ -88,9 +88,8 @@ class Batch:
         return torch.stack([self.law.marginal(ns, t).score(x) for t, x in zip(times, self.x)])
 
     def truth(self, kind: str) -> Tensor:
-        """What denoising is to tell of each sample: the noise that is in it, read as `kind`."""
-        c, d = self.levels.conversion("eps", kind)
-        return c * self.x + d * self.eps
+        """What denoising is to tell of each sample: the data and the noise that are in it, as `kind` has them."""
+        return target(kind, self.x0, self.eps, self.levels.alpha, self.levels.sigma)
 
 
 def draw(law: Law, levels: Levels, size: int, rng: torch.Generator) -> Batch:

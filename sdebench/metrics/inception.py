@@ -13,7 +13,6 @@ one, or the one that the user gives with the path; and the bytes that were hashe
 
 import hashlib
 import io
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from ..download import fetch
 from ..errors import UsageError
+from ..files import cache
 from .features import pixels
 from .statistics import Statistics
 
@@ -106,8 +106,7 @@ def standard_file(download: bool = False) -> Path:
 
     Raises UsageError where it is not there and `download` is not set, and where what came is another file.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = cache / "sdebench" / Path(URL).name
+    path = cache() / Path(URL).name
     if download:
         return fetch(URL, SHA256, path)
     if not path.is_file():

@@ -1,6 +1,5 @@
 """The small convolutional classifiers whose penultimate features are the suite's own feature spaces."""
 
-import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -56,12 +55,8 @@ class Classifier(nn.Module):
 
 def save(folder: Path, net: Classifier, card: dict[str, Any]) -> Path:
     """Write weights (float16) and card into a new folder, whole or not at all; one that is there is replaced."""
-    from safetensors.torch import save_file
-
     with safe.new_folder(folder) as made:
-        weights = {name: value.detach().half().contiguous().cpu() for name, value in net.state_dict().items()}
-        save_file(weights, made / WEIGHTS)
-        (made / safe.CARD).write_text(json.dumps(card | {"sha256": safe.sha256(made / WEIGHTS)}, indent=1) + "\n")
+        safe.write(made, WEIGHTS, net, card)
     return folder
 
 

@@ -4,7 +4,6 @@ Beside a classifier's weights lie the statistics of the data that it was trained
 with the data without the data.
 """
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from ..data import Images, to_state
 from ..errors import UsageError, near_miss
+from ..files import write_atomic
 from ..metrics.features import FeatureSpace, pixels
 from ..metrics.statistics import Statistics, pack, unstack
 from . import classifier, safe
@@ -97,13 +97,7 @@ def save_reference(folder: Path, data: Images) -> Path:
         arrays |= {f"{side}.{name}": array for name, array in pack([Statistics.of(part) for part in parts]).items()}
         arrays[f"{side}.features"] = features[:_SINGLE].astype(np.float32)
     content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {"network": space.sha256})
-    draft = folder / f".{REFERENCE}-{os.getpid()}"
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, folder / REFERENCE)
-    finally:
-        draft.unlink(missing_ok=True)
-    return folder / REFERENCE
+    return write_atomic(folder / REFERENCE, content)
 
 
 def get_features(spec: str, device: str = "cpu", download: bool = False) -> FeatureSpace:

@@ -41,7 +41,7 @@ def _continuous(card: dict[str, Any], path: Path) -> tuple[NoiseSchedule, str, C
     if time["kind"] != "continuous":
         raise UsageError(f"{path} has a schedule, and a time of kind {time['kind']!r}: a chain is given by "
                          "scheduler_config.json, without a schedule in the card")  # fmt: skip
-    schedule, kind, scale = _schedule(card["schedule"]), kind_of(card.get("kind"), path), float(time.get("scale", 1.0))
+    schedule, kind, scale = schedule_of(card["schedule"]), kind_of(card.get("kind"), path), float(time.get("scale", 1.0))
     if kind == "velocity" and not isinstance(schedule, Rectified):
         raise UsageError(f"{path} has a velocity on {schedule}: it is dx/dt of Rectified alone; give that, or another kind")
     if not 0 < scale < inf:
@@ -62,16 +62,18 @@ def _chain(config: dict[str, Any], card: dict[str, Any], path: Path) -> tuple[No
 
 
 def scheduler_files(folder: Path) -> tuple[Path, Path]:
+    """Where diffusers keeps the scheduler's config: of a pipeline, and of a single model."""
     return folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"
 
 
 def kind_of(kind: Any, where: Path) -> str:
+    """The kind of prediction.  Raises UsageError, naming `where` it stands, for one that is none."""
     if kind not in KINDS:
         raise UsageError(f"{where} has the kind of prediction {kind!r}: give one of {', '.join(KINDS)}")
     return kind
 
 
-def _schedule(text: str) -> NoiseSchedule:
+def schedule_of(text: str) -> NoiseSchedule:
     """The schedule of `VPCosine` or `VPCosine(s=0.008)`.  Raises UsageError where there is none."""
     found = re.fullmatch(r"(\w+)(?:\((.*)\))?", str(text).strip())
     name = found[1] if found else str(text)

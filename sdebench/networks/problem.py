@@ -14,7 +14,7 @@ from ..noise import normals, stream
 from ..schedules import NoiseSchedule
 from .model import NetworkModel, cast
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 CPU = torch.device("cpu")
 

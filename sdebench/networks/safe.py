@@ -1,6 +1,5 @@
 """Weights from strangers: safetensors, or pickles of tensors alone.  Nothing in them is ever executed."""
 
-import hashlib
 import json
 import os
 import pickle
@@ -12,8 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from .. import files
 from ..errors import UsageError
 
 CARD = "card.json"
@@ -21,8 +21,7 @@ CARD = "card.json"
 
 @cache
 def _digest(path: Path, size: int, modified: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return files.sha256(path)
 
 
 def sha256(path: Path) -> str:
@@ -56,6 +55,15 @@ def new_folder(folder: Path) -> Iterator[Path]:
         if folder.exists():
             os.replace(folder, Path(beside) / "old")
         os.replace(made, folder)
+
+
+def write(folder: Path, name: str, net: nn.Module, card: dict[str, Any]) -> None:
+    """Write a network's weights, in float16, into the folder as `name`, and beside them its card, with their SHA-256."""
+    from safetensors.torch import save_file
+
+    weights = {key: value.detach().half().contiguous().cpu() for key, value in net.state_dict().items()}
+    save_file(weights, folder / name, {"format": "pt"})
+    (folder / CARD).write_text(json.dumps(card | {"sha256": sha256(folder / name)}, indent=1) + "\n")
 
 
 def load_weights(path: Path, expected: str | None = None) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 diffusers takes seconds to import, so it is imported when a network is asked for.
 """
 
-import json
 import re
 from math import log
 from pathlib import Path
@@ -55,13 +54,9 @@ def make(config: dict[str, Any]) -> "UNet2DModel":
 
 def save(folder: Path, net: "UNet2DModel", card: dict[str, Any]) -> Path:
     """Write a model's folder, weights in float16, whole or not at all; one that is there is replaced."""
-    from safetensors.torch import save_file
-
-    weights = {name: value.detach().half().contiguous().cpu() for name, value in net.state_dict().items()}
     with safe.new_folder(folder) as made:
         net.save_config(made)
-        save_file(weights, made / WEIGHTS, {"format": "pt"})
-        (made / safe.CARD).write_text(json.dumps(card | {"sha256": safe.sha256(made / WEIGHTS)}, indent=1) + "\n")
+        safe.write(made, WEIGHTS, net, card)
     return folder
 
 

@@ -1,8 +1,6 @@
 """Everything a report consists of, written so that a reader never sees half a file."""
 
-import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from ..files import write_atomic
 from ..records import latest
 from . import (
     cost_figures,
@@ -32,22 +31,6 @@ from .page import Journey, Picture, html, problems_of
 from .quality_cells import Group, groups
 from .style import render
 from .tables import Table, grid_names, headline
-
-
-def write_atomic(path: Path, content: str | bytes) -> Path:
-    """Write to a file beside it, then put that in its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path
 
 
 def make_tables(records: list[Record], found: list[Group] | None = None) -> dict[str, Table]:

@@ -131,11 +131,12 @@ def problem_specs(value: Any) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _numbers(value: Any, where: str, least: int) -> list[int]:
-    numbers = value if isinstance(value, list) else [value]
-    if not numbers or not all(type(n) is int and n >= least for n in numbers):
+def numbers(value: Any, where: str, least: int) -> list[int]:
+    """A whole number, or a list of some, as a list.  Raises UsageError, naming the setting, for anything else."""
+    found = value if isinstance(value, list) else [value]
+    if not found or not all(type(n) is int and n >= least for n in found):
         raise UsageError(f"{where} is {value!r}: give whole numbers, {least} or more")
-    return numbers
+    return found
 
 
 def _string(value: Any, where: str) -> str:
@@ -156,7 +157,7 @@ _EXPAND = {
     "problems": problem_specs,
     **{name: partial(_strings, where=name) for name in ("grids", "kinds", "dtypes", "models")},
     **{name: partial(_string, where=name) for name in ("grid", "features", "data", "device", "reference")},
-    **{name: partial(_numbers, where=name, least=1) for name in ("budgets", "ladder")},
+    **{name: partial(numbers, where=name, least=1) for name in ("budgets", "ladder")},
     **{name: partial(_number, where=name, least=least) for name, least in _LEAST.items()},
 }
 

@@ -1,12 +1,12 @@
 """The file that the gate compares with: `{"setting": ..., "solvers": {name: figures, and times}}`, a row of figures a line."""
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..files import write_atomic
 from .gate import GROUPS, SETTING
 
 Entries = dict[str, dict[str, Any]]  # solver -> its figures, and "times": {"machine", "ratios"}
@@ -39,13 +39,7 @@ def save(path: Path, solvers: Entries) -> None:
     """Replace the file at once: whoever reads it sees the old one or the new one."""
     text = json.dumps({"setting": SETTING, "solvers": dict(sorted(solvers.items()))}, indent=1, allow_nan=False)
     text = re.sub(r"[\[{][^\[\]{}]*[\]}]", lambda row: re.sub(r"\n\s*", " ", row[0]), text)  # JSON has no newline in a string
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        draft.write_text(text + "\n", encoding="utf-8")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_atomic(path, text + "\n")
 
 
 def line_of(path: Path, solver: str) -> int:

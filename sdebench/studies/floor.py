@@ -4,18 +4,15 @@ The model is evaluated in float64 and answers in the dtype of the state, and coe
 measured is the rounding of the state and of the predictions, which no solver can avoid.
 """
 
-import torch
-
 from .. import grids
 from ..catalogue import get_solver
-from ..errors import UsageError, near_miss
+from ..networks.problem import DTYPES, dtype_of
 from ..registry import SOLVERS
 from ..solver import integrate
 from .base import claims
 from .setting import Ladder, context, setting
 
 KEYS = frozenset({"problems", "solvers", "grid", "dtypes", "points", "seed"})
-DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 STEPS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -24,9 +21,8 @@ def cases(settings: dict) -> list[dict]:
     common = {"seed": settings.get("seed", 0), "points": settings.get("points", 64)}
     common["grid"] = settings.get("grid", "uniform_lam")
     grids.get(common["grid"])
-    for dtype in settings.get("dtypes", DTYPES):
-        if dtype not in DTYPES:
-            raise UsageError(f"unknown dtype {dtype!r}{near_miss(dtype, DTYPES)} (there are: {', '.join(DTYPES)})")
+    for dtype in settings.get("dtypes", ()):
+        dtype_of(dtype)  # refuses one that is none
     return [
         {"study": "floor", "kind": "global", "solver": spec, "problem": problem, "dtype": dtype} | common
         for problem in settings.get("problems", ["mixture-1d"])
@@ -39,7 +35,7 @@ def cases(settings: dict) -> list[dict]:
 def measure(case: dict) -> dict:
     """Run one case; returns its `context`, `claims` and `data` for the record."""
     at, solver = setting(case["problem"], case["points"], case["seed"]), get_solver(case["solver"])
-    dtype = DTYPES[case["dtype"]]
+    dtype = dtype_of(case["dtype"])
     out, x = Ladder(at.model), at.x.to(dtype)
     for n in STEPS:
         times, h = at.grid(case["grid"], n)

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Iterator
 from .. import grids
 from ..catalogue import get_solver
 from ..errors import UsageError, near_miss
+from ..networks.problem import DTYPES
 from .base import claims
 from .quality_error import of_error, of_pictures
 from .quality_metrics import context, described, of_data, of_samples
-from .quality_run import DTYPES, Place, steps_for
+from .quality_run import Place, steps_for
 
 KEYS = frozenset({"models", "solvers", "grids", "budgets", "ladder", "samples", "chunk", "features", "data", "dtypes",
                   "reference", "device", "seed", "points", "kinds"})  # fmt: skip

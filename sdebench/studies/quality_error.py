@@ -20,10 +20,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from .. import records
-from ..arrays import write_atomic
 from ..catalogue import get_solver
 from ..data import to_uint8
-from ..data.loading import cache
+from ..files import cache, write_atomic
 from ..grids import Grid
 from ..prediction import Counted, ModelLike
 from .quality_run import Place, grid_of, sample, steps_for

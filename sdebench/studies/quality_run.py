@@ -13,13 +13,11 @@ from torch import Tensor
 
 from .. import grids
 from ..networks import get_network
-from ..networks.problem import NetworkProblem
+from ..networks.problem import DTYPES, NetworkProblem
 from ..noise import WhiteNoise
 from ..prediction import Counted, Model, ModelLike, Prediction
 from ..schedules import NoiseSchedule
 from ..solver import Sampler, Solver, integrate
-
-DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Timed(Counted):

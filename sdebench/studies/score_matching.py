@@ -10,7 +10,7 @@
 The networks that are trained are of one shape, with eps as their output; in `equivalence` every kind of output has its turn.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice, repeat
 from time import process_time
@@ -27,6 +27,7 @@ from ..matching.network import ScoreNet
 from ..matching.training import divergence, gradient_noise, train
 from ..prediction import KINDS
 from ..problems import GaussianMixture, Problem
+from .base import numbers
 from .setting import context
 
 KEYS = frozenset({"kinds", "problems", "losses", "weights", "outputs", "probes", "supports", "sizes", "seeds", "steps",
@@ -42,14 +43,10 @@ _DRAWS, _POINTS, _PROBES = 1 << 14, 16, 1024
 
 
 def _whole(settings: dict, key: str, default: list[int], least: int) -> list[int]:
-    values = settings.get(key, default)
-    values = values if isinstance(values, list) else [values]
-    if not values or not all(type(n) is int and n >= least for n in values):
-        raise UsageError(f"{key} is {settings[key]!r}: give whole numbers, {least} or more")
-    return values
+    return numbers(settings.get(key, default), key, least)
 
 
-def _named(settings: dict, key: str, default: tuple[str, ...], allowed: Any) -> list[str]:
+def _named(settings: dict, key: str, default: Iterable[str], allowed: Iterable[str]) -> list[str]:
     names = settings.get(key, list(default))
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not names:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ..data import Images, to_state
-from ..errors import UsageError
+from ..networks.model import Scaled
+from ..networks.parametrisation import schedule_of
 from ..prediction import target
-from ..schedules import SCHEDULES
 from .batches import augmented, generator, indices
 from .card import card
 from .recipe import Recipe
@@ -30,10 +30,8 @@ class Denoiser:
     """The task: noise the data, predict, compare."""
 
     def __init__(self, recipe: Recipe, data: Images, device: str = "cpu"):
-        if recipe.schedule not in SCHEDULES:
-            raise UsageError(f"unknown schedule {recipe.schedule!r} of a recipe (there are: {', '.join(SCHEDULES)})")
         self.recipe, self.data, self.device = recipe, data, device
-        self.schedule = SCHEDULES[recipe.schedule]()
+        self.schedule, self.time = schedule_of(recipe.schedule), Scaled(TIME_SCALE)
         noisy, clean = recipe.lams
         last, first = self.schedule.t(noisy), self.schedule.t(clean)
         self.table = self._levels([first + (last - first) * (i + 0.5) / _LEVELS for i in range(_LEVELS)])
@@ -52,10 +50,6 @@ class Denoiser:
 
         torch.manual_seed(self.recipe.seed)
         return unet.make(self.recipe.network)
-
-    def time(self, t: Tensor | float) -> Tensor | float:
-        """What the network is told of time t."""
-        return TIME_SCALE * t
 
     def loss(self, net: nn.Module, step: int) -> Tensor:
         """The loss of the batch of a step."""

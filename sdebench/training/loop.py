@@ -1,7 +1,6 @@
 """The loop of a training: steps, a log, checkpoints, and the finished folder."""
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,8 @@ import torch
 
 from .. import data
 from ..errors import UsageError
+from ..files import write_atomic
+from ..networks.problem import device_of
 from .classifier import Labels
 from .denoiser import Denoiser
 from .recipe import Recipe
@@ -48,8 +49,7 @@ def train(
     holds a training while `resume` is not set, or none where it is.
     """
     _check_folder(folder, resume)
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"there is no device {device!r} here: give --device cpu")
+    device_of(device)  # refuses one that is not there
     task = _TASKS[recipe.task](recipe, data.load(recipe.data, root, download), device)
     state = State(task.network(), recipe, device)
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,9 +93,7 @@ class _Log:
     def __init__(self, path: Path, step: int):
         lines = path.read_text().splitlines() if path.exists() else []
         kept = [line for line in lines if _step_of(line) <= step]
-        made = path.with_name(f".{path.name}.{os.getpid()}")
-        made.write_text("".join(f"{line}\n" for line in kept))
-        os.replace(made, path)
+        write_atomic(path, "".join(f"{line}\n" for line in kept))
         self.path, self.last, self.at, self.figures = path, step, time.monotonic(), {}
 
     def add(self, step: int, recipe: Recipe, loss: torch.Tensor) -> Progress:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from .. import grids
 from ..catalogue import get_solver
 from ..data import to_uint8
+from ..networks.model import NetworkModel
 from ..noise import normals, stream
-from ..prediction import Model
 from ..solver import integrate
 
 if TYPE_CHECKING:
@@ -23,15 +23,11 @@ _ROWS, _COLUMNS, _STEPS = 6, 10, 20
 def sample_grid(path: Path, task: "Denoiser", net: nn.Module) -> None:
     """Sixty samples, by DPM-Solver++(2M) in 20 steps, always from the same noise, as a PNG."""
     ns, (noisy, clean) = task.schedule, task.recipe.lams
-
-    @torch.no_grad()
-    def predict(x: Tensor, t: float) -> Tensor:
-        return net(x, torch.full((len(x),), task.time(t), device=x.device)).sample
-
     grid = grids.uniform_lam(ns, ns.t(noisy), ns.t(clean), _STEPS)
     shape = (_ROWS * _COLUMNS, *task.data.shape)
     x = ns.sigma(grid[0]) * normals(stream(task.recipe.seed, "pictures"), 0, shape, torch.float32).to(task.device)
-    x = integrate(get_solver("dpm-solver++-2m"), Model(predict, ns, task.recipe.kind), x, grid)
+    model = NetworkModel(net, ns, task.recipe.kind, task.time, device=task.device)
+    x = integrate(get_solver("dpm-solver++-2m"), model, x, grid)
     tiled(path, to_uint8(x / ns.alpha(grid[-1])).cpu(), _COLUMNS)
 
 

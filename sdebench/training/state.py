@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..files import write_atomic
 from .recipe import Recipe, from_plain
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -53,15 +53,11 @@ class State:
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint; one that is there stays whole until the new one is."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
-        path, made = folder / CHECKPOINT, folder / f".{CHECKPOINT}.{os.getpid()}"
         tensors = self._tensors()
         about = {"step": str(self.step), "recipe": json.dumps(self.recipe.plain()), "digest": _digest(tensors)}
-        save_file(tensors, made, about)
-        with open(made, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(made, path)
+        write_atomic(folder / CHECKPOINT, save(tensors, about))
 
     def restore(self, folder: Path) -> None:
         """Go on from the checkpoint.  Raises UsageError for one that is broken or of another recipe."""

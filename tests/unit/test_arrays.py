@@ -3,14 +3,12 @@
 import json
 import os
 import random
-import signal
-import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_runner import cases, command_line, dummy, lines, suite, wait_for  # noqa: F401  dummy: registers the study
+from test_runner import cases, command_line, dummy, kills, lines, suite, wait_for  # noqa: F401  dummy: registers the study
 
 from sdebench import arrays, records
 from sdebench.errors import UsageError
@@ -140,19 +138,14 @@ def test_killed_at_random_moments_a_run_has_every_array_once(tmp_path):
     path, log = tmp_path / "r.jsonl", tmp_path / "log"
     toml = suite(tmp_path, count=30, seconds=0.02, log=str(log), arrays=100_000)
     command = ("run", toml, "--out", path, "--jobs", 2, "--no-report")
-    rng, kills = random.Random(3), 0
-    for _ in range(4):
-        before = lines(path)
-        run = command_line(*command)
-        wait_for(lambda before=before, run=run: lines(path) > before or run.poll() is not None)
-        time.sleep(rng.uniform(0.0, 0.15))
-        run.kill()
-        kills += run.wait() == -signal.SIGKILL
+    killed = 0
+    for was_running in kills(lambda: command_line(*command), path, random.Random(3), 4, 0.15):
+        killed += was_running
         path.write_bytes(path.read_bytes()[: path.read_bytes().rindex(b"\n") + 1])  # a torn line is of another test
         assert records.spoilt(records.read(path)) == {}
     run = command_line(*command)
     assert run.wait(60) == 0, run.stderr.read()
-    assert kills >= 2
+    assert killed >= 2
     found = records.read(path)
     assert Counter(r["case"]["number"] for r in found) == dict.fromkeys(range(30), 1)
     assert all(np.array_equal(records.arrays(r)["x"], np.full(100_000, float(r["case"]["number"]))) for r in found)

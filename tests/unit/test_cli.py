@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sdebench import cli, records
+from sdebench import records
 from sdebench.studies import base
 
 ROOT = Path(__file__).parents[2]
@@ -20,20 +20,6 @@ solvers = ["ddim"]
 grids = ["uniform_lam"]
 points = 8
 """
-
-
-@pytest.fixture
-def sdebench(capsys, tmp_path, monkeypatch):
-    """`sdebench(*arguments) -> (status, stdout, stderr)`, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            cli.main([str(a) for a in arguments])
-        return (end.value.code, *capsys.readouterr())
-
-    return command
 
 
 def test_help_needs_no_torch_and_half_a_second():

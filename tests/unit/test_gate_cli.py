@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sdebench import cli
 from sdebench.studies import baseline, timing
 
 GATED = ("ddim", "ipndm-2", "scipy-rk45", "euler-maruyama")
@@ -25,19 +24,9 @@ class Mine(sb.Solver):
 """
 
 
-@pytest.fixture
-def sdebench(capsys, tmp_path, monkeypatch):
-    """`sdebench(*arguments) -> (status, stdout, stderr)`, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+@pytest.fixture(autouse=True)
+def _nowhere_in_ci(monkeypatch):
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            cli.main([str(a) for a in arguments])
-        return (end.value.code, *capsys.readouterr())
-
-    return command
 
 
 def figures() -> dict[str, dict]:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 import sdebench as sb
 from sdebench import grids
 from sdebench.networks import Discrete, NetworkModel, Scaled, loading, safe, unet
-from sdebench.networks.parametrisation import _betas, _schedule
+from sdebench.networks.parametrisation import _betas, schedule_of
 from sdebench.prediction import Counted
 from sdebench.schedules import EDM, VE, Rectified, VPCosine, VPLinear
 
@@ -236,8 +236,8 @@ def test_the_betas_are_those_of_diffusers(name, tmp_path):
 
 @pytest.mark.parametrize("ns", [VPLinear(0.2, 15), VPCosine(), VE(), EDM(), Rectified()], ids=str)
 def test_a_schedule_is_read_from_its_name(ns):
-    assert _schedule(str(ns)) == ns
-    assert _schedule(type(ns).__name__) == type(ns)()
+    assert schedule_of(str(ns)) == ns
+    assert schedule_of(type(ns).__name__) == type(ns)()
 
 
 def test_a_problem_goes_to_another_process(saved):

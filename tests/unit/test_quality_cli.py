@@ -2,35 +2,24 @@
 
 import json
 import random
-import signal
-import sys
-import time
 from collections import Counter
+from functools import partial
 
 import pytest
-from test_runner import command_line, lines, wait_for
+from test_runner import command_line, kills
 
-from sdebench import cli, records
+from sdebench import records
 from sdebench.studies import quality_error
 
 MODEL = ("--model", "remembering_networks:gaussian", "--features", "digits")
 FEW = ("--samples", 40, "--points", 4, "--jobs", 1, "--solvers", "ddim,heun-edm", "--nfe", "3,4")
 
 
-@pytest.fixture
-def sdebench(capsys, tmp_path, monkeypatch):
-    """`sdebench(*arguments) -> (status, stdout, stderr)`, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+@pytest.fixture(autouse=True)
+def _short(tmp_path, monkeypatch):
+    """A cache of one's own, and short references."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.parent / f"{tmp_path.name}-cache"))
     monkeypatch.setattr(quality_error, "FINE", (("exprk5s8", "uniform_lam", 12), ("rk4-lam", "uniform_lam", 24)))
-
-    def command(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            cli.main([str(a) for a in arguments])
-        return (end.value.code, *capsys.readouterr())
-
-    return command
 
 
 def test_fid_prints_quality_and_error_within_80_columns(sdebench, tmp_path):
@@ -95,21 +84,17 @@ def test_killed_at_random_moments_fid_loses_no_cell_and_counts_none_twice(tmp_pa
     path, whole = tmp_path / "r.jsonl", tmp_path / "whole.jsonl"
     command = ("fid", "--model", "remembering_networks:Slow", "--features", "digits", "--solvers", "ddim,ddpm", "--nfe",
                "4,5,6", "--samples", 1500, "--points", 2)  # fmt: skip
-    rng, kills, held = random.Random(11), 0, b""
-    for _ in range(3):
-        before = lines(path)
-        run = command_line(*command, "--jobs", 2, "--out", path)
-        wait_for(lambda before=before, run=run: lines(path) > before or run.poll() is not None, 300)
-        time.sleep(rng.uniform(0.0, 0.6))
-        run.kill()
-        kills += run.wait() == -signal.SIGKILL
+    killed, held = 0, b""
+    begin = partial(command_line, *command, "--jobs", 2, "--out", path)
+    for was_running in kills(begin, path, random.Random(11), 3, 0.6, patience=300):
+        killed += was_running
         now = path.read_bytes()
         assert now.startswith(held), "a record that was there is gone"
         held = now[: now.rindex(b"\n") + 1]
     for out in (path, whole):
         run = command_line(*command, "--jobs", 1, "--out", out)
         assert run.wait(600) == 0, run.stderr.read()
-    assert kills >= 2
+    assert killed >= 2
     found, wanted = (records.read(p) for p in (path, whole))
     assert Counter(r["key"] for r in found) == Counter(r["key"] for r in wanted)
     expected = {r["key"]: records.arrays(r) for r in wanted}

@@ -267,7 +267,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("sdebench.report.assemble.os.replace", full)
+    monkeypatch.setattr("sdebench.files.os.replace", full)
     with pytest.raises(OSError, match="no space"):
         assemble.write_atomic(target, "new")
     assert [p.name for p in target.parent.iterdir()] == ["x.md"]

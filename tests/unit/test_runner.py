@@ -110,29 +110,35 @@ def test_one_error_that_is_nan_is_kept_as_null_and_fails_nothing(tmp_path):
     assert found[1]["data"]["rms"] == [0.5, None]
 
 
+def kills(begin, path, rng, times, longest, patience=60):
+    """Begin a run that many times, and kill it at a random moment, up to `longest` seconds after a new record is there; yields
+    whether it was running still."""
+    for _ in range(times):
+        before, run = lines(path), begin()
+        wait_for(lambda before=before, run=run: lines(path) > before or run.poll() is not None, patience)
+        time.sleep(rng.uniform(0.0, longest))
+        run.kill()
+        yield run.wait() == -signal.SIGKILL
+
+
 def test_killed_at_random_moments_a_run_loses_nothing_and_repeats_only_what_was_under_way(tmp_path):
     path, log = tmp_path / "r.jsonl", tmp_path / "log"
     toml = suite(tmp_path, count=40, seconds=0.03, log=str(log))
     command = ("run", toml, "--out", path, "--jobs", 2, "--no-report")
-    rng, kills, held = random.Random(7), 0, b""
-    for _ in range(4):
-        before = lines(path)
-        run = command_line(*command)
-        wait_for(lambda before=before, run=run: lines(path) > before or run.poll() is not None)
-        time.sleep(rng.uniform(0.0, 0.2))
-        run.kill()
-        kills += run.wait() == -signal.SIGKILL
+    killed, held = 0, b""
+    for was_running in kills(lambda: command_line(*command), path, random.Random(7), 4, 0.2):
+        killed += was_running
         now = path.read_bytes()
         assert now.startswith(held), "a record that was there is gone"
         held = now[: now.rindex(b"\n") + 1]
     run = command_line(*command)
     assert run.wait(60) == 0, run.stderr.read()
-    assert kills >= 2
+    assert killed >= 2
     assert path.read_bytes().startswith(held)
     assert Counter(r["case"]["number"] for r in records.read(path)) == dict.fromkeys(range(40), 1)
     measured = Counter(map(int, log.read_text().split()))
     assert set(measured) == set(range(40))
-    assert measured.total() - 40 <= kills * 6, "records were not written the moment that they were made"
+    assert measured.total() - 40 <= killed * 6, "records were not written the moment that they were made"
 
 
 def test_workers_end_with_a_driver_that_is_killed_even_one_that_hangs(tmp_path):
