@@ -23,7 +23,6 @@ from .recipe import Recipe
 
 _LEVELS = 4096  # times on which the schedule is tabulated
 _VALIDATED = 8  # noise levels of the validation loss, evenly spaced in lam
-TIME_SCALE = 1000.0  # what the network is told is 1000 t, the range of its sinusoidal embedding
 
 
 class Denoiser:
@@ -31,7 +30,7 @@ class Denoiser:
 
     def __init__(self, recipe: Recipe, data: Images, device: str = "cpu"):
         self.recipe, self.data, self.device = recipe, data, device
-        self.schedule, self.time = schedule_of(recipe.schedule), Scaled(TIME_SCALE)
+        self.schedule, self.time = schedule_of(recipe.schedule), Scaled(recipe.time_scale)
         noisy, clean = recipe.lams
         last, first = self.schedule.t(noisy), self.schedule.t(clean)
         self.table = self._levels([first + (last - first) * (i + 0.5) / _LEVELS for i in range(_LEVELS)])
@@ -82,7 +81,7 @@ class Denoiser:
 
     def card(self, figures: dict[str, float]) -> dict[str, Any]:
         """What a reader of the weights must know."""
-        recipe, time = self.recipe, {"kind": "continuous", "scale": TIME_SCALE}
+        recipe, time = self.recipe, {"kind": "continuous", "scale": self.recipe.time_scale}
         how = {"kind": recipe.kind, "schedule": recipe.schedule, "time": time, "lams": list(recipe.lams)}
         return card(self.data.name, recipe, self.data, figures) | how
 

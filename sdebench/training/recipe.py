@@ -19,7 +19,8 @@ class Recipe:
     The rate rises over `warmup` steps, stays, and falls to zero over the last `cooldown` ones (`decay`: "linear" or
     "cosine"); so a run may be resumed with another end until it begins to fall.  `ema` is the decay of the average of
     the weights, the one that is kept.  `autocast` runs the network in bfloat16.  `shifts` moves images by up to so many pixels.
-    `kind`, `schedule` and `lams`, the interval of lam = (noisy, clean), are of a denoiser.
+    `kind`, `schedule` and `lams`, the interval of lam = (noisy, clean), are of a denoiser, and so is `time_scale`: the network
+    is told `time_scale t`, of which its embedding takes sines and cosines of frequencies from 1 down to 1e-4.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Recipe:
     kind: str = "v"
     schedule: str = "VPCosine"
     lams: tuple[float, float] = (-5.0, 5.5)
+    time_scale: float = 1000.0
 
     def __post_init__(self):
         if self.task not in TASKS:
@@ -54,6 +56,8 @@ class Recipe:
         if not 0 <= self.cooldown <= self.steps - self.warmup:
             raise UsageError(f"recipe {self.name!r}: warmup {self.warmup} and cooldown {self.cooldown} do not fit into "
                              f"{self.steps} steps: give more steps")  # fmt: skip
+        if not self.time_scale > 0:
+            raise UsageError(f"time_scale {self.time_scale} of recipe {self.name!r}: give a number, more than 0")
         if len(self.lams) != 2 or not self.lams[0] < self.lams[1]:
             raise UsageError(f"lams {self.lams} of recipe {self.name!r}: give two numbers, the noisier (lower) first")
 
