@@ -1,6 +1,5 @@
 """Everything a report consists of, written so that a reader never sees half a file."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,30 +19,29 @@ from . import (
     matching_figures,
     noise_figures,
     noise_tables,
+    profile,
+    profile_figures,
     quality,
     quality_figures,
     seed_page,
     tables,
 )
-from .facts import Record, checked
+from .facts import Record, checked, of_orders, only_profile
 from .figures import convergence, strong, weak
-from .page import Journey, Picture, html, problems_of
+from .page import Journey, Picture, html, problems_of, stem
 from .quality_cells import Group, groups
 from .style import render
 from .tables import Table, grid_names, headline
+
+_LONG = 400  # rows of costs
 
 
 def make_tables(records: list[Record], found: list[Group] | None = None) -> dict[str, Table]:
     """All tables of a report, by name; `found` are the groups of the quality study, if they were read already."""
     makers = (tables.order_table, tables.grid_table, tables.failure_table, costs.budget_table, costs.runs_table,
-              costs.law_table, costs.law_runs_table, costs.floor_table, *noise_tables.MAKERS, *matching.MAKERS)
+              costs.law_table, costs.law_runs_table, costs.floor_table, *noise_tables.MAKERS, *matching.MAKERS, *profile.MAKERS)
     found = groups(records) if found is None else found
     return {table.name: table for table in (*(make(records) for make in makers), *quality.tables(found))}
-
-
-def stem(name: str) -> str:
-    """A name that is safe in a path: problems may be given as `package.module:attribute`."""
-    return re.sub(r"[^\w.+-]+", "-", name)
 
 
 class Plan(NamedTuple):
@@ -104,6 +102,7 @@ def plans(records: list[Record], made: dict[str, Table], found: list[Group]) -> 
         yield from _family_plans(records, made, problem)
         yield from _matching_plans(made, problem)
     yield from _quality_plans(made, found)
+    yield from _profile_plans(made["profile"])
 
 
 def _family_plans(records: list[Record], made: dict[str, Table], problem: str) -> Iterator[Plan]:
@@ -147,6 +146,15 @@ def _quality_plans(made: dict[str, Table], found: list[Group]) -> Iterator[Plan]
             yield Plan(f"samples-{name}-{stem(title)}", f"samples {name}", caption, partial(quality_figures.samples, rows))
 
 
+def _profile_plans(table: Table) -> Iterator[Plan]:
+    for label in dict.fromkeys(table.frame["label"] if len(table.frame) else ()):
+        for name, key, draw, caption in profile_figures.DRAWN:
+            shown, others = profile_figures.chosen(table, label, key)
+            if shown:
+                yield Plan(f"profile-{name}-{stem(label)}", f"profile {stem(label)}",
+                           f"{label}: {caption}.{profile_figures.left_out(others)}", partial(draw, table, label))  # fmt: skip
+
+
 def _journey(group: Group) -> Journey:
     own = {table.name: table for table in quality.tables([group])}
     return Journey(group.label, stem(group.label), quality.about(group, own["quality-rank"].frame), own)
@@ -155,12 +163,13 @@ def _journey(group: Group) -> Journey:
 def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture], pages: Iterable[str] = ()) -> str:
     """The report as GitHub shows it: counts, main table, figures; and links to the other `pages`."""
     counts = ", ".join(f"{n} {v}" for v, n in headline(made["orders"].frame).items()) or "no orders measured"
-    solvers = {r["case"]["solver"] for r in records if "solver" in r["case"] and r["study"] != "quality"}
+    solvers = {r["case"]["solver"] for r in of_orders(records) if "solver" in r["case"]}
     without = len(solvers) - (0 if made["orders"].frame.empty else made["orders"].frame["solver"].nunique())
     counts += f", {without} without an order" if without and not made["orders"].frame.empty else ""
     where = ("{name} ({schedule}, t from {span[0]:g} to {span[1]:g})".format(**p) for p in problems_of(records))
     orders = ["# The order of every sampler, measured", f"{len(solvers)} solvers: {counts}.", f"Problems: {'; '.join(where)}."]
-    parts = [*(orders if any(r["study"] != "quality" for r in records) else ["# Sample quality against network evaluations"]),
+    other = "# What a step costs" if only_profile(records) else "# Sample quality against network evaluations"
+    parts = [*(orders if of_orders(records) else [other]),
              "Made by `sdebench report`. `index.html` is the same, with tables to sort; `tables/` has CSV and LaTeX too."]
     if "seed.md" in pages:
         parts.append("[The seed, statement by statement](seed.md): every formula of the survey behind this suite, measured.")
@@ -168,6 +177,7 @@ def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture
         parts += ["## Orders", made["orders"].caption, emit.markdown(made["orders"])]
     for table in (made[name] for name in ("quality-error", "quality", "quality-rank") if len(made[name].frame)):
         parts += [f"## {table.title}", table.caption, emit.markdown(table)]
+    parts += _costs(made["profile"])
     parts += ["## Figures", *(f"![{p.caption}](figures/{p.name}.svg)\n\n{p.caption}" for p in pictures)]
     if not made["floor"].frame.empty:
         parts += [f"## {made['floor'].title}", made["floor"].caption, emit.markdown(made["floor"])]
@@ -177,6 +187,14 @@ def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture
     if not made["failures"].frame.empty:
         parts += [f"## {made['failures'].title}", emit.markdown(made["failures"])]
     return "\n\n".join(p.strip() for p in parts) + "\n"
+
+
+def _costs(table: Table) -> list[str]:
+    """The table of costs, where it is not too long for a page that nobody can sort."""
+    if table.frame.empty:
+        return []
+    body = emit.markdown(table) if len(table.frame) <= _LONG else "The table is in [tables/profile.md](tables/profile.md)."
+    return [f"## {table.title}", table.caption, body]
 
 
 def build(records: Iterable[Record], out_dir: str | Path) -> list[Path]:

@@ -11,7 +11,7 @@ from .tables import Column, Table
 DASH = "—"
 SYMBOLS = {"confirmed": "✓", "refuted": "✗", "not asymptotic": "?", "exact": "=", "failed": "!"}
 PARTIAL = ("smooth grids only", "tolerance")  # what a confirmation must say when it does not speak of all grids
-NUMERIC = ("order", "count", "error", "distance", "fixed", "seconds", "bound")
+NUMERIC = ("order", "count", "error", "distance", "fixed", "seconds", "bound", "plain", "percent")
 _LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -41,6 +41,11 @@ def _with_spread(value: float, half: float | None) -> str:
     return f"{value:.{digits}f} ± {half:.{digits}f}".replace("-", "−")
 
 
+def plain(value: float) -> str:
+    """Three digits, and no exponent of a number that one can read without."""
+    return f"{float(f'{value:.3g}'):.10g}".replace("-", "−")
+
+
 def cell(row: dict, column: Column) -> Cell:
     """One row (a dict of plain values) in one column; an em dash, with its reason, where there is nothing."""
     value, why = row.get(column.key), row.get(column.why) or ""
@@ -63,6 +68,9 @@ def cell(row: dict, column: Column) -> Cell:
         note = row.get(column.note)
         text = _with_spread(value, half) if column.kind == "distance" else f"{value:.1e}"
         return Cell(text if _missing(note) else f"{text} {note}", float(value), why)
+    if column.kind in ("plain", "percent"):
+        text = plain(value) if column.kind == "plain" else f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
+        return Cell(text, float(value), why)
     if column.kind in ("fixed", "seconds"):
         return Cell(f"{value:.2f}" if column.kind == "fixed" else f"{value:.2g}", float(value), why)
     return Cell(str(value), str(value), why)

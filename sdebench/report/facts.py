@@ -78,6 +78,16 @@ def checked(records: Iterable[Record]) -> list[Record]:
     return sorted(full, key=_family_rank)
 
 
+def of_orders(records: Iterable[Record]) -> list[Record]:
+    """The records of studies that ask whether solvers are right, not how good their samples are or what they cost."""
+    return [r for r in records if r["study"] not in ("quality", "profile")]
+
+
+def only_profile(records: Iterable[Record]) -> bool:
+    """Whether all records are of the profile study."""
+    return all(r["study"] == "profile" for r in records)
+
+
 def series(record: Record, name: str) -> np.ndarray:
     """One list of a record's data as floats, null as nan; shape (rungs,)."""
     return np.array(record["data"].get(name, ()), dtype=float)

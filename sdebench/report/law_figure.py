@@ -18,20 +18,6 @@ _NAME_PT, _GLYPH, _LINE = 7.5, 0.063, 0.145  # of the names: size, and inches a 
 _TICKS = [4, 8, 16, 32, 64, 128, 256, 512]
 
 
-def _apart(wanted: list[float], least: float) -> list[float]:
-    """Heights in [0, 1] as near to the wanted, rising ones as names that must not overlap can be: those that would are
-    pooled about their middle."""
-    pools: list[list[float]] = []  # of heights with the room for the names below taken off
-    for i, y in enumerate(wanted):
-        pools.append([y - i * least])
-        while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
-            last = pools.pop()
-            pools[-1] += last
-    room = 1.0 - (len(wanted) - 1) * least
-    level = [min(max(float(np.mean(pool)), 0.0), room) for pool in pools for _ in pool]
-    return [y + i * least for i, y in enumerate(level)]
-
-
 def _curve(runs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     kept = runs[(runs["w2"] > 0) & np.isfinite(runs["w2"])].sort_values("nfe")
     return kept["nfe"].to_numpy(), kept["w2"].to_numpy()
@@ -41,7 +27,7 @@ def _write_names(ax, ends: dict[str, tuple[float, float, str]], least: float) ->
     """Each curve's name beside the plot, at the height of its last point or as near as there is room."""
     low, high = np.log(ax.get_ylim())
     rising = sorted(ends.items(), key=lambda item: item[1][1])
-    heights = _apart([(np.log(y) - low) / (high - low) for _, (_, y, _) in rising], least)
+    heights = style.apart([(np.log(y) - low) / (high - low) for _, (_, y, _) in rising], least)
     for (name, (x, y, colour)), height in zip(rising, heights):
         line = {"arrowstyle": "-", "lw": 0.5, "color": colour, "shrinkA": 0, "shrinkB": 1}
         ax.annotate(name, (x, y), xytext=(1.09, height), textcoords="axes fraction", va="center", ha="left", color=colour,

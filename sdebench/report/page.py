@@ -1,5 +1,6 @@
 """The one self-contained page: what was measured, tables to sort, figures, provenance."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -10,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from ..claims import WHOLE_RUNS
-from . import emit
+from . import emit, facts
 from .facts import DETERMINISTIC, GRIDS, STOCHASTIC, VERDICTS, Measured, Record, measured, series, sort_of
 from .tables import Table, confirmed_with, headline
 
@@ -101,8 +102,19 @@ def _rows(table: Table) -> list[dict]:
 
 def _sections(tables: Mapping[str, Table], pictures: list[Picture]) -> set[str]:
     """The sections that have something to show."""
-    of_tables = {t.name.partition("-")[0] for t in tables.values() if len(t.frame)} & {"family", "matching"}
+    of_tables = {t.name.partition("-")[0] for t in tables.values() if len(t.frame)} & {"family", "matching", "profile"}
     return {p.section for p in pictures} | of_tables
+
+
+def stem(name: str) -> str:
+    """A name that is safe in a path: problems may be given as `package.module:attribute`."""
+    return re.sub(r"[^\w.+-]+", "-", name)
+
+
+def _places(profile: Table) -> list[tuple[str, str]]:
+    """(label, section of its figures) of each place of the profile study."""
+    found = dict.fromkeys(profile.frame["label"]) if len(profile.frame) else ()
+    return [(label, f"profile {stem(label)}") for label in found]
 
 
 def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Picture], journeys: Sequence[Journey] = (),
@@ -113,14 +125,15 @@ def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Pict
     folder = files(__package__) / "templates"
     source = {name: (folder / name).read_text(encoding="utf-8") for name in ("index.html.j2", "page.css", "page.js")}
     counts = headline(tables["orders"].frame)
-    of_orders = [r for r in records if r["study"] != "quality"]
-    solvers = {r["case"]["solver"]: sort_of(r["claims"]) for r in of_orders if "solver" in r["case"]}
+    orders = facts.of_orders(records)
+    solvers = {r["case"]["solver"]: sort_of(r["claims"]) for r in orders if "solver" in r["case"]}
     counted = Counter(solvers.values())
     partial = [(scope, confirmed_with(tables["orders"].frame, scope)) for scope in emit.PARTIAL]
     return environment.from_string(source["index.html.j2"]).render(
         css=Markup(source["page.css"]), js=Markup(source["page.js"]), tables=tables, pictures=pictures,
         partial=[p for p in partial if p[1]], solvers=len(solvers), sections=_sections(tables, pictures),
-        journeys=journeys, pages=list(pages), orders=bool(of_orders),
+        journeys=journeys, pages=list(pages), orders=bool(orders),
+        only_profile=facts.only_profile(records), places=_places(tables["profile"]),
         sorts=[(counted[sort], sort, equation) for sort, equation in _EQUATION.items() if counted[sort]],
         verdicts=[(v, counts.get(v, 0), emit.SYMBOLS[v]) for v in VERDICTS],
         problems=problems_of(records), provenance=provenance(records), details=details(records),

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Callable, Iterable
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -85,6 +86,20 @@ def panels(count: int, x_label: str, y_label: str, columns: int = 3, tall: float
     figure.text(0.5, 0.12 / height, x_label, ha="center", va="bottom", fontsize=9)
     figure.text(0.1 / width, 0.5, y_label, rotation=90, ha="left", va="center", fontsize=9)
     return figure, axes[:count]
+
+
+def apart(wanted: list[float], least: float) -> list[float]:
+    """Heights in [0, 1] as near to the wanted, rising ones as names that must not overlap can be: those that would are
+    pooled about their middle."""
+    pools: list[list[float]] = []  # of heights with the room for the names below taken off
+    for i, y in enumerate(wanted):
+        pools.append([y - i * least])
+        while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
+            last = pools.pop()
+            pools[-1] += last
+    room = 1.0 - (len(wanted) - 1) * least
+    level = [min(max(float(np.mean(pool)), 0.0), room) for pool in pools for _ in pool]
+    return [y + i * least for i, y in enumerate(level)]
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
