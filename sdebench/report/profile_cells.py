@@ -14,7 +14,6 @@ from .facts import Record, series
 
 PARTS = ("network", "noise", "update", "rest")  # of a step; they add up to its total in every round
 BOUND = {"network": "network", "noise": "noise", "update": "bandwidth", "rest": "launches"}  # by what the part is limited
-EXECUTORS = ("eager", "fused", "graph")  # the order in which they are shown; others follow
 PLACE = ("model", "dtype", "device", "compiled", "threads", "grid", "steps", "seed", "machine")  # where solvers are compared
 _LEVEL = 0.95
 
@@ -106,20 +105,15 @@ class Cell:
 
 
 def _case(record: Record) -> dict:
-    """The settings that tell cases apart: all but the repeat."""
+    """The settings that tell cases apart: all but the repeat, and how long it was measured."""
     case = {"machine": record["machine"]} | record["case"]
-    return {name: value for name, value in case.items() if name not in ("study", "repeat")}
+    return {name: value for name, value in case.items() if name not in ("study", "repeat", "seconds")}
 
 
 def _place(cell: Cell) -> tuple:
     """Where it was measured, to sort by: numbers by their size."""
     values = (cell.case.get(name, "") for name in PLACE)
     return tuple(f"{value:09d}" if isinstance(value, int) else str(value) for value in values)
-
-
-def _rank(cell: Cell) -> tuple:
-    name = cell.case["executor"]
-    return EXECUTORS.index(name) if name in EXECUTORS else len(EXECUTORS), name, cell.case["batch"]
 
 
 def cells(records: Iterable[Record]) -> list[Cell]:
@@ -132,7 +126,7 @@ def cells(records: Iterable[Record]) -> list[Cell]:
         kept = [r for r in each if r["status"] == "ok"]
         out.append(Cell(_case(each[0]), kept, each[-1]["claims"], "" if kept else each[-1]["message"]))
     solvers = {name: i for i, name in enumerate(dict.fromkeys(c.case["solver"] for c in out))}
-    return sorted(out, key=lambda c: (_place(c), solvers[c.case["solver"]], *_rank(c)))
+    return sorted(out, key=lambda c: (_place(c), solvers[c.case["solver"]], c.case["executor"], c.case["batch"]))
 
 
 def _words(name: str, value: Any) -> str:

@@ -112,13 +112,14 @@ def test_three_parts_that_are_not_told_apart_are_all_named():
 
 def test_repeats_are_pooled_and_their_spread_is_told():
     """Repeats of 150 and 300 us are one row of 14 rounds: the median of all is their middle, the spread 150 of 225."""
-    slow = p.record(network=200, update=40, rest=60, repeat=1, data={"memory": {"update": 7 * p.MEGA}})
+    slow = p.record(network=200, update=40, rest=60, repeat=1, seconds=2.0, data={"memory": {"update": 7 * p.MEGA}})
     table = table_of(p.record(), slow)
     (row,) = table.frame.to_dict("records")
     assert (row["rounds"], row["us"], row["between"]) == (14, pytest.approx(225), pytest.approx(100 * 150 / 225))
     assert row["memory_update"] == 7
     assert "between" in [c.key for c in table.columns]
     assert "between" not in [c.key for c in table_of(p.record()).columns]
+    assert isnan(row_of(p.record())["between"])
 
 
 @pytest.mark.parametrize("more", [
@@ -222,6 +223,9 @@ def test_a_figure_has_the_fastest_and_the_slowest_and_its_caption_names_the_othe
     assert (shown[0], shown[-1]) == (longest.index[0], longest.index[-1])
     assert set(shown) | set(others) == set(p.SOLVERS)
     assert all(name in profile_figures.left_out(others) for name in others)
+    rests = {("a", 1): 1, ("b", 1): 9, ("a", 2): 900, ("b", 2): 90}
+    crossing = [p.record(name, rest=rest, batch=batch) for (name, batch), rest in rests.items()]
+    assert profile_figures.chosen(table_of(*crossing), "digits, float32, cpu", "us") == (["b", "a"], [])
     assert profile_figures.left_out([]) == ""
     assert profile_figures.left_out(list("abcdefghijklmn")).endswith("l and 2 more.")
 
