@@ -94,6 +94,11 @@ class Prediction:
         return ((d, self.value),) if c == 0.0 else ((c, self.x), (d, self.value))
 
     @property
+    def held(self) -> tuple[Tensor, ...]:
+        """The tensors that it keeps: the state, and the readings that were formed so far."""
+        return (self.x, *self._read.values())
+
+    @property
     def x0(self) -> Tensor:
         """Denoised data, E[x_0 | x_t]."""
         return self.read("x0")

@@ -10,7 +10,7 @@ import warnings
 import typer
 
 from ..errors import UsageError
-from . import compare, gate, listing, publish, quality, study, train
+from . import compare, gate, listing, profile, publish, quality, study, train
 
 app = typer.Typer(
     name="sdebench", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -20,6 +20,7 @@ app.command("list")(listing.list_)
 app.command("run")(study.run)
 app.command("order")(study.order)
 app.command("fid")(quality.fid)
+app.command("profile")(profile.profile)
 app.command("train")(train.train)
 app.command("check")(gate.check)
 app.command("baseline")(gate.baseline)

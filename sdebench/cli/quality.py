@@ -12,15 +12,16 @@ from .places import Backend, Patience, Scheduler, place
 from .study import measured
 
 
-def _list(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
     """The parts between commas; those inside of brackets belong to a spec."""
     return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]
 
 
-def _budgets(text: str) -> list[int]:
-    parts = _list(text)
+def numbers(text: str, option: str) -> list[int]:
+    """The whole numbers between commas.  Raises UsageError, naming the option, for anything else."""
+    parts = listed(text)
     if not parts or not all(part.isdecimal() for part in parts):
-        raise UsageError(f"--nfe is {text!r}: give whole numbers with commas, as 5,10,20")
+        raise UsageError(f"{option} is {text!r}: give whole numbers with commas, as 5,10,20")
     return [int(part) for part in parts]
 
 
@@ -73,10 +74,10 @@ def fid(
         features = f"inception:{inception}"
     if download:
         _fetch(model, data, features, device)
-    budgets = _budgets(nfe)
+    budgets = numbers(nfe, "--nfe")
     cases = base.expand({
-        "study": "quality", "models": [model], "solvers": _list(solvers), "grids": _list(grid), "budgets": budgets,
-        "ladder": budgets, "samples": samples, "features": features, "data": data, "dtypes": _list(dtype), "device": device,
+        "study": "quality", "models": [model], "solvers": listed(solvers), "grids": listed(grid), "budgets": budgets,
+        "ladder": budgets, "samples": samples, "features": features, "data": data, "dtypes": listed(dtype), "device": device,
         "seed": seed, "points": points, "reference": reference,
     })  # fmt: skip
     report_broken()

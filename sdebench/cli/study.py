@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import UsageError
 from .output import emit, report_broken, say, table
 from .places import Backend, Patience, Place, Scheduler, place
 
@@ -82,8 +83,11 @@ def run(
     """
     from ..studies import base
 
-    where = place(jobs, backend, scheduler, patience)
     name, cases = base.load_suite(suite)
+    alone = base.alone(cases)
+    where = place(jobs, backend, scheduler, patience, default=1 if alone else None)
+    if alone and where.jobs != 1:
+        raise UsageError(f"study {alone!r} times its cases, one at a time: leave --jobs and --backend out, or give it a suite")
     report_broken()
     out = out or Path("results") / f"{name}.jsonl"
     summary, found = measured(cases, out, where, retry_failed)

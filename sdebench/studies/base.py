@@ -7,9 +7,11 @@ A study is a module with
     measure(case: dict) -> dict            {"context": ..., "claims": ..., "data": ...}, a pure function of the case; also
                                            "arrays": {name: numpy array}, for the record's file of arrays, if it has any
 
-Settings "solvers" and "problems" arrive as lists of spec strings that exist; "grids", "kinds", "dtypes" and "models" as lists
-of strings, "budgets" and "ladder" as lists of whole numbers, "points", "seed", "samples" and "chunk" as whole numbers, "grid",
-"features", "data", "device" and "reference" as strings.
+Settings "solvers" and "problems" arrive as lists of spec strings that exist; "grids", "kinds", "dtypes", "models", "executors"
+and "devices" as lists of strings; "budgets", "ladder" and "batches" as lists of whole numbers; "points", "seed", "samples",
+"chunk", "threads", "steps" and "repeats" as whole numbers; "grid", "features", "data", "device" and "reference" as strings;
+"compiled" as a list of true and false; "seconds" as a number.  A study with ALONE = True has cases that are not to be measured
+beside others.
 """
 
 import inspect
@@ -18,6 +20,7 @@ import tomllib
 from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module, resources
+from math import inf
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,6 +37,7 @@ STUDIES = {
     "seed": "sdebench.studies.seed",
     "score-matching": "sdebench.studies.score_matching",
     "quality": "sdebench.studies.quality",
+    "profile": "sdebench.studies.profile",
 }
 _CLAIMS = ("family", "claimed_order", "order", "order_irregular", "main_order", "nfe_per_step", "memory", "stochastic",
            "strong_order", "reference")  # fmt: skip
@@ -151,14 +155,29 @@ def _number(value: Any, where: str, least: int) -> int:
     return value
 
 
-_LEAST = {"points": 1, "seed": 0, "samples": 10, "chunk": 10}
+def _choices(value: Any) -> list[bool]:
+    found = value if isinstance(value, list) else [value]
+    if not found or not all(isinstance(choice, bool) for choice in found):
+        raise UsageError(f"compiled is {value!r}: give true, false, or both in a list")
+    return found
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+        raise UsageError(f"seconds is {value!r}: give a number, more than 0")
+    return float(value)
+
+
+_LEAST = {"points": 1, "seed": 0, "samples": 10, "chunk": 10, "threads": 1, "steps": 1, "repeats": 1}
 _EXPAND = {
     "solvers": solver_specs,
     "problems": problem_specs,
-    **{name: partial(_strings, where=name) for name in ("grids", "kinds", "dtypes", "models")},
+    **{name: partial(_strings, where=name) for name in ("grids", "kinds", "dtypes", "models", "executors", "devices")},
     **{name: partial(_string, where=name) for name in ("grid", "features", "data", "device", "reference")},
-    **{name: partial(numbers, where=name, least=1) for name in ("budgets", "ladder")},
+    **{name: partial(numbers, where=name, least=1) for name in ("budgets", "ladder", "batches")},
     **{name: partial(_number, where=name, least=least) for name, least in _LEAST.items()},
+    "compiled": _choices,
+    "seconds": _seconds,
 }
 
 
@@ -225,6 +244,12 @@ def load_suite(suite: str) -> tuple[str, list[dict]]:
         return content["name"], [case for table in content["study"] for case in expand(table)]
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
+
+
+def alone(cases: list[dict]) -> str:
+    """The study whose cases are not to be measured beside others, or ""."""
+    names = sorted({case["study"] for case in cases})
+    return next((name for name in names if getattr(study(name), "ALONE", False)), "")
 
 
 @cache

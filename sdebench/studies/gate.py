@@ -34,7 +34,7 @@ from ..problems import Problem
 from ..solver import integrate
 from ..tableau import Tableau, tableau
 from . import base
-from .setting import error_norms, one_thread
+from .setting import error_norms, threads
 
 SETTING = {
     "version": 2, "problem": "mixture-1d", "grid": "irregular", "points": 64, "seed": 0, "steps": [8, 16],
@@ -240,5 +240,5 @@ def _digits(value: Any) -> Any:
 
 def measure(names: Iterable[str]) -> dict[str, Figures]:
     """The figures of each named solver; the same on every run."""
-    with one_thread():
+    with threads(1):
         return {name: figures(base.solver(name)) for name in names}

@@ -28,7 +28,7 @@ from ..solver import Node, Sampler, Solver, checked, cross, integrate, integrate
 from . import stochastic
 from .base import claims
 from .ladders import black_box_ladder, ladder, rungs, tolerances
-from .setting import LOCAL_STEPS, PAST_RATIOS, Ladder, Setting, context, one_thread, setting
+from .setting import LOCAL_STEPS, PAST_RATIOS, Ladder, Setting, context, setting, threads
 
 KEYS = frozenset({"problems", "solvers", "grids", "kinds", "points", "seed"})
 PIECES = ("main", "start-up", "end-point")
@@ -263,7 +263,7 @@ def measure_order(solver, problem=None, kind: str | None = None, grid: str = "un
     grid, problem = _grids_of(kind, [grid])[0], problem or default_problem(kind)
     at = Setting(problem, points, seed) if isinstance(problem, Problem) else setting(problem, points, seed)
     at = _part(at, solver, kind)
-    with one_thread():
+    with threads(1):
         data = _MEASURES[kind](solver, at, grid)
     fit = fit_order(data["h"], data["rms"], data["floor"])
     if fit.exact and max(data["floor"]) > _ROUNDING:

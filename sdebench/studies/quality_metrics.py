@@ -20,7 +20,8 @@ from ..metrics.sliced import sliced_wasserstein
 from ..metrics.statistics import Statistics, pack
 from ..networks import NetworkProblem
 from ..networks.features import SPACES, get_features
-from .quality_run import Place, Timed, grid_of, now, sample, steps_for
+from .quality_run import Place, Timed, grid_of, sample, steps_for
+from .timing import now
 
 PART = 50  # images of a part of the statistics, the unit of the bootstrap: of few parts, intervals are wide
 BATCH = 100  # images at a time, so that memory is bounded

@@ -5,7 +5,6 @@ solver, budget, network format and batch.
 """
 
 from functools import lru_cache
-from time import perf_counter
 from typing import NamedTuple
 
 import torch
@@ -18,6 +17,7 @@ from ..noise import WhiteNoise
 from ..prediction import Counted, Model, ModelLike, Prediction
 from ..schedules import NoiseSchedule
 from ..solver import Sampler, Solver, integrate
+from .timing import now
 
 
 class Timed(Counted):
@@ -32,13 +32,6 @@ class Timed(Counted):
         found = super().__call__(x, t)
         self.seconds += now(self._device) - begun
         return found
-
-
-def now(device: str) -> float:
-    """The clock, once all that was asked of the device is done."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return perf_counter()
 
 
 class Place(NamedTuple):

@@ -24,14 +24,14 @@ LOCAL_START = 0.4  # where in the span (of lam) the local step stands
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Run with one torch thread: on states as small as a study's, a second one costs more than it brings."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def threads(n: int) -> Iterator[None]:
+    """Run with n threads of torch.  One for states as small as most studies': a second costs more than it brings."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 class Setting:

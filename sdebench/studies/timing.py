@@ -8,7 +8,7 @@ Mann and Whitney 1947, Ann. Math. Statist. 18.
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from statistics import median
-from time import process_time
+from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import torch
@@ -20,10 +20,17 @@ from ..prediction import Model
 from ..problems import Problem
 from ..solver import integrate
 from . import base
-from .setting import one_thread
+from .setting import threads
 
 SAMPLES, STEPS, POINTS = 12, 8, 64
 SIGNIFICANT, LARGE = 1e-3, 0.25  # a difference that is told: p below the one, and a change of median beyond the other
+
+
+def now(device: str) -> float:
+    """The clock, once all that was asked of the device is done."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return perf_counter()
 
 
 class Slower(NamedTuple):
@@ -63,7 +70,7 @@ def ratios(solver: Any) -> list[float]:
     made = solver.at_tolerance(1e-3) if getattr(solver, "adaptive", False) else solver
     noise = WhiteNoise(problem.schedule, tuple(x.shape)) if solver.stochastic else None
     try:
-        with one_thread(), torch.inference_mode():
+        with threads(1), torch.inference_mode():
             integrate(made, model, x, grid, noise)
             pairs = [(_seconds(lambda: integrate(made, model, x, grid, noise)), _seconds(lambda: _work(x)))
                      for _ in range(SAMPLES)]  # fmt: skip

@@ -28,7 +28,7 @@ def whats(before: dict, now: dict) -> dict[tuple[str, str], str]:
 
 
 def test_figures_are_the_same_on_every_run_whatever_ran_before(held):
-    with gate.one_thread():
+    with gate.threads(1):
         gate.figures(base.solver("seeds-3"))
     assert gate.measure(reversed(GATED)) == held
 

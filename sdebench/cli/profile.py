@@ -1,0 +1,82 @@
+"""`sdebench profile`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from .output import emit, report_broken, say, table
+from .places import Place
+from .quality import listed, numbers
+from .study import measured
+
+_SOLVERS = "ddim,dpm-solver++-2m,dpm-solver++-3m,unipc-3,heun-edm"
+
+
+def profile(
+    solvers: Annotated[str, typer.Option(help="Spec strings with commas.")] = _SOLVERS,
+    models: Annotated[str, typer.Option(help="null, problems and networks, with commas.")] = "null",
+    batch: Annotated[str, typer.Option(help="Numbers of samples, with commas.")] = "1,16,256",
+    executor: Annotated[str, typer.Option(help="eager, fused and graph, with commas.")] = "eager,fused",
+    dtype: Annotated[str, typer.Option(help="float32, float64 and bfloat16, with commas.")] = "float32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, with commas.")] = "cpu",
+    compiled: Annotated[bool, typer.Option("--compiled", help="Networks by torch.compile, too.")] = False,
+    threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
+    grid: Annotated[str, typer.Option(help="The grid family.")] = "uniform_lam",
+    steps: Annotated[int, typer.Option(help="Steps of a run.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    seconds: Annotated[float, typer.Option(help="How long to take samples of a case; six rounds at least.")] = 1.0,
+    repeats: Annotated[int, typer.Option(help="Times that all is measured; more later add to these.")] = 1,
+    trace: Annotated[Path | None, typer.Option(help="Write a trace of one run, for Perfetto or chrome://tracing.")] = None,
+    out: Annotated[Path, typer.Option(help="The results file.")] = Path("results/profile.jsonl"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """What a step costs: time in network, update and the rest; operations, bytes and memory; beside what the machine can.
+
+    Cases are measured one at a time, and those that are held already are not measured again.  'sdebench report' draws them.
+    Exit status 1 if a case failed.
+    """
+    from ..studies import base
+
+    cases = base.expand({
+        "study": "profile", "solvers": listed(solvers), "models": listed(models), "batches": numbers(batch, "--batch"),
+        "executors": listed(executor), "dtypes": listed(dtype), "devices": listed(device),
+        "compiled": [False, True] if compiled else [False], "threads": threads, "grid": grid, "steps": steps, "seed": seed,
+        "seconds": seconds, "repeats": repeats,
+    })  # fmt: skip
+    report_broken()
+    if trace is not None:
+        _trace(cases, trace)
+    summary, found = measured(cases, out, Place(1, "", None))
+    if summary.interrupted:
+        return 130
+    if as_json:
+        emit({"results": str(out), "failed": summary.failed, "cells": _cells(found)})
+    else:
+        _show(found)
+    return int(any(record["status"] == "failed" for record in found))
+
+
+def _trace(cases: list[dict], path: Path) -> None:
+    from ..studies.profile import write_trace
+
+    kinds = {tuple(value for name, value in sorted(case.items()) if name != "repeat") for case in cases}
+    if len(kinds) > 1:
+        raise UsageError(f"--trace shows one run, these are {len(kinds)}: give one solver, model, batch, executor and dtype")
+    write_trace(cases[0], path)
+    say(f"the trace of one run: {path}; open it at ui.perfetto.dev or chrome://tracing")
+
+
+def _show(found: list[dict]) -> None:
+    from ..report.profile import profile_rows
+
+    for title, headings, rows in profile_rows(found):
+        table(headings, rows, title, headings[1:])
+
+
+def _cells(found: list[dict]) -> list[dict[str, Any]]:
+    """One entry a case, repeats pooled."""
+    from ..report.profile import profile_table
+
+    return profile_table(found).frame.to_dict("records")

@@ -1,0 +1,378 @@
+"""The profile study: where its clock puts the time, what it counts, and which cases it makes.  No test looks at a real time."""
+
+import contextlib
+import json
+import sys
+from dataclasses import dataclass
+from math import prod
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from sdebench.catalogue import get_solver, list_solvers
+from sdebench.errors import UsageError
+from sdebench.grids import uniform_lam
+from sdebench.noise import DATA, WhiteNoise
+from sdebench.schedules import VPLinear
+from sdebench.solver import Solver, Step, StochasticSolver
+from sdebench.studies import base, energy, profile, profile_counts, profile_run, timing
+from sdebench.studies.profile_run import PARTS, Bench
+from sdebench.studies.profile_subject import Subject, subject
+
+VP, SPAN, STEPS = VPLinear(), (0.95, 0.02), 5
+NETWORK, NOISE, PYTHON, NUMBER, CLOCK = 3.0, 1.0, 0.5, 0.25, 0.01  # seconds of a clock that only moves when it is told to
+
+
+class Hand:
+    """A clock set by hand; reading it takes CLOCK."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        self.now += CLOCK
+        return self.now
+
+    def passes(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def hand(monkeypatch):
+    made = Hand()
+    monkeypatch.setattr(profile_run, "perf_counter", made)
+    monkeypatch.setattr(timing, "perf_counter", made)
+    return made
+
+
+@dataclass(frozen=True)
+class Worker(StochasticSolver):
+    """One network call and two draws a step, and an update: PYTHON, and NUMBER for each number but the first."""
+
+    weak_order, nfe_per_step = 1, 1
+    hand: object = None
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        eps = model(x, t).eps
+        noise.normal(s, t, DATA), noise.fresh(t)
+        self.hand.passes(PYTHON + NUMBER * (x.numel() - 1))
+        return Step(x + eps)
+
+
+def bench(solver, batch=2, shape=(3,), fn=None, executor="eager", dtype=torch.float32, steps=STEPS):
+    at = Subject(fn, VP, "eps", SPAN, shape, dtype, torch.device("cpu"), gamma=lambda t: 0.5)
+    return Bench(solver, at, executor, uniform_lam(VP, *SPAN, steps), batch, 0)
+
+
+@pytest.fixture
+def working(hand, monkeypatch):
+    """A bench of Worker whose network and noise take their time."""
+
+    def slow(x, t):
+        hand.passes(NETWORK)
+        return x
+
+    draw = WhiteNoise._draw
+
+    def drawn(self, *parts):
+        hand.passes(NOISE)
+        return draw(self, *parts)
+
+    monkeypatch.setattr(WhiteNoise, "_draw", drawn)
+    return bench(Worker(hand), fn=slow)
+
+
+def test_the_time_of_a_step_is_put_where_it_was_spent(working):
+    parts, copies = profile_run.rounds(working, most=0.0)
+    assert set(parts) == set(PARTS)
+    assert {len(samples) for samples in parts.values()} == {len(copies)} == {profile_run.LEAST}
+    expected = {"network": NETWORK, "noise": 2 * NOISE, "update": NUMBER * 5, "rest": PYTHON}
+    for name, seconds in (expected | {"total": sum(expected.values())}).items():  # without what the clock itself costs
+        assert parts[name] == pytest.approx([seconds] * len(copies), abs=CLOCK / 2), name
+    for total, *rest in zip(*(parts[name] for name in PARTS)):
+        assert total == pytest.approx(sum(rest), abs=1e-12)
+
+
+def test_short_runs_are_repeated_until_a_sample_can_be_told(hand, monkeypatch):
+    monkeypatch.setattr(profile_run, "_SAMPLE", 0.9)
+    assert profile_run.repeated(lambda: hand.passes(0.1 - CLOCK), torch.device("cpu")) == 9
+    assert profile_run.repeated(lambda: hand.passes(1.0), torch.device("cpu")) == 1
+
+
+class FakeEvent:
+    """A device event: the moment on the device's clock at which it is reached."""
+
+    def __init__(self, enable_timing=False):
+        assert enable_timing
+
+    def record(self):
+        self.at = FakeEvent.device.now
+
+    def elapsed_time(self, end):
+        return 1e3 * (end.at - self.at)
+
+    def synchronize(self):
+        pass
+
+
+def test_on_a_gpu_the_device_has_its_own_clock(hand, monkeypatch):
+    """Kernels of network and update advance the device; the host has a clock of its own."""
+    device, held = Hand(), []
+    FakeEvent.device = device
+    monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
+    monkeypatch.setattr(torch.cuda, "_sleep", held.append)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+
+    @dataclass(frozen=True)
+    class Queued(Solver):
+        order, nfe_per_step = 1, 1
+
+        def step(self, model, x, s, t, past=(), noise=None):
+            eps = model(x, t).eps
+            device.now += 2.0
+            hand.passes(10.0)
+            return Step(x + eps)
+
+    def net(x, t):
+        device.now += 5.0
+        return x
+
+    total, network, noise, update, rest = profile_run.OnCuda(bench(Queued(), fn=net)).round()
+    assert (network, update, noise) == (5.0 * STEPS, 2.0 * STEPS, 0.0)
+    assert total == pytest.approx(10.0 * STEPS, abs=CLOCK)
+    assert rest == pytest.approx(total - 7.0 * STEPS, abs=1e-9)
+    assert min(held) > total * 1e9, "the device must be kept busy while the host queues"
+
+
+@dataclass(frozen=True)
+class Arithmetic(Solver):
+    """Of known work: two operations of 2 + 1 and 2 + 1 vectors, one that only writes, one that reads and writes, a view."""
+
+    order, nfe_per_step = 1, 1
+    reads: int = 0
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        eps = model(x, t).eps
+        y = torch.add(x, eps)  # 3
+        y.add_(eps)  # 3
+        z = torch.empty_like(y).copy_(y)  # 2
+        z.zero_()  # 1
+        y[:1].mul_(1.0)  # of one sample: 2/B
+        for _ in range(self.reads):
+            bool(z.view(-1)[0] > 0)  # an operation on one number, and a number sent to the host
+        return Step(y)
+
+
+@pytest.mark.parametrize("reads", [0, 2])
+def test_operations_bytes_and_synchronisations_are_counted(reads):
+    made = bench(Arithmetic(reads), batch=4, shape=(5, 2))
+    done, vector = profile_counts.work(made), made.x.nbytes
+    assert done.kernels == STEPS * (5 + reads)
+    assert done.syncs == STEPS * reads
+    extra = reads * (4 + 1)  # one float32, compared with a number, gives one boolean
+    assert done.moved == STEPS * ((3 + 3 + 2 + 1) * vector + 2 * vector // 4 + extra)
+
+
+def test_what_the_network_and_the_noise_do_does_not_count():
+    def busy(x, t):
+        return (x * 2 + 1).exp()
+
+    quiet, loud = (profile_counts.work(bench(get_solver("ddpm"), fn=fn)) for fn in (None, busy))
+    assert quiet == loud
+    assert quiet.kernels < 6 * STEPS, "the lines of ddpm, and no drawing of normals"
+
+
+@pytest.mark.parametrize(("name", "vectors"), [("ddim", 3), ("heun-edm", 7), ("ddpm", 4)])
+def test_the_fewest_bytes_are_those_of_the_formula(name, vectors):
+    made = bench(get_solver(name))
+    assert profile_counts.fewest(made) == STEPS * vectors * made.x.nbytes
+    fused = profile_counts.work(bench(get_solver(name), executor="fused"))
+    assert fused.moved == profile_counts.fewest(made)
+    assert fused.kernels == STEPS * get_solver(name).nfe_per_step
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_fused_run_without_the_kernel_is_counted_as_it_runs(dtype, monkeypatch):
+    monkeypatch.setattr(profile_counts.native, "library", lambda: None)
+    made = bench(get_solver("dpm-solver++-2m"), shape=(64,), executor="fused", dtype=dtype)
+    assert profile_counts.work(made).moved > profile_counts.fewest(made)
+
+
+def test_no_method_moves_fewer_bytes_than_its_formula_needs():
+    seen = 0
+    for name in list_solvers():
+        solver = get_solver(name)
+        if getattr(solver, "adaptive", False):
+            continue
+        made = bench(solver, steps=4)
+        least = profile_counts.fewest(made)
+        if least is not None:
+            seen += 1
+            assert profile_counts.work(made).moved >= least, name
+    assert seen > 100
+
+
+@pytest.mark.parametrize(("name", "eager", "fused"), [
+    ("ddim", 0, 0), ("heun-edm", 0, 0),
+    ("dpm-solver++-2m", 3, 1),  # a node keeps the state, the answer and the x0 that was formed of them
+    ("ipndm-4", 6, 3),
+    ("unipc-3", 9, 4),  # of three nodes; the plan keeps the state before the corrector, and an x0 of each
+])  # fmt: skip
+def test_history_is_told_apart(name, eager, fused):
+    made = [bench(get_solver(name), executor=executor, steps=8) for executor in ("eager", "fused")]
+    assert [profile_counts.history(b) // b.x.nbytes for b in made] == [eager, fused]
+
+
+def test_a_method_without_steps_has_no_history_to_look_at():
+    assert profile_counts.history(bench(get_solver("dpm-solver-fast"), steps=8)) is None
+
+
+def test_peak_memory_is_what_was_alive_at_once():
+    def run():
+        a = torch.empty(1000)
+        b = a + 1
+        del a
+        c = b + 1
+        return c + b  # three vectors
+
+    assert 3 * 4000 <= profile_counts.peak(run, torch.device("cpu")) < 3.1 * 4000
+
+
+def test_energy_is_read_of_all_packages_and_of_nothing_else(tmp_path):
+    for name, joules in (("intel-rapl:0", 3), ("intel-rapl:1", 4), ("intel-rapl:0:0", 100)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "energy_uj").write_text(f"{joules * 10**6}\n")
+    assert energy.meter(torch.device("cpu"), tmp_path)() == pytest.approx(7.0)
+    assert energy.meter(torch.device("cpu"), tmp_path / "none") is None
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("")  # as one that may not be read
+    assert energy.meter(torch.device("cpu"), tmp_path) is None
+
+
+def test_a_gpu_that_tells_is_asked_and_one_that_does_not_is_let_be(monkeypatch):
+    told = SimpleNamespace(nvmlInit=lambda: None, nvmlDeviceGetHandleByIndex=lambda i: i,
+                           nvmlDeviceGetTotalEnergyConsumption=lambda handle: 1000 * handle + 5000)  # fmt: skip
+    monkeypatch.setitem(sys.modules, "pynvml", told)
+    assert energy.meter(torch.device("cuda:1"))() == pytest.approx(6.0)
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert energy.meter(torch.device("cuda:1")) is None
+
+
+def test_joules_of_a_run_are_differences_over_runs(hand, monkeypatch):
+    monkeypatch.setattr(profile, "meter", lambda device: lambda: 2.0 * hand.now)  # two watts
+
+    @dataclass(frozen=True)
+    class Second(Solver):
+        order, nfe_per_step = 1, 1
+
+        def step(self, model, x, s, t, past=(), noise=None):
+            hand.passes(0.02)
+            return Step(x)
+
+    assert profile._joules(bench(Second())) == pytest.approx(2.0 * 0.02 * STEPS, rel=0.05)
+
+
+def test_a_trace_opens_and_names_the_parts(tmp_path):
+    for executor, combined in (("eager", 0), ("fused", STEPS)):
+        made, path = bench(get_solver("ddpm"), executor=executor), tmp_path / f"{executor}.json"
+        profile_counts.traced(made, path)
+        events = json.loads(path.read_text())["traceEvents"]
+        names = [event.get("name") for event in events if event.get("ph") == "X"]
+        assert ("aten::add" in names) == (executor == "eager")
+        assert [names.count(name) for name in ("network", "noise", "combine")] == [STEPS, STEPS, combined]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["eager.json", "fused.json"]
+
+
+def test_subjects_answer_as_the_models_that_they_are_made_of():
+    at = subject("mixture-2d", "float32", "cpu")
+    x = at.initial(4, 0)
+    assert (x.dtype, x.shape) == (torch.float32, (4, 2))
+    assert torch.equal(at.answers(x)(x, 0.5), base.problem("mixture-2d").model(x, 0.5).eps)
+    net = subject("digits", "bfloat16", "cpu")
+    assert (net.dtype, net.shape) == (torch.float32, (1, 8, 8))
+    assert net.weights == 2 * net.parameters > 100_000
+    x = net.initial(2, 0)
+    assert net.answers(x)(x, 0.5).shape == x.shape
+    null = subject("null[shape=2x5,kind=x0]", "float64", "cpu")
+    x = null.initial(3, 0)
+    fn = null.answers(x)
+    assert (x.dtype, x.shape, null.kind) == (torch.float64, (3, 2, 5), "x0")
+    assert len({fn(x, 0.5).data_ptr() for _ in range(8)}) == 4
+
+
+@pytest.mark.slow
+def test_a_compiled_network_answers_the_same_and_its_compilation_is_told_apart():
+    (case,) = cases(models=["digits"], batches=[2], executors=["eager"], compiled=[True], seconds=0.01, steps=2)
+    plain, made = (subject("digits", "float32", "cpu", compiled) for compiled in (False, True))
+    x = plain.initial(2, 0)
+    with torch.inference_mode():
+        assert torch.allclose(plain.fn(x, 0.5), made.fn(x, 0.5), atol=1e-4)
+    data = profile.measure(case)["data"]
+    assert data["compile"] > 5 * data["first"] > 0
+
+
+@pytest.mark.parametrize(("spec", "said"), [
+    ("nul", "did you mean 'null'"), ("null[shape=3x]", "give that of one sample"), ("null[shpae=3]", "did you mean 'shape'"),
+    ("null[kind=x1]", "give one of x0, eps"), ("no/such", "no/such"),
+])  # fmt: skip
+def test_a_model_that_is_none_is_refused(spec, said):
+    with pytest.raises(UsageError, match=r"give|there are|it has") as error:
+        subject(spec, "float32", "cpu")
+    assert said in str(error.value)
+
+
+def cases(**settings):
+    return base.expand({"study": "profile", "solvers": ["ddim"], "batches": [1], **settings})
+
+
+def test_a_case_is_one_of_everything_and_names_its_machine():
+    made = cases(solvers=["ddim", "heun-edm"], batches=[1, 8], executors=["eager", "fused"], dtypes=["float32", "float64"],
+                 repeats=2, seconds=2)  # fmt: skip
+    assert len(made) == prod((2, 2, 2, 2, 2))
+    assert [case["executor"] for case in made[:4]] == ["eager", "fused"] * 2, "what is compared is measured side by side"
+    assert [case["repeat"] for case in made] == [0] * 16 + [1] * 16, "and repeats are far apart"
+    assert {case["machine"] for case in made} == {profile.machine("cpu")}
+    assert {case["seconds"] for case in made} == {2.0}
+    assert base.alone(made) == "profile"
+    assert base.alone([{"study": "floor"}]) == ""
+
+
+@pytest.mark.parametrize(("settings", "said"), [
+    ({"solvers": ["scipy-rk45"]}, "chooses its own steps"),
+    ({"executors": ["graph"]}, "needs a CUDA device"),
+    ({"executors": ["fusde"]}, "did you mean 'fused'"),
+    ({"devices": ["cuda:7"]}, "no device 'cuda:7' here"),
+    ({"dtypes": ["float8"]}, "unknown dtype"),
+    ({"compiled": [True]}, "no network to compile"),
+    ({"compiled": "yes"}, "give true, false"),
+    ({"seconds": 0}, "more than 0"),
+    ({"batches": [0]}, "1 or more"),
+    ({"solvers": ["analytic-dpm"], "models": ["digits"]}, "gamma"),
+    ({"grid": "unform_lam"}, "did you mean"),
+])  # fmt: skip
+def test_a_case_that_cannot_be_run_is_refused(settings, said):
+    with pytest.raises(UsageError) as error:
+        cases(**settings)
+    assert said in str(error.value)
+
+
+def test_what_cannot_be_run_is_left_out_and_said():
+    with pytest.warns(UserWarning, match="left out: solver 'scipy-rk45' chooses its own steps"):
+        assert {case["solver"] for case in cases(solvers=["ddim", "scipy-rk45"])} == {"ddim"}
+
+
+@pytest.mark.parametrize("executor", ["eager", "fused"])
+def test_a_record_holds_all_that_was_measured(executor):
+    (case,) = cases(solvers=["dpm-solver++-2m"], batches=[3], executors=[executor], seconds=0.01, steps=6)
+    threads = torch.get_num_threads()
+    made = profile.measure(case)
+    data, vector = made["data"], 3 * 3 * 32 * 32 * 4
+    assert torch.get_num_threads() == threads
+    assert made["context"] == {"schedule": str(VP), "shape": [3, 32, 32], "kind": "eps", "parameters": 0}
+    assert data["nfe"] == 6
+    assert all(len(samples) >= profile_run.LEAST for samples in data["seconds"].values())
+    assert data["bytes"]["vector"] == vector
+    assert data["bytes"]["moved"] >= data["bytes"]["fewest"] > 4 * vector
+    assert data["memory"]["update"] >= data["memory"]["history"] >= vector
+    assert data["memory"]["run"] > 0 == data["memory"]["weights"] == data["compile"] == data["syncs"]
+    assert data["bandwidth"] > 1e8
