@@ -17,6 +17,7 @@ _SHOWN = 6  # solvers of a figure
 _NAMED = 12  # of those left out, in a caption
 _WIDTH, _LEFT, _RIGHT, _GAP, _BOTTOM = 4.4, 0.58, 0.1, 0.14, 0.46  # inches: as wide as a telephone shows well
 _LINE = 0.15  # of the legend
+_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # behind a name that a line would cross
 _NAME_PT, _NAME = 7.0, 0.12  # of an executor beside its line: size, and inches of a line
 
 
@@ -76,7 +77,7 @@ def _ticks(batches: list[int], most: int) -> list[int]:
 
 
 def _roofs(ax, rows: pd.DataFrame, ends: np.ndarray) -> None:
-    """What no executor can pass: copies, and the network alone."""
+    """What a step is held against: copies, and the network alone, which no executor can pass."""
     roof = rows.groupby("batch")[["copy_rate", "network_rate"]].median()
     x, copies, network = roof.index.to_numpy(), *roof.to_numpy().T
     if len(x) == 1:
@@ -108,10 +109,10 @@ def _executors(ax, rows: pd.DataFrame) -> None:
     for (name, row), height in zip(rising, heights):
         line = {"arrowstyle": "-", "lw": 0.4, "color": style.GREY, "shrinkA": 0}
         ax.annotate(name, (row["batch"], row["rate"]), xytext=(0.015, height), textcoords="axes fraction", va="center",
-                    ha="left", fontsize=_NAME_PT, arrowprops=line)  # fmt: skip
+                    ha="left", fontsize=_NAME_PT, arrowprops=line, bbox=_BOX, zorder=5)  # fmt: skip
 
 
-def _handles(rows: pd.DataFrame) -> list:
+def _handles(rows: pd.DataFrame, top: float) -> list:
     seen = {bound for text in rows["bound"] for bound in text.split(" or ")}
     marks = [Line2D([], [], ls="", marker=m, color=c, ms=4.5, label=f"bound by {name}")
              for name, (c, m) in _LOOK.items() if name in seen]  # fmt: skip
@@ -119,27 +120,28 @@ def _handles(rows: pd.DataFrame) -> list:
         marks.append(Line2D([], [], ls="", marker="o", mfc="white", mec=style.GREY, ms=4.5, label="empty: not told apart"))
     if (rows["bound"] == "").any():
         marks.append(Line2D([], [], ls="", marker=".", color=style.GREY, ms=4.5, label="dot: too few rounds"))
-    roofs = [Line2D([], [], color=style.INK, lw=1.1, label="roof: copies in memory"),
-             Line2D([], [], color=style.INK, lw=0.9, ls=(0, (4, 2)), label="roof: copy of one state")]  # fmt: skip
+    copies = [Line2D([], [], color=style.INK, lw=1.1, label="copies beyond the cache"),
+              Line2D([], [], color=style.INK, lw=0.9, ls=(0, (4, 2)), label="a copy of one state")]  # fmt: skip
     network = [Line2D([], [], color=_LOOK["network"][0], lw=3.2, alpha=0.35, label="roof: network alone")]
-    return [*marks, *roofs, *(network if rows["network_rate"].notna().any() else [])]
+    return [*marks, *copies, *(network if rows["network_rate"].min() < top else [])]
 
 
 @style.styled
 def roofs(table: Table, label: str) -> Figure:
-    """Fewest bytes of a step over its time against batch, a panel a solver, a line an executor, under the roofs."""
+    """Fewest bytes of a step over its time against batch, a panel a solver, a line an executor, and their roofs."""
     names, _ = chosen(table, label, "rate")
     rows = _of(table, label, "rate")
     rows = rows[rows["solver"].isin(names)]
-    columns, handles = min(2, len(names)), _handles(rows)
+    rates = rows[["rate", "copy_rate", "bandwidth"]].to_numpy()  # a null model's roof may lie far above
+    low, top = np.nanmin(rates) / 2, np.nanmax(rates) * 2
+    columns, handles = min(2, len(names)), _handles(rows, top)
     down, tall, y_label = -(-len(names) // columns), 1.5 if len(names) > 2 else 2.4, "fewest bytes / time of a step, GB/s"
     figure, axes = _panels(down, columns, tall, 0.3, -(-len(handles) // 2), y_label)
     batches = sorted(set(rows["batch"]))
     room = (batches[-1] / batches[0]) ** 0.3 if len(batches) > 1 else 3.0  # for the names
     ends = np.array([batches[0] / room, batches[-1] * room**0.25])
-    values = rows[["rate", "copy_rate", "bandwidth", "network_rate"]].to_numpy()
     style.log_axes(axes[0, 0])
-    axes[0, 0].set(xlim=ends, ylim=(np.nanmin(values) / 2, np.nanmax(values) * 2))
+    axes[0, 0].set(xlim=ends, ylim=(low, top))
     axes[0, 0].xaxis.set_major_locator(FixedLocator(_ticks(batches, 6)))
     axes[0, 0].xaxis.set_major_formatter(FuncFormatter(_short))
     for i, ax in enumerate(axes.ravel()):
@@ -190,7 +192,8 @@ def shares(table: Table, label: str) -> Figure:
 # name of the figure, the number that its rows have, the drawing, the caption
 DRAWN = (
     ("roofs", "rate", roofs,
-     "the fewest bytes that a step needs over the time that it takes; marks say what bounds it. At a black roof memory is the "
-     "limit, at the blue one the network, and no executor can gain more"),
+     "the fewest bytes that a step needs over the time that it takes; marks say what bounds it. Black: bytes a "
+     "second of copies, of vectors far larger than the cache and of one state; blue, where the network is not far faster: as "
+     "if there were nothing but the network"),
     ("shares", "us", shares, "where the time of a step goes"),
 )  # fmt: skip

@@ -255,6 +255,14 @@ def test_the_roofs_show_the_rates_of_the_table_and_what_bounds_them():
     assert network[0].get_ydata() == pytest.approx([1.6, 1.6, 0.16 / 0.101, 1.6])
 
 
+def test_the_roof_of_a_network_that_costs_nothing_is_out_of_the_picture():
+    """Its clock's 0.01 us would else stretch the axis by four decades."""
+    figures = [profile_figures.roofs(table_of(p.record(network=us)), "digits, float32, cpu") for us in (0.01, 100.0)]
+    assert [f.axes[0].get_ylim()[1] for f in figures] == [40, 40]
+    named = [[t.get_text() for t in f.legends[0].get_texts()] for f in figures]
+    assert ["roof: network alone" in names for names in named] == [False, True]
+
+
 def test_a_single_batch_has_roofs_from_side_to_side():
     figure = profile_figures.roofs(table_of(p.record()), "digits, float32, cpu")
     lines = [line for line in figure.axes[0].lines if line.get_linestyle() != "None" and len(line.get_xdata()) == 2]
