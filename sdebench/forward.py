@@ -1,7 +1,7 @@
 r"""The forward side: data to noise, as an SDE and as the chains that discretise it.
 
     dx = f x dt + g dw    <=>    q(x_t | x_0) = N(alpha_t x_0, sigma_t^2)
-    f = d log(alpha)/dt,   g2 = d(sigma^2)/dt - 2 f sigma^2          (Lu et al. 2022, arXiv:2206.00927, eq. 2; the seed, (2))
+    f = d log(alpha)/dt,   g2 = d(sigma^2)/dt - 2 f sigma^2          (Lu et al. 2022, arXiv:2206.00927, eq. 2.3; the seed, (2))
     alpha = exp(int f),    sigma^2 = alpha^2 int g2 / alpha^2        (variation of constants in the seed's (3))
 
 A forward chain is `x_i = a_i x_{i-1} + b_i z_i`, affine and Gaussian: what it makes of x_0 is known exactly at every i.
@@ -185,7 +185,7 @@ def _start(ns: NoiseSchedule, times: Sequence[float]) -> tuple[float, float]:
 
 
 def kernels(ns: NoiseSchedule, times: Sequence[float]) -> Chain:
-    """The process itself, seen at `times`: `q(x_t | x_s)` of the forward SDE, t > s (Kingma et al. 2021, eq. 20).
+    """The process itself, seen at `times`: `q(x_t | x_s)` of the forward SDE, t > s (Kingma et al. 2021, arXiv:2107.00630).
 
         a = alpha_t/alpha_s,     b^2 = sigma_t^2 - a^2 sigma_s^2 = sigma_t^2 (1 - e^{2 (lam_t - lam_s)})
     """

@@ -2,7 +2,7 @@ r"""The phi functions of exponential integrators, on host floats.
 
     phi_0(z) = e^z,   phi_{k+1}(z) = (phi_k(z) - 1/k!) / z,   phi_k(z) = sum_j z^j / (j + k)!
 
-(Hochbruck and Ostermann 2010, Acta Numerica 19, eq. 2.11.)  The recursion upwards cancels for small z, the one
+(Hochbruck and Ostermann 2010, Acta Numerica 19, 209.)  The recursion upwards cancels for small z, the one
 downwards to phi_0 and phi_1 for negative z: so the highest phi comes from its series where |z| is small, those between
 follow from it, and the first two are the library's exp and expm1.
 """

@@ -10,7 +10,7 @@ def _row(*values: float) -> torch.Tensor:
 
 
 def _interpolant(q: float) -> torch.Tensor:
-    """b_i(q) of the free fourth-order interpolant (Tsitouras 2011, section 4)."""
+    """b_i(q) of the free fourth-order interpolant (Tsitouras 2011)."""
     return _row(
         -1.0530884977290216 * q * (q - 1.3299890189751412) * (q * q - 1.4364028541716351 * q + 0.7139816917074209),
         0.1017 * q * q * (q * q - 2.1966568338249754 * q + 1.2949852507374631),

@@ -6,7 +6,7 @@ r"""The losses of score matching, a value a sample.  Each has the mean of the Fi
     sliced      2 v.grad(v.s) + (v.s)^2                                           the same
     denoising   norm(s + eps/sigma)^2                                             d/sigma^2 - E norm(score_t)^2
 
-(Hyvarinen 2005; Song et al. 2019, arXiv:1905.07088, eq. 7 and 8; Vincent 2011.)  `denoising-KIND` says the last one in what
+(Hyvarinen 2005; Song et al. 2019, arXiv:1905.07088; Vincent 2011.)  `denoising-KIND` says the last one in what
 the network predicts; a squared error of KIND is `Levels.weight(KIND)` squared errors of the score, from the one definition in
 `prediction`.  An objective weighs a loss with some lambda(t), named by the kind in which it would be the plain squared error.
 

@@ -2,9 +2,9 @@ r"""The kernel distance (KID): the squared maximum mean discrepancy of features,
 
     MMD^2 = mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j),     k(x, y) = (x . y/d + 1)^3
 
-Binkowski et al. 2018, arXiv:1801.01401, equation 4 and section 4.2; Gretton et al. 2012, JMLR 13, 723, lemma 6.  The mean over
-all pairs, and not over subsets of 1000 as KID is often given: the same expectation, less noise, and nothing drawn.  Without
-bias it is below 0 now and then.
+Binkowski et al. 2018, arXiv:1801.01401; Gretton et al. 2012, JMLR 13, 723, lemma 6.  The mean over all pairs, and not over
+subsets of 1000 as KID is often given: the same expectation, less noise, and nothing drawn.  Without bias it is below 0 now and
+then.
 """
 
 from typing import Any

@@ -5,9 +5,9 @@ A set of features covers the balls about its points, each as wide as the distanc
     precision = part of the samples inside some ball of the data     recall   = part of the data inside some ball of samples
     density   = mean over samples of (balls of data about it)/k      coverage = part of the data's balls that hold a sample
 
-Kynkaanniemi et al. 2019, arXiv:1904.06991, equations 1 to 3 (k = 3); Naeem et al. 2020, arXiv:2002.09797, equations 3 and 4
-(k = 5).  All depend on how many samples and how many data there are: compare at equal numbers.  Samples of the data's own law
-have density 1 in the mean, and coverage `expected_coverage`.
+Kynkaanniemi et al. 2019, arXiv:1904.06991 (k = 3); Naeem et al. 2020, arXiv:2002.09797 (k = 5).  All depend on how many samples
+and how many data there are: compare at equal numbers.  Samples of the data's own law have density 1 in the mean, and coverage
+`expected_coverage`.
 """
 
 from collections.abc import Iterator

@@ -58,7 +58,7 @@ class Composition(Sampler):
         return x
 
 
-_FAST = "Lu et al. 2022, arXiv:2206.00927, section 3.4 and appendix D.3"
+_FAST = "Lu et al. 2022, arXiv:2206.00927"
 # A budget of NFE = 0, 1 or 2 modulo 3 ends in another way, and is another method.
 register_solver("dpm-solver-fast", body=DPMSolver3(), tail=(DPMSolver2(), DPMSolver1()), true_order=2, claim=3,
                 family="DPM-Solver", reference=_FAST)(Composition)  # fmt: skip

@@ -35,7 +35,7 @@ class DPMSolver1(_DPMSolver):
 @register_solver("dpm-solver-2")
 @dataclass(frozen=True)
 class DPMSolver2(_DPMSolver):
-    r"""DPM-Solver-2: one intermediate evaluation in lam.  Lu et al. 2022, arXiv:2206.00927, algorithm 1 (r = 1/2) and 4.
+    r"""DPM-Solver-2: one intermediate evaluation in lam.  Lu et al. 2022, arXiv:2206.00927, algorithm 1 (r = 1/2).
 
         u   = alpha_m/alpha_s x - sigma_m (e^{r h} - 1) eps_s
         x_t = alpha_t/alpha_s x - sigma_t (e^h - 1) [eps_s + (eps_m - eps_s)/(2 r)]
@@ -43,7 +43,7 @@ class DPMSolver2(_DPMSolver):
 
     r: float = 0.5
     order, nfe_per_step = 2, 2
-    reference = "Lu et al. 2022, arXiv:2206.00927, algorithms 1 and 4"
+    reference = "Lu et al. 2022, arXiv:2206.00927, algorithm 1"
 
     def __post_init__(self):
         check_fraction("r", self.r)

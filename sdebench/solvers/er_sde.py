@@ -5,7 +5,7 @@ With `y = x/alpha` and `rho = sigma/alpha` the process of noise eta has a scale 
     d log phi/d log rho = 1 + eta^2/g^2,     y_t = phi_t/phi_s y_s + int_{rho_t}^{rho_s} phi_t phi'/phi^2 x0 drho + noise
     noise of variance rho_t^2 - rho_s^2 (phi_t/phi_s)^2
 
-(Cui et al. 2023, arXiv:2309.06169, propositions 2 and 4).  phi = rho is the probability flow, phi = rho^2 the reverse SDE.
+(Cui et al. 2023, arXiv:2309.06169).  phi = rho is the probability flow, phi = rho^2 the reverse SDE.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def _sde_5() -> Scale:
     return _scale(lambda rho: log(exp(rho**0.3) + 10), kappa)
 
 
-# Cui et al. 2023, arXiv:2309.06169, table 1 and appendix A.8.
+# Cui et al. 2023, arXiv:2309.06169, appendix A.8.
 _POWERS = {"ode": 1.0, "sde": 2.0, "sde-2": 1.5, "sde-3": 2.5}
 SCALES = {name: _power(p) for name, p in _POWERS.items()} | {"sde-4": _sde_4(), "sde-5": _sde_5()}
 _NODES = 24
@@ -74,7 +74,7 @@ def _noise_scale(name: str, ns: NoiseSchedule) -> Callable[[float], float]:
 
 @dataclass(frozen=True)
 class ERSDE(StochasticSolver):
-    r"""ER-SDE-Solver-k, k = 1 to 3.  Cui et al. 2023, arXiv:2309.06169, algorithms 1 to 5.
+    r"""ER-SDE-Solver-k, k = 1 to 3.  Cui et al. 2023, arXiv:2309.06169.
 
         x_t = alpha_t [phi_t/phi_s x/alpha_s + c_0 x0_s + c_1 D_s + c_2 U_s + sqrt(rho_t^2 - rho_s^2 (phi_t/phi_s)^2) z]
         c_j = int_{rho_t}^{rho_s} phi_t phi'/phi^2 (rho - rho_s)^j/j! drho
@@ -91,7 +91,7 @@ class ERSDE(StochasticSolver):
     scale: str = "sde-5"
     nfe_per_step = 1
     family = "ER-SDE-Solver"
-    reference = "Cui et al. 2023, arXiv:2309.06169, algorithms 1 to 5"
+    reference = "Cui et al. 2023, arXiv:2309.06169"
 
     def __post_init__(self):
         if self.scale not in SCALES:

@@ -4,7 +4,7 @@ With `w = x/alpha` and lam as time the flow is `dw/dlam = -w + x0`: semilinear, 
 
     W_i = e^{c_i z} w + h sum_j a_ij(z) x0_j,   w_t = e^z w + h sum_i b_i(z) x0_i,   z = -h
 
-Hochbruck and Ostermann 2010, Acta Numerica 19, eq. 2.39.  A tableau holds, below the first column, functions of phi_k(c_i z);
+Hochbruck and Ostermann 2010, Acta Numerica 19, 209.  A tableau holds, below the first column, functions of phi_k(c_i z);
 the first column follows from `sum_j a_ij = c_i phi_1(c_i z)`, so no row sum can be wrong.
 """
 
@@ -55,7 +55,7 @@ def _krogstad(z: float) -> list[Row]:
 @register_solver("krogstad-4")
 @dataclass(frozen=True)
 class Krogstad4(_ExponentialRK):
-    r"""ETDRK4-B.  Krogstad 2005, J. Comput. Phys. 203; in this notation Hochbruck and Ostermann 2010, section 2.
+    r"""ETDRK4-B.  Krogstad 2005, J. Comput. Phys. 203; in this notation Hochbruck and Ostermann 2010.
 
         a_32 = phi_2(z/2),  a_43 = 2 phi_2(z),  b_2 = b_3 = 2 phi_2 - 4 phi_3,  b_4 = 4 phi_3 - phi_2,   c = 0, 1/2, 1/2, 1
     """
@@ -93,7 +93,7 @@ def _luan_ostermann(z: float) -> list[Row]:
 @register_solver("exprk5s8")
 @dataclass(frozen=True)
 class ExpRK5s8(_ExponentialRK):
-    r"""expRK5s8, stiff order 5 with eight stages.  Luan and Ostermann 2014, J. Comput. Appl. Math. 256, p. 168.
+    r"""expRK5s8, stiff order 5 with eight stages.  Luan and Ostermann 2014, J. Comput. Appl. Math. 256, 168.
 
     c = 0, 1/2, 1/2, 1/4, 1/2, 1/5, 2/3, 1.
     """

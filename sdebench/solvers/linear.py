@@ -1,7 +1,7 @@
 r"""The linear part of the probability-flow ODE over one interval, in the forms that its solvers share.
 
     eps form   x_t = alpha_t/alpha_s x - sigma_t int e^{lam_t - lam} eps dlam     (Lu et al. 2022, arXiv:2206.00927, eq. 3.4)
-    x0 form    x_t = sigma_t/sigma_s x + alpha_t int e^{lam - lam_t} x0 dlam      (Lu et al. 2022, arXiv:2211.01095, eq. 8)
+    x0 form    x_t = sigma_t/sigma_s x + alpha_t int e^{lam - lam_t} x0 dlam      (Lu et al. 2022, arXiv:2211.01095, section 4)
 
 With `z = h` and `z = -h` both read `x_t = a x + b h sum_k phi_{k+1}(z) h^k m^(k)`, m the prediction as a function of
 lam: everything that a method adds to DDIM is how it guesses the derivatives.

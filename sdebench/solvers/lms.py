@@ -44,7 +44,7 @@ class DEISRhoAB(LMS):
 
 @dataclass(frozen=True)
 class DEISTimeAB(Adams):
-    r"""DEIS tAB-k: eps is extrapolated by a polynomial in t.  Zhang and Chen 2022, arXiv:2204.13902, eq. 13-15.
+    r"""DEIS tAB-k: eps is extrapolated by a polynomial in t.  Zhang and Chen 2022, arXiv:2204.13902.
 
         x_t = alpha_t/alpha_s x + sum_j C_j eps_j,   C_j = alpha_t int_s^t l_j(tau) drho(tau)
 
@@ -54,7 +54,7 @@ class DEISTimeAB(Adams):
 
     k: int
     family = "DEIS"
-    reference = "Zhang and Chen 2022, arXiv:2204.13902, eq. 13-15"
+    reference = "Zhang and Chen 2022, arXiv:2204.13902"
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns, alpha_t, lam_s = model.schedule, model.schedule.alpha(t), model.schedule.lam(s)

@@ -18,7 +18,7 @@ class Restart(Sampler):
 
         y(rho_max) = y(rho_min) + sqrt(rho_max^2 - rho_min^2) z,     y = x/alpha, rho = sigma/alpha
 
-    Xu et al. 2023, arXiv:2306.14878, section 3.1, with one interval of levels.  Its ends are the grid's nodes at the fractions
+    Xu et al. 2023, arXiv:2306.14878, with one interval of levels.  Its ends are the grid's nodes at the fractions
     `begin` and `end` of the N steps, where the paper gives levels for each data set: the method then is the same for every N.
     The way down is that part of the grid.  A jump takes the exact marginal to the exact marginal, so the weak order is Heun's;
     from another law the limit of the runs is not the law of a process of the family.
@@ -32,7 +32,7 @@ class Restart(Sampler):
     k: int = 2
     weak_order, order, nfe_per_step, stochastic = 2, 2, 2, True
     family = "Restart"
-    reference = "Xu et al. 2023, arXiv:2306.14878, section 3.1"
+    reference = "Xu et al. 2023, arXiv:2306.14878"
 
     def __post_init__(self):
         if not (0.0 <= self.begin < self.end <= 1.0 and self.k >= 0):

@@ -25,7 +25,7 @@ def _noise_scale(solver: "SASolver", ns: NoiseSchedule) -> Callable[[float], flo
 
 @dataclass(frozen=True)
 class SASolver(StochasticSolver):
-    r"""Predictor of p nodes, corrector of c nodes (0: none).  Xue et al. 2023, arXiv:2309.05019, eq. 14 and 17, algorithm 1.
+    r"""Predictor of p nodes, corrector of c nodes (0: none).  Xue et al. 2023, arXiv:2309.05019, b_j eq. 15 and 18.
 
         u   = sigma_t/sigma_s e^{-tau^2 h} x + sum_j b_j x0_j + sigma_t sqrt(1 - e^{-2 tau^2 h}) xi
         x_t = the same with the SAME xi, nodes (t, x0(u, t)), s, ...
@@ -52,7 +52,7 @@ class SASolver(StochasticSolver):
     high: float = inf
     nfe_per_step = 1
     family = "SA-Solver"
-    reference = "Xue et al. 2023, arXiv:2309.05019, algorithm 1"
+    reference = "Xue et al. 2023, arXiv:2309.05019, eq. 15 and 18"
 
     def __post_init__(self):
         if not (0.0 <= self.tau < inf and 0.0 <= self.low <= self.high):

@@ -7,7 +7,7 @@ With h = lam_t - lam_s, B Brownian in the clock of lam and tau the noise as a mu
     x0 form    x_t = sigma_t/sigma_s e^{-tau^2 h} x + (1 + tau^2) alpha_t int e^{(1 + tau^2)(lam - lam_t)} x0 dlam
                      + tau sigma_t sqrt(2) int e^{tau^2 (lam - lam_t)} dB
 
-are exact (Lu et al. 2022, arXiv:2211.01095, section 5; for any tau, Xue et al. 2023, arXiv:2309.05019, proposition 4.2);
+are exact (Lu et al. 2022, arXiv:2211.01095, section 5; for any tau, Xue et al. 2023, arXiv:2309.05019);
 the noise is a normal of known variance, and the rest reads `a x + b h sum_k phi_{k+1}(z) h^k m^(k)` as for the ODE.
 
 No Adams method is of weak order 3 here, predictor or corrector, whatever it interpolates.  On `m = K x + ...` the response g_k

@@ -4,7 +4,7 @@ A stage at m_i and the step's end share one path: with s = m_0 > m_1 > ... the i
 
     sigma_w sqrt(2) int_{lam_u}^{lam_v} e^{lam_w - lam} dB = sigma_w e^{lam_w - lam_v} sqrt(e^{2 (lam_v - lam_u)} - 1) z
 
-are asked for once each, and enter every later state w by that factor (the paper's noise decomposition, section 4).
+are asked for once each, and enter every later state w by that factor (the paper's noise decomposition).
 """
 
 from dataclasses import dataclass
@@ -32,13 +32,13 @@ class _SEEDS(StochasticSolver):
 @register_solver("seeds-1")
 @dataclass(frozen=True)
 class SEEDS1(_SEEDS):
-    r"""SEEDS-1.  Gonzalez et al. 2023, arXiv:2305.14267, algorithm 1.  One map with `sde-dpm-solver-1`.
+    r"""SEEDS-1.  Gonzalez et al. 2023, arXiv:2305.14267.  One map with `sde-dpm-solver-1`.
 
         x_t = alpha_t/alpha_s x - 2 sigma_t (e^h - 1) eps_s + sigma_t sqrt(e^{2h} - 1) z
     """
 
     weak_order, nfe_per_step = 1, 1
-    reference = "Gonzalez et al. 2023, arXiv:2305.14267, algorithm 1"
+    reference = "Gonzalez et al. 2023, arXiv:2305.14267"
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns = model.schedule
@@ -50,7 +50,7 @@ class SEEDS1(_SEEDS):
 @register_solver("seeds-2")
 @dataclass(frozen=True)
 class SEEDS2(_SEEDS):
-    r"""SEEDS-2: one intermediate evaluation, in the middle.  Gonzalez et al. 2023, arXiv:2305.14267, algorithm 3 (r = 1/2).
+    r"""SEEDS-2: one intermediate evaluation, in the middle.  Gonzalez et al. 2023, arXiv:2305.14267 (r = 1/2).
 
         u   = alpha_m/alpha_s x - 2 sigma_m (e^{r h} - 1) eps_s + sigma_m sqrt(e^{2 r h} - 1) z_1
         x_t = alpha_t/alpha_s x - 2 sigma_t (e^h - 1) [eps_s + (eps_m - eps_s)/(2 r)]
@@ -59,7 +59,7 @@ class SEEDS2(_SEEDS):
 
     r: float = 0.5
     weak_order, nfe_per_step = 2, 2
-    reference = "Gonzalez et al. 2023, arXiv:2305.14267, algorithm 3"
+    reference = "Gonzalez et al. 2023, arXiv:2305.14267"
 
     def __post_init__(self):
         if not 0.0 < self.r < 1.0:
@@ -81,7 +81,7 @@ class SEEDS2(_SEEDS):
 @register_solver("seeds-3")
 @dataclass(frozen=True)
 class SEEDS3(_SEEDS):
-    r"""SEEDS-3: two intermediate evaluations.  Gonzalez et al. 2023, arXiv:2305.14267, algorithm 4 (r1 = 1/3, r2 = 2/3).
+    r"""SEEDS-3: two intermediate evaluations.  Gonzalez et al. 2023, arXiv:2305.14267 (r1 = 1/3, r2 = 2/3).
 
         u_1 = alpha_1/alpha_s x - 2 sigma_1 (e^{r1 h} - 1) eps_s + noise
         u_2 = alpha_2/alpha_s x - 2 sigma_2 (e^{r2 h} - 1) eps_s - 2 sigma_2 r2/r1 ((e^{r2 h} - 1)/(r2 h) - 1) D_1 + noise
@@ -93,7 +93,7 @@ class SEEDS3(_SEEDS):
     """
 
     weak_order, claimed_order, nfe_per_step = 2, 3, 3
-    reference = "Gonzalez et al. 2023, arXiv:2305.14267, algorithm 4"
+    reference = "Gonzalez et al. 2023, arXiv:2305.14267"
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns, r1, r2 = model.schedule, 1 / 3, 2 / 3

@@ -54,7 +54,7 @@ class UniP(Adams):
 
 @dataclass(frozen=True)
 class UniPC(KStep):
-    r"""UniP-k corrected by UniC-k.  Zhao et al. 2023, arXiv:2302.04867, algorithm 1.
+    r"""UniP-k corrected by UniC-k.  Zhao et al. 2023, arXiv:2302.04867, section 3.
 
         u   = UniP-k(x, m_0, ..., m_{k-1}),   m_t = x0(u, t),   x_t = the same with the node (t, m_t) added
 
@@ -66,7 +66,7 @@ class UniPC(KStep):
     k: int
     bh: int = 2
     family = "UniPC"
-    reference = "Zhao et al. 2023, arXiv:2302.04867, algorithm 1"
+    reference = "Zhao et al. 2023, arXiv:2302.04867, section 3"
 
     @property
     def order(self) -> int:
