@@ -17,6 +17,8 @@ beside others.
 import inspect
 import re
 import tomllib
+import warnings
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module, resources
@@ -80,6 +82,19 @@ def solver(spec: str) -> Any:
 def claims(made: Any) -> dict[str, Any]:
     """What a solver says of itself, as a record keeps it."""
     return {name: getattr(made, name) for name in _CLAIMS} | {"adaptive": bool(getattr(made, "adaptive", False))}
+
+
+def tell_left_out(reasons: Iterable[str], anything: bool) -> None:
+    """Warn of what has no case: its first reason (empty ones are none), and how many others there are.
+
+    Raises UsageError, with that reason, unless there is anything left to measure.
+    """
+    reasons = list(dict.fromkeys(filter(None, reasons)))
+    if reasons and not anything:
+        raise UsageError(reasons[0])
+    if reasons:
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        warnings.warn(f"left out: {reasons[0]}{more}", stacklevel=3)
 
 
 def problem(spec: str) -> Any:

@@ -9,14 +9,13 @@ A budget is a number of network evaluations (NFE): a run takes as many steps as 
 counted.  More samples are more chunks: those that are held stay.
 """
 
-import warnings
 from collections.abc import Iterable, Iterator
 
 from .. import grids
 from ..catalogue import get_solver
 from ..errors import UsageError, near_miss
 from ..networks.problem import DTYPES
-from .base import claims
+from .base import claims, tell_left_out
 from .quality_error import of_error, of_pictures
 from .quality_metrics import context, described, of_data, of_samples
 from .quality_run import Place, steps_for
@@ -104,11 +103,10 @@ def _cases(kind: str, at: Place, settings: dict) -> Iterator[dict]:
             yield run | {"budgets": budgets}
 
 
-def left_out(at: Place, settings: dict) -> list[str]:
-    """Why some of the solvers and budgets have no case."""
-    reasons = (why_not(solver, at, grid, budget) for solver in settings["solvers"] for grid in settings["grids"]
-               for budget in settings["budgets"])  # fmt: skip
-    return list(dict.fromkeys(filter(None, reasons)))
+def _left_out(at: Place, settings: dict) -> Iterator[str]:
+    """Why a solver and a budget have no case, for each; empty where they have one."""
+    return (why_not(solver, at, grid, budget) for solver in settings["solvers"] for grid in settings["grids"]
+            for budget in settings["budgets"])  # fmt: skip
 
 
 def cases(settings: dict) -> list[dict]:
@@ -122,13 +120,8 @@ def cases(settings: dict) -> list[dict]:
         at = Place(model, settings["dtypes"][0], settings["device"], settings["seed"])
         head = {"study": "quality", "model": model, "model_sha256": at.problem.sha256[:16], "device": at.device,
                 "seed": at.seed} | described(at.problem, settings["features"], settings["data"], at.device)  # fmt: skip
-        reasons = left_out(at, settings)
         out += [head | {"kind": kind} | case for kind in settings["kinds"] for case in _cases(kind, at, settings)]
-        if reasons and not any("solver" in case for case in out):
-            raise UsageError(reasons[0])
-        if reasons:
-            more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-            warnings.warn(f"left out: {reasons[0]}{more}", stacklevel=2)
+        tell_left_out(_left_out(at, settings), any("solver" in case for case in out))
     return sorted(out, key=_early)
 
 
