@@ -23,7 +23,6 @@ from ..problems import GaussianMixture, Problem
 from ..solver import Sampler, Solver, checked, integrate
 from .carrier import NEGLIGIBLE, PER_WIDTH, Atoms, Law, Map, Mapped, Smeared, Start, bulk_gaps
 from .density import Density, Exact, as_law
-from .distances import Distances, distances
 from .kernel import Kernel, kernels
 
 TOLERANCE = 1e-10
@@ -136,33 +135,3 @@ def pushforward(method: Solver | Sampler, problem: Problem, grid: Sequence[float
 def _run(method: Solver | Sampler, model: ModelLike, grid: Sequence[float]) -> Map:
     """The whole run as a map of the line."""
     return lambda x: integrate(method, model, torch.from_numpy(x).unsqueeze(1), grid).squeeze(1).numpy()
-
-
-def run_distances(method: Solver | Sampler, problem: Problem, grid: Sequence[float]) -> Distances:
-    """How far the method's law at grid[-1] is from the exact marginal, begun with the exact one at grid[0].
-
-    One-step stochastic methods by `chain_law`, deterministic ones by `pushforward`; of the latter W2 is the root mean square
-    of T(x) - flow(x), for the exact flow is the map G^{-1}(F(x)): good to rounding however small it is.
-    """
-    exact = Exact(problem.law.marginal(problem.schedule, grid[-1]))
-    if checked(method).stochastic:
-        return distances(chain_law(method, problem, grid), exact)
-    found = distances(pushforward(method, problem, grid), exact)
-    return found._replace(w2=_map_error(method, problem, grid))
-
-
-def _map_error(method: Solver | Sampler, problem: Problem, grid: Sequence[float]) -> float:
-    """Root mean square of T(x) - flow(x) over the exact law at grid[0]: nodes halved until the rule repeats itself.
-
-    T has features that are narrower than those of the density.
-    """
-    law, run, before = Exact(problem.law.marginal(problem.schedule, grid[0])), _run(method, problem.model, grid), np.inf
-    for k in range(2, 9):
-        p = law.density(law.spacing / 2**k)
-        x = torch.from_numpy(p.nodes).unsqueeze(1)
-        gap = run(p.nodes) - problem.solution(x, grid[0], grid[-1]).squeeze(1).numpy()
-        value = float(np.sqrt(p.weights @ (p.density * gap * gap)))
-        if abs(value - before) <= 1e-10 * value:
-            break
-        before = value
-    return value

@@ -8,126 +8,100 @@ The distance is Wasserstein-2, with the Kullback-Leibler divergence beside it.  
 method, and a law's error says less than a state's of a deterministic one: it is the common scale, and no measure of paths.
 """
 
-from collections.abc import Callable
 from math import nan
 from time import perf_counter
 from typing import NamedTuple
 
 from .. import grids
 from ..catalogue import get_problem, get_solver
-from ..errors import UsageError
-from ..laws.chain import run_distances
+from ..laws.chain import chain_law
 from ..laws.coupling import coupled_distances
-from ..laws.distances import gaussian_kl, gaussian_wasserstein2
-from ..laws.gaussian import gaussian_law
-from ..laws.kernel import kernels
-from ..noise import WhiteNoise
-from ..prediction import Counted
-from ..problems import GaussianMixture, Problem
+from ..laws.distances import gaussian_kl, gaussian_wasserstein2, kl, wasserstein2
+from ..laws.feasible import kind_of, why_not
+from ..laws.gaussian import law_of
+from ..problems import Problem
 from ..registry import SOLVERS
-from ..solver import Sampler, Solver, integrate
+from ..solver import Sampler, Solver
 from ..tableau import tableau
-from .base import claims
-from .setting import Setting, context, setting
+from .base import claims, tell_left_out
+from .setting import Setting, calls, context, setting
 from .work_precision import BUDGETS, steps_for
 
 KEYS = frozenset({"problems", "solvers", "grids", "budgets", "seed"})
 _KEPT = ("n", "h", "nfe", "w2", "kl", "seconds", "floor")
 _QUADRATURE = 1e-9  # what the quadrature of a chain's law may be off by
-_INSIDE = 1  # noises in the stages of a step, each a dimension of the quadrature
-_PROBE = 6  # steps of the run that shows whether a method has a law here: more than any method remembers
 
 
-class Distance(NamedTuple):
-    """Of the method's law from the exact marginal: Wasserstein-2 and KL; nan where the law is not resolved."""
+class Rung(NamedTuple):
+    """Of one run: Wasserstein-2 and KL of its law from the exact marginal, nan where the law is not resolved; network
+    evaluations, and how long the distances took."""
 
     w2: float
     kl: float
-
-
-def kind_of(problem: Problem) -> str:
-    """How laws are computed on a problem.  Raises UsageError where they are not."""
-    if isinstance(problem.law, GaussianMixture):
-        if len(problem.law.weights) == 1:
-            return "gaussian"
-        if problem.dim == 1:
-            return "quadrature"
-    raise UsageError(f"problem {problem.name!r} has no law in closed form: give one Gaussian, as 'gaussian', or a mixture "
-                     "in one dimension, as 'mixture-1d'")  # fmt: skip
-
-
-def why_not(solver: Solver | Sampler, problem: Problem) -> str:
-    """Why the method has no law on this problem that can be computed; empty where it has."""
-    grid = grids.get("uniform_lam")(problem.schedule, *problem.span, _PROBE)
-    if isinstance(solver, Sampler) and solver.adaptive:
-        return "chooses its own steps: two samples of one law take the same ones only in one batch"
-    try:
-        if kind_of(problem) == "gaussian":
-            tableau(solver, problem.schedule, grid, gamma=problem.model.gamma)
-        elif solver.stochastic and max(k.inside for step in kernels(solver, problem.model, grid) for k in step) > _INSIDE:
-            return f"more than {_INSIDE} noise enters its stages: minutes of quadrature a run"
-    except UsageError as error:
-        return str(error)
-    return ""
+    nfe: int
+    seconds: float
 
 
 def cases(settings: dict) -> list[dict]:
-    """The cases of a `[[study]]` table: every solver on every problem and grid where its law can be computed."""
+    """The cases of a `[[study]]` table: every solver on every problem and grid; where its law cannot be computed it is left
+    out, with a warning.  Raises UsageError where no law can be, and for a problem on which there are none.
+    """
     common = {"dtype": "float64", "seed": settings.get("seed", 0), "budgets": list(settings.get("budgets", BUDGETS))}
     families = settings.get("grids", ["uniform_lam"])
     for grid in families:
         grids.get(grid)  # says so where there is none
-    out = []
+    out, reasons = [], []
     for name in settings.get("problems", ["gaussian", "mixture-1d"]):
         problem = get_problem(name)
         kind = kind_of(problem)
         for spec in settings.get("solvers") or SOLVERS.names():
-            if not why_not(get_solver(spec), problem):
+            why = why_not(get_solver(spec), problem)
+            if why:
+                reasons.append(f"solver {spec!r} has no law on {name!r} ({why}): give another")
+            else:
                 head = {"study": "law", "kind": kind, "solver": spec, "problem": name}
                 out += [head | {"grid": grid} | common for grid in families]
+    tell_left_out(reasons, bool(out))
     return out
 
 
-def _gaussian(solver: Solver | Sampler, problem: Problem, grid: grids.Grid) -> Distance:
-    exact = problem.law.marginal(problem.schedule, grid[-1])
-    found, wanted = gaussian_law(solver, problem.law, problem.schedule, grid), (exact.mean(), exact.cov())
-    return Distance(gaussian_wasserstein2(found, wanted), gaussian_kl(found, wanted))
+def _gaussian(solver: Solver | Sampler, problem: Problem, grid: grids.Grid) -> Rung:
+    begun, exact = perf_counter(), problem.law.marginal(problem.schedule, grid[-1])
+    table = tableau(solver, problem.schedule, grid, gamma=problem.model.gamma)
+    found, wanted = law_of(table, problem.law), (exact.mean(), exact.cov())
+    return Rung(gaussian_wasserstein2(found, wanted), gaussian_kl(found, wanted), table.nfe, perf_counter() - begun)
 
 
-def _quadrature(solver: Solver | Sampler, problem: Problem, grid: grids.Grid) -> Distance:
+def _quadrature(solver: Solver | Sampler, problem: Problem, grid: grids.Grid) -> Rung:
+    begun = perf_counter()
     try:
-        found = (run_distances if solver.stochastic else coupled_distances)(solver, problem, grid)
+        w2, divergence = (_of_chain if solver.stochastic else coupled_distances)(solver, problem, grid)
     except RuntimeError:  # a coarse run folds the line, or has a kernel too narrow to resolve
-        return Distance(nan, nan)
-    return Distance(found.w2, found.kl)
+        w2 = divergence = nan
+    seconds = perf_counter() - begun
+    return Rung(w2, divergence, calls(solver, problem, grid), seconds)
 
 
-_DISTANCES = {"gaussian": _gaussian, "quadrature": _quadrature}
+def _of_chain(solver: Solver | Sampler, problem: Problem, grid: grids.Grid) -> tuple[float, float]:
+    found, exact = chain_law(solver, problem, grid), problem.law.marginal(problem.schedule, grid[-1])
+    return wasserstein2(found, exact), kl(found, exact)
 
 
-def _calls(solver: Solver | Sampler, at: Setting, grid: grids.Grid) -> int:
-    """Network evaluations of one run, as the model's counter sees them."""
-    counted, ns = Counted(at.model), at.problem.schedule
-    noise = WhiteNoise(ns, tuple(at.x.shape)) if solver.stochastic else None
-    integrate(solver, counted, at.x, grid, noise)
-    return counted.nfe
+_RUNGS = {"gaussian": _gaussian, "quadrature": _quadrature}
 
 
-def _over_budgets(solver: Solver | Sampler, at: Setting, case: dict, distance: Callable[..., Distance]) -> dict:
+def _over_budgets(solver: Solver | Sampler, at: Setting, case: dict) -> dict:
     rough = case["kind"] == "quadrature" and solver.stochastic
     rows = []
     for n in steps_for(solver, tuple(case["budgets"])):
         grid, h = at.grid(case["grid"], n)
-        begun = perf_counter()
-        found = distance(solver, at.problem, grid)
-        seconds = perf_counter() - begun
-        rows.append((n, h, _calls(solver, at, grid), found.w2, found.kl, seconds, max(at.rounding(n), _QUADRATURE * rough)))
-    data = {key: [row[i] for row in rows] for i, key in enumerate(_KEPT)}
+        found = _RUNGS[case["kind"]](solver, at.problem, grid)
+        rows.append({"n": n, "h": h} | found._asdict() | {"floor": max(at.rounding(n), _QUADRATURE * rough)})
+    data = {key: [row[key] for row in rows] for key in _KEPT}
     return data | {"rms": data["w2"]}  # under the name that every reader of errors knows
 
 
 def measure(case: dict) -> dict:
     """Run one case; returns its `context`, `claims` and `data` for the record."""
     at, solver = setting(case["problem"], 1, case["seed"]), get_solver(case["solver"])
-    data = _over_budgets(solver, at, case, _DISTANCES[case["kind"]])
-    return {"context": context(at.problem), "claims": claims(solver), "data": data}
+    return {"context": context(at.problem), "claims": claims(solver), "data": _over_budgets(solver, at, case)}

@@ -21,6 +21,7 @@ from ..catalogue import get_problem, get_solver
 from ..claims import WHOLE_RUNS, held_to
 from ..errors import UsageError, near_miss
 from ..fit import Fit, fit_order, verdict
+from ..laws.feasible import why_not
 from ..prediction import ModelLike
 from ..problems import Problem
 from ..registry import SOLVERS
@@ -179,7 +180,7 @@ def cases(settings: dict) -> list[dict]:
         for problem in settings.get("problems", ["mixture-1d"])
         for kind, grid in places
         for spec, has in solvers.items()
-        if kind in has and (kind != "weak" or "kinds" in settings or stochastic.has_law(get_solver(spec), get_problem(problem)))
+        if kind in has and (kind != "weak" or "kinds" in settings or not why_not(get_solver(spec), get_problem(problem)))
     ]
 
 

@@ -14,9 +14,11 @@ from torch import Tensor
 from .. import grids
 from ..catalogue import get_problem
 from ..errors import UsageError
+from ..noise import WhiteNoise
 from ..oracle import Reference, trajectory
 from ..prediction import Counted
 from ..problems import ExactModel, Problem
+from ..solver import Sampler, Solver, integrate
 
 PAST_RATIOS = (0.6, 1.5, 0.8, 1.3, 0.7, 1.1)  # steps before the current one, in units of it: UNEQUAL, so that wrong ratios show
 LOCAL_STEPS = tuple(0.5 * 2 ** (-i / 2) for i in range(14))
@@ -92,6 +94,13 @@ class Setting:
 def setting(problem: str, points: int, seed: int) -> Setting:
     """The setting of a problem spec; kept, because every case of a study comes back to it."""
     return Setting(get_problem(problem), points, seed)
+
+
+def calls(solver: Solver | Sampler, problem: Problem, grid: grids.Grid) -> int:
+    """Network evaluations of one run, as the model's counter sees them."""
+    model, x = Counted(problem.model), problem.initial(1, 0)
+    integrate(solver, model, x, grid, WhiteNoise(problem.schedule, tuple(x.shape)) if solver.stochastic else None)
+    return model.nfe
 
 
 def context(problem: Problem) -> dict:

@@ -2,7 +2,7 @@
 
     weak     error of the law at the end of a run that begins with the exact marginal, over the number of steps
                  one Gaussian: of mean and covariance, exact, from the tableau (of a method that has none: of samples)
-                 one dimension, one-step methods: of E[phi], by quadrature of the chain's kernel
+                 one dimension: of E[phi], by quadrature of the chain's kernels, of a method that has them (`laws.feasible`)
                  otherwise: of E[phi], against a reference on the same Brownian path, with its standard error as floor
     strong   error of the state on one Brownian path, over the number of steps
 
@@ -19,19 +19,18 @@ from torch import Tensor
 
 from .. import grids
 from ..brownian import BrownianPath
-from ..errors import UsageError
 from ..laws.chain import chain_law
+from ..laws.feasible import has_noise_inside, is_gaussian, why_not
 from ..laws.gaussian import law_of
-from ..laws.kernel import kernels
 from ..noise import WhiteNoise
 from ..oracle import Reference
 from ..pathwise import Tau, on_path
 from ..prediction import Counted
-from ..problems import GaussianMixture, Problem
+from ..problems import Problem
 from ..solver import Sampler, Solver, integrate
 from ..tableau import tableau
 from .ladders import rungs
-from .setting import Setting, error_norms
+from .setting import Setting, calls, error_norms
 
 STRONG_PATHS, COUPLED_PATHS = 16_384, 20_000
 FINE = 576  # steps of the reference on a path: six times the longest run, so that halves and thirds of steps are on it
@@ -40,7 +39,6 @@ WEAK_STEPS, QUADRATURE_STEPS = (64, 96, 144, 216, 324), (24, 32, 48, 64, 96, 128
 FEW_STEPS = (16, 24, 32, 48, 64, 96)  # where every noise inside of a step is one more dimension of the quadrature
 _PATH_BYTES = 256 << 20  # all normals of a path: its runs come back to each of them
 COUPLED_FINE, COUPLED_STEPS = 96, (4, 6, 8, 12, 16, 24, 32)
-_MOST_NOISES = 2  # a step may draw, for its law to be had by quadrature at a fair price
 _PATH_ROUNDING = 1e-6
 _MOMENT_ROUNDING = 1e-13
 _QUADRATURE = 1e-9  # of E[phi]
@@ -53,45 +51,12 @@ def _row(out: Data, **values: float) -> None:
         out.setdefault(key, []).append(value)
 
 
-def _is_gaussian(problem: Problem) -> bool:
-    return isinstance(problem.law, GaussianMixture) and len(problem.law.weights) == 1
-
-
-def _nfe(solver: Solver | Sampler, problem: Problem, grid) -> int:
-    """Model calls of a run, as counted."""
-    model = Counted(problem.model)
-    x = problem.initial(1, 0)
-    integrate(solver, model, x, grid, WhiteNoise(problem.schedule, x.shape))
-    return model.nfe
-
-
 def weak(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
     """Weak errors over the number of steps on a grid family, by the best oracle that there is for the problem."""
-    if _is_gaussian(at.problem):
-        return _moments(solver, at, grid) if _linear(solver, at.problem) else _sampled_moments(solver, at, grid)
-    if has_law(solver, at.problem):
-        return _expectation(solver, at, grid)
-    return _coupled(solver, at, grid)
-
-
-def has_law(solver: Solver | Sampler, problem: Problem) -> bool:
-    """Whether weak errors of the method on the problem need no reference on a path."""
-    if _is_gaussian(problem) or problem.dim > 1 or isinstance(solver, Sampler):
-        return _is_gaussian(problem)
-    try:
-        kernels(solver, problem.model, problem.span)
-    except UsageError:  # it has a memory, or no kernel
-        return False
-    return _noises(solver, problem) <= _MOST_NOISES
-
-
-def _linear(solver: Solver | Sampler, problem: Problem) -> bool:
-    """Whether the method has a tableau."""
-    try:
-        tableau(solver, problem.schedule, problem.span, gamma=problem.model.gamma)
-    except UsageError:
-        return False
-    return True
+    gaussian = is_gaussian(at.problem)
+    if why_not(solver, at.problem):
+        return (_sampled_moments if gaussian else _coupled)(solver, at, grid)
+    return (_moments if gaussian else _expectation)(solver, at, grid)
 
 
 def _moments(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
@@ -138,19 +103,14 @@ def _exact_phi(problem: Problem) -> float:
     return float((w * (-0.5 * v).exp() * (m.sin() + m.cos())).sum())
 
 
-def _noises(solver: Solver, problem: Problem) -> int:
-    """How many normals a step draws."""
-    return tableau(solver, problem.schedule, problem.span, gamma=problem.model.gamma).rows[0].noises
-
-
 def _expectation(solver: Solver, at: Setting, grid: str) -> Data:
     problem, exact, out = at.problem, _exact_phi(at.problem), {}
-    for n in QUADRATURE_STEPS if _noises(solver, problem) == 1 else FEW_STEPS:
+    for n in FEW_STEPS if has_noise_inside(solver, problem) else QUADRATURE_STEPS:
         times, h = at.grid(grid, n)
         start = perf_counter()
         law = chain_law(solver, problem, times)
         error = abs(law.expect(lambda x: np.sin(x) + np.cos(x)) - exact)
-        _row(out, n=n, h=h, nfe=_nfe(solver, problem, times), rms=error, median=error, max=error,
+        _row(out, n=n, h=h, nfe=calls(solver, problem, times), rms=error, median=error, max=error,
              seconds=perf_counter() - start, floor=_QUADRATURE)  # fmt: skip
     return out
 

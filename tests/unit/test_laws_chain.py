@@ -11,9 +11,10 @@ import sdebench as sb
 from sdebench.errors import UsageError
 from sdebench.fit import fit_order, verdict
 from sdebench.laws import carrier, chain
-from sdebench.laws.chain import chain_law, chain_laws, pushforward, run_distances
+from sdebench.laws.chain import chain_law, chain_laws, pushforward
+from sdebench.laws.coupling import coupled_distances
 from sdebench.laws.density import Density, Exact
-from sdebench.laws.distances import total_variation, wasserstein2
+from sdebench.laws.distances import distances, total_variation
 from sdebench.laws.kernel import kernels
 from sdebench.noise import WhiteNoise
 from sdebench.problems import GaussianMixture, Problem
@@ -257,8 +258,8 @@ def test_pushforward_on_a_mixture(name):
     image = sb.integrate(solver, problem.model, torch.from_numpy(start.nodes)[:, None], grid)[:, 0].numpy()
     assert abs(law.mass - 1) < 1e-10
     assert abs(law.mean - start.weights @ (start.density * image)) < 1e-9
-    found = run_distances(solver, problem, grid)
-    assert abs(found.w2 - wasserstein2(law, problem.law.marginal(problem.schedule, grid[-1]))) < 1e-8
+    found = distances(law, problem.law.marginal(problem.schedule, grid[-1]))
+    assert abs(found.w2 - coupled_distances(solver, problem, grid).w2) < 1e-8
     assert 0 < found.w1 <= found.w2
     assert found.tv <= sqrt(found.kl / 2)  # Pinsker
 
@@ -274,7 +275,8 @@ def test_a_map_that_folds_the_line_has_no_density():
 
 def test_distances_of_runs_fall_with_the_order():
     problem = sb.get_problem("mixture-1d")
-    for name, order in (("ddim", 1), ("dpm-solver-2", 2), ("euler-maruyama", 1)):
-        coarse, fine = (run_distances(sb.get_solver(name), problem, irregular(problem, n)) for n in (32, 64))
+    exact = problem.law.marginal(problem.schedule, problem.span[1])
+    for name, order, law_of in (("ddim", 1, pushforward), ("dpm-solver-2", 2, pushforward), ("euler-maruyama", 1, chain_law)):
+        coarse, fine = (distances(law_of(sb.get_solver(name), problem, irregular(problem, n)), exact) for n in (32, 64))
         for a, b, power in zip(coarse, fine, (2, 1, 1, 1)):
             assert abs(np.log2(a / b) - power * order) < 0.25, (name, a, b)
