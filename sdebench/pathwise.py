@@ -15,10 +15,13 @@ import torch
 from torch import Tensor
 
 from .brownian import BrownianPath
-from .noise import TIME, Custom, Exponential, Power
+from .laws.feasible import is_gaussian
+from .noise import Custom, Exponential
 from .oracle import Reference
 from .prediction import lincomb
-from .problems import GaussianMixture, Problem
+from .problems import Problem
+from .solver import integrate
+from .solvers.euler_maruyama import SRKAdditive
 
 Tau = Callable[[float], float]  # eta/g at a time
 
@@ -28,8 +31,7 @@ def on_path(problem: Problem, x: Tensor, grid: Sequence[float], path: BrownianPa
 
     The linear solution of one Gaussian holds for tau = 1; else the two methods are used there too.
     """
-    law = problem.law
-    if isinstance(law, GaussianMixture) and len(law.weights) == 1 and all(tau(t) == 1.0 for t in grid):
+    if is_gaussian(problem) and all(tau(t) == 1.0 for t in grid):
         exact = _linear(problem, x, grid[0], grid[-1], path)
         return Reference((exact,), (1e-13 * float(exact.square().mean().sqrt()),))
     one, other = sra1(problem, x, grid, path, tau), taylor(problem, x, grid, path, tau)
@@ -65,19 +67,9 @@ def _linear(problem: Problem, x: Tensor, s: float, t: float, path: BrownianPath)
 
 
 def sra1(problem: Problem, x: Tensor, grid: Sequence[float], path: BrownianPath, tau: Tau) -> Tensor:
-    """Roessler 2010, SIAM J. Numer. Anal. 48, scheme SRA1, in t (`srk-additive`, for any tau)."""
-    ns, model = problem.schedule, problem.model
-
-    def slope(x: Tensor, t: float) -> Tensor:
-        return lincomb(ns.f(t), x, (1 + tau(t) ** 2) * ns.g2(t) / (2 * ns.sigma(t)), model(x, t).eps)
-
-    for s, t in pairwise(grid):
-        h, (i_1, i_10) = s - t, path.integral(s, t, TIME, Power(1))
-        eta_s, eta_t = (tau(u) * sqrt(ns.g2(u)) for u in (s, t))
-        a = slope(x, s)
-        b = slope(lincomb(1.0, x, -0.75 * h, a, 1.5 * eta_t / h, i_10), s - 0.75 * h)
-        x = lincomb(1.0, x, -h / 3, a, -2 * h / 3, b, eta_t, i_1, (eta_s - eta_t) / h, i_10)
-    return x
+    """`srk-additive` with eta = tau g."""
+    solver = SRKAdditive(lambda t: tau(t) * sqrt(problem.schedule.g2(t)))
+    return integrate(solver, problem.model, x, grid, path)
 
 
 def taylor(problem: Problem, x: Tensor, grid: Sequence[float], path: BrownianPath, tau: Tau) -> Tensor:

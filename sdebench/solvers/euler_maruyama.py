@@ -1,32 +1,46 @@
 """Euler-Maruyama and a stochastic Runge-Kutta method of strong order 1.5, for the family of processes with equal marginals."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
 
 from ..errors import UsageError
 from ..family import Dynamics
 from ..noise import TIME, Power
 from ..registry import register_solver
+from ..schedules import NoiseSchedule
 from ..solver import Step, StochasticSolver
 from .linear import combine
 
 
+@lru_cache(maxsize=64)
+def _over_g(eta: Callable[[float], float], ns: NoiseSchedule) -> Callable[[float], float]:
+    """eta(t)/g(t), the same function each time: studies keep what they make for it."""
+    return lambda t: eta(t) / sqrt(ns.g2(t))
+
+
 @dataclass(frozen=True)
 class _OfTheFamily(StochasticSolver):
-    """`dx = [f x - (g^2 + eta^2)/2 score] dt + eta dw`, time backwards, with `eta` given as a multiple of g.
+    """`dx = [f x - (g^2 + eta^2)/2 score] dt + eta dw`, time backwards, with `eta` given as a multiple of g, or as a function
+    eta(t).
 
-    Every eta >= 0 has the same marginals: 1 is the reverse SDE of Song et al. 2021, 0 the probability flow.
+    Every eta >= 0 has the same marginals: the multiple 1 is the reverse SDE of Song et al. 2021, 0 the probability flow.
     """
 
-    eta: float = 1.0
+    eta: float | Callable[[float], float] = 1.0
     family = "Euler-Maruyama"
 
     def __post_init__(self):
-        if not 0.0 <= self.eta < float("inf"):
-            raise UsageError(f"eta = {self.eta!r}: give the noise as a multiple of g, 0 (none) or more")
+        if not (callable(self.eta) or 0.0 <= self.eta < float("inf")):
+            raise UsageError(f"eta = {self.eta!r}: give the noise as a multiple of g, 0 (none) or more, or a function eta(t)")
 
     def noise_scale(self, ns):
-        return self.eta
+        return _over_g(self.eta, ns) if callable(self.eta) else self.eta
+
+    def diffusion(self, ns, t: float) -> float:
+        """eta(t), what multiplies dw."""
+        return Dynamics(ns, self.eta).diffusion(t)
 
     def drift(self, ns, t: float) -> tuple[float, float]:
         """(a, b) of dx/dt = a x + b eps:  `a = f`, `b = (g^2 + eta^2)/(2 sigma)`, for score = -eps/sigma."""
@@ -51,7 +65,7 @@ class EulerMaruyama(_OfTheFamily):
         ns, h = model.schedule, s - t
         a, b = self.drift(ns, s)
         dw = noise.normal(s, t, TIME)
-        return Step(combine(1 - h * a, x, (-h * b, model(x, s)), (self.eta * sqrt(ns.g2(s) * h), dw)))
+        return Step(combine(1 - h * a, x, (-h * b, model(x, s)), (self.diffusion(ns, s) * sqrt(h), dw)))
 
 
 @register_solver("srk-additive")
@@ -71,7 +85,7 @@ class SRKAdditive(_OfTheFamily):
     def step(self, model, x, s, t, past=(), noise=None):
         ns, h, m = model.schedule, s - t, s - 0.75 * (s - t)
         i_1, i_10 = noise.integral(s, t, TIME, Power(1))
-        eta_s, eta_t = (self.eta * sqrt(ns.g2(u)) for u in (s, t))
+        eta_s, eta_t = self.diffusion(ns, s), self.diffusion(ns, t)
         (a, b), m_s = self.drift(ns, s), model(x, s)
         u = combine(1 - 0.75 * h * a, x, (-0.75 * h * b, m_s), (1.5 * eta_t / h, i_10))
         (a_m, b_m), h_m = self.drift(ns, m), 2 / 3 * h

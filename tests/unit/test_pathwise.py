@@ -1,6 +1,7 @@
 """Solutions on one Brownian path: three of them that share nothing but the path, and the error bar."""
 
 from itertools import pairwise
+from math import sqrt
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ import torch
 import sdebench as sb
 from sdebench.brownian import BrownianPath
 from sdebench.family import Dynamics
+from sdebench.noise import TIME, Power
 from sdebench.pathwise import on_path, sra1, taylor
+from sdebench.solvers.euler_maruyama import EulerMaruyama, SRKAdditive
 
 GAUSSIAN, MIXTURE = sb.get_problem("gaussian"), sb.get_problem("mixture-1d")
 FINE = 64
@@ -37,6 +40,41 @@ def rms(v):
 def orders(errors):
     """Between each two, of twice as many steps."""
     return np.log2(np.divide(errors[:-1], errors[1:]))
+
+
+@pytest.mark.parametrize("tau", [reverse, varied, lambda t: 0.0])
+@pytest.mark.parametrize("problem", [GAUSSIAN, MIXTURE], ids=["gaussian", "mixture-1d"])
+def test_sra1_is_the_scheme_as_it_is_written_for_any_amount_of_noise(problem, tau):
+    """Roessler 2010, scheme SRA1, for dx = a dt + eta dw: H = x - 3/4 h a(x, s) + 3/2 eta_t I_10/h, and the two drifts."""
+    x, grid, path = set_out(problem)
+    ns, state = problem.schedule, x
+
+    def a(x, t):
+        return ns.f(t) * x - (1 + tau(t) ** 2) / 2 * ns.g2(t) * problem.model(x, t).score
+
+    for s, t in pairwise(grid):
+        h, (i_1, i_10) = s - t, path.integral(s, t, TIME, Power(1))
+        eta_s, eta_t = (tau(u) * sqrt(ns.g2(u)) for u in (s, t))
+        first = a(state, s)
+        second = a(state - 3 / 4 * h * first + 3 / 2 * eta_t * i_10 / h, s - 3 / 4 * h)
+        state = state - h * (first / 3 + 2 / 3 * second) + eta_t * i_1 + (eta_s - eta_t) * i_10 / h
+    assert torch.allclose(sra1(problem, x, grid, path, tau), state, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("method", [EulerMaruyama, SRKAdditive])
+def test_noise_as_a_function_of_time_is_the_multiple_of_g_that_it_is(method):
+    x, grid, path = set_out(MIXTURE)
+    ns = MIXTURE.schedule
+    half, varying = method(lambda t: 0.5 * sqrt(ns.g2(t))), method(lambda t: varied(t) * sqrt(ns.g2(t)))
+    ends = [sb.integrate(solver, MIXTURE.model, x, grid, path) for solver in (method(0.5), half, varying)]
+    assert torch.equal(*ends[:2])
+    assert rms(ends[2] - ends[0]) > 0.01
+    assert varying.noise_scale(ns)(0.3) == pytest.approx(varied(0.3), rel=1e-15)
+    assert varying.noise_scale(ns) is varying.noise_scale(ns), "one reference for all of its runs"
+    with pytest.raises(sb.UsageError, match=r"eta\(.*\) = -1"):
+        sb.integrate(method(lambda t: -1.0), MIXTURE.model, x, grid, path)
+    with pytest.raises(sb.UsageError, match="or a function eta"):
+        method(-1.0)
 
 
 @pytest.mark.parametrize("method", [sra1, taylor])
