@@ -249,19 +249,35 @@ def default_problem(kind: str) -> str:
     return "gaussian" if kind == "weak" else "mixture-1d"
 
 
-def measure_order(solver, problem=None, kind: str | None = None, grid: str = "uniform_lam", points: int = 64,
+def _own_grid(kind: str, grid: str) -> str:
+    """The grid that a kind is recorded with: of a whole run the given one; of others their own, or none.
+
+    Raises UsageError for a grid that there is not, or that the kind is not measured on.
+    """
+    if kind in WHOLE_RUNS:
+        return _grids_of(kind, [grid or "uniform_lam"])[0]
+    (own,) = _grids_of(kind, [])
+    place = stochastic.STRONG_GRID if kind == "strong" else own
+    if grid and grid != place:
+        where = f"on the grid {place!r} alone" if place else "on no grid"
+        raise UsageError(f"grid {grid!r} for kind {kind!r}, which is measured {where}: leave the grid out")
+    return own
+
+
+def measure_order(solver, problem=None, kind: str | None = None, grid: str = "", points: int = 64,
                   seed: int = 0, claim: int | None = None) -> Measurement:  # fmt: skip
     """Measure one order of a solver (or spec string) on a problem (or spec string), `default_problem` unless given.
 
-    `kind` is "global" unless given, and "weak" for a stochastic method.
+    `kind` is "global" unless given, and "weak" for a stochastic method.  `grid` is that of these two, "uniform_lam" unless
+    given; other kinds have one of their own, or none.
 
     Held against `claim`, or else against what the method says of itself.  Raises UsageError for a kind that the method does
-    not have.
+    not have, and for a grid that the kind is not measured on.
     """
     solver = checked(get_solver(solver) if isinstance(solver, str) else solver)
     kind = kind or ("weak" if solver.stochastic else "global")
     _allowed("kind of order of this method", [kind], kinds_of(solver))
-    grid, problem = _grids_of(kind, [grid])[0], problem or default_problem(kind)
+    grid, problem = _own_grid(kind, grid), problem or default_problem(kind)
     at = Setting(problem, points, seed) if isinstance(problem, Problem) else setting(problem, points, seed)
     at = _part(at, solver, kind)
     with threads(1):

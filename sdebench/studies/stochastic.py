@@ -34,6 +34,7 @@ from .setting import Setting, calls, error_norms
 
 STRONG_PATHS, COUPLED_PATHS = 16_384, 20_000
 FINE = 576  # steps of the reference on a path: six times the longest run, so that halves and thirds of steps are on it
+STRONG_GRID = "uniform_lam"  # as the reference's: its times are then times of the path
 STRONG_STEPS = (8, 12, 16, 24, 32, 48, 96)
 WEAK_STEPS, QUADRATURE_STEPS = (64, 96, 144, 216, 324), (24, 32, 48, 64, 96, 128)
 FEW_STEPS = (16, 24, 32, 48, 64, 96)  # where every noise inside of a step is one more dimension of the quadrature
@@ -171,11 +172,11 @@ def _coupled(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
 
 
 def strong(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
-    """Strong errors on one Brownian path over the number of steps, uniform in lam."""
+    """Strong errors on one Brownian path over the number of steps, on `STRONG_GRID` whatever `grid` is."""
     path, x, reference = _on_one_path(solver, at, STRONG_PATHS, FINE)
     exact, floor, out = reference.states[0], reference.error[0] + _PATH_ROUNDING * at.scale, {}
     for n in STRONG_STEPS:
-        times, h = at.grid("uniform_lam", n)
+        times, h = at.grid(STRONG_GRID, n)
         model, start = Counted(at.model), perf_counter()
         end = integrate(solver, model, x, times, path)
         squares = (end - exact).square().mean(1)

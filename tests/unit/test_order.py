@@ -134,6 +134,26 @@ def test_what_there_is_not_is_refused(settings, message):
         sb.measure_order(Mine(), **settings)
 
 
+@pytest.mark.parametrize(("solver", "kind", "grid", "message"), [
+    ("ddpm", "strong", "karras", "grid 'karras' for kind 'strong', which is measured on the grid 'uniform_lam' alone: leave"),
+    ("lms-2", "main", "uniform_lam", "on the grid 'irregular' alone"), ("ddim", "local", "irregular", "on no grid: leave"),
+    ("dpm-solver-12", "tolerance", "karras", "on no grid"),
+])  # fmt: skip
+def test_a_grid_that_a_kind_is_not_measured_on_is_refused(solver, kind, grid, message):
+    with pytest.raises(UsageError, match=message):
+        sb.measure_order(solver, kind=kind, grid=grid)
+
+
+def test_a_kind_may_be_given_the_grid_that_it_is_measured_on(monkeypatch):
+    monkeypatch.setattr(stochastic, "STRONG_STEPS", (8, 16, 32, 64))
+    monkeypatch.setattr(stochastic, "STRONG_PATHS", 64)
+    given, own = (sb.measure_order("ddpm", kind="strong", grid=grid) for grid in ("uniform_lam", ""))
+    assert given == own
+    assert sb.measure_order("lms-2", kind="main", grid="irregular", points=4).grid == "irregular"
+    assert sb.measure_order("lms-2", kind="main", points=4).grid == "irregular"
+    assert sb.measure_order("ddim", points=4).grid == "uniform_lam"
+
+
 def test_a_misspelt_solver_is_named():
     with pytest.raises(UsageError, match="did you mean 'dpm-solver-2'"):
         sb.measure_order("dpm-solver2")
