@@ -15,23 +15,31 @@ GRIDS = ("uniform_lam", "karras", "irregular", "jitter")
 
 
 def assert_order(solver: Any, order: int, problem: str | None = None, grids: Sequence[str] = GRIDS, points: int = 64,
-                 seed: int = 0) -> None:  # fmt: skip
+                 seed: int = 0, kinds: Sequence[str] | None = None) -> None:  # fmt: skip
     """Assert that the solver (or spec string) has the local order `order + 1` and the global `order` on every one of `grids`.
 
     A stochastic solver is held to the weak order `order` on each, on the problem "gaussian" unless another is given: there its
-    law is exact.  Deterministic ones are measured on "mixture-1d".
+    law is exact.  If it states a strong order it is held to that too, on one Brownian path, which takes some seconds.
+    Deterministic ones and strong orders are measured on "mixture-1d".
+
+    `kinds` names those of its kinds of order that it is to be held to, as `kinds=["weak"]`; of others than these four, such as
+    "main", what it states is the claim.
     An order that the measurement cannot resolve fails too.  The message lists every measurement with its slopes, worst
     first, so that the grid that refuted the order is its first line.
     """
     __tracebackhide__ = True
+    from .claims import WHOLE_RUNS
+    from .solver import checked
     from .studies.base import solver as made
     from .studies.order import measure_order
 
-    if (made(solver) if isinstance(solver, str) else solver).stochastic:
-        asked = [("weak", grid, order) for grid in grids]
-    else:
-        asked = [("local", "", order + 1), *(("global", grid, order) for grid in grids)]
-    found = [measure_order(solver, problem, kind, grid or "irregular", points, seed, claim) for kind, grid, claim in asked]
+    method = made(solver) if isinstance(solver, str) else checked(solver)
+    claims = {"local": order + 1, "global": order, "weak": order}
+    if kinds is None:
+        strong = () if method.strong_order is None else ("strong",)
+        kinds = ("weak", *strong) if method.stochastic else ("local", "global")
+    asked = [(kind, grid) for kind in kinds for grid in (grids if kind in WHOLE_RUNS else [""])]
+    found = [measure_order(method, problem, kind, grid, points, seed, claims.get(kind)) for kind, grid in asked]
     failed = [m for m in found if m.verdict != "confirmed"]
     if failed:
         lines = [_line(m) for m in sorted(found, key=lambda m: m.verdict == "confirmed")]

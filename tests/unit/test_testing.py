@@ -1,14 +1,41 @@
 """What users hold their samplers with."""
 
 import pytest
+from mutants.stochastic import FreshNoise
 
+from sdebench.errors import UsageError
 from sdebench.testing import assert_order
+
+ONE = {"grids": ("uniform_lam",)}
 
 
 def test_a_stochastic_sampler_is_held_to_its_weak_order():
-    assert_order("srk-additive", 2, problem="gaussian", grids=("uniform_lam",))
+    assert_order("srk-additive", 2, problem="gaussian", kinds=["weak"], **ONE)
     with pytest.raises(pytest.fail.Exception, match="refuted        weak uniform_lam"):
-        assert_order("euler-maruyama", 2, problem="gaussian", grids=("uniform_lam",))
+        assert_order("euler-maruyama", 2, problem="gaussian", kinds=["weak"], **ONE)
+
+
+def test_a_stochastic_sampler_is_held_to_the_strong_order_that_it_states():
+    """A fresh normal in the place of the path's integral: right in law, and on no path."""
+    assert_order("ddpm", 1, **ONE)
+    assert_order(FreshNoise(), 1, kinds=["weak"], **ONE)
+    with pytest.raises(pytest.fail.Exception, match=r"order 1:\n  refuted        strong +expected 1, .*\n  confirmed +weak"):
+        assert_order(FreshNoise(), 1, **ONE)
+    assert_order("edm-stochastic-rate", 2, **ONE)  # states none
+    with pytest.raises(UsageError, match=r"'strong' \(there are: weak\)"):
+        assert_order("edm-stochastic-rate", 2, kinds=["strong"])
+
+
+def test_the_kinds_of_order_are_those_asked_for():
+    assert_order("dpm-solver++-3m", 3, kinds=["main"], points=8)
+    assert_order("ddim", 1, kinds=["global"], points=8, **ONE)
+    with pytest.raises(pytest.fail.Exception, match=r"^ddim was to have order 2:\n  refuted        local  .*[^\n]*$"):
+        assert_order("ddim", 2, kinds=["local"], points=8)
+    with pytest.raises(UsageError, match="did you mean 'global'"):
+        assert_order("ddim", 1, kinds=["globl"])
+    for given in (FreshNoise, 7):
+        with pytest.raises(UsageError, match="is not a solver"):
+            assert_order(given, 1)
 
 
 def test_a_deterministic_sampler_is_held_to_its_local_and_global_order():
