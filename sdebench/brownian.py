@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from .errors import UsageError
-from .noise import Weight, check, gauss_legendre, normals, sd, stream
+from .noise import Named, Weight, check, gauss_legendre, sd
 from .schedules import NoiseSchedule
 
 MODES = 14  # on cells of length 1/2: the smooth weights of all solvers are resolved to rounding
@@ -69,7 +69,7 @@ def _stored_bytes(shape: Sequence[int], dtype: torch.dtype) -> int:
     return prod(shape) * torch.finfo(dtype).bits // 8 + 1024
 
 
-class BrownianPath:
+class BrownianPath(Named):
     """The path of `seed` on the cells between `times` (of any order), for states of `shape` (B, *D).
 
     Intervals that begin and end at given times cost one normal, or a few, a cell.  Others cost some hundred more at each
@@ -99,7 +99,7 @@ class BrownianPath:
         """The normal of (cell, level, index, mode); nobody writes on it."""
         z = self._kept.get(parts)
         if z is None:
-            z = normals(stream(self.seed, "path", *parts), self.first, self.shape, self.dtype).to(self.device)
+            z = self.named("path", *parts)
             if len(self._kept) >= self._most > 0:
                 self._kept.popitem(last=False)
             if self._most:
@@ -170,7 +170,3 @@ class BrownianPath:
     def normal(self, s: float, t: float, weight: Weight, tag: int = 0) -> Tensor:
         """The integral of one weight over its standard deviation."""
         return self.integral(s, t, weight)[0].div_(sd(self.schedule, s, t, weight))
-
-    def fresh(self, t: float, tag: int = 0) -> Tensor:
-        """A standard normal that belongs to no interval of the path."""
-        return normals(stream(self.seed, "fresh", float(t), tag), self.first, self.shape, self.dtype).to(self.device)

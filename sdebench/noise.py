@@ -163,8 +163,20 @@ def _box_muller(key: tuple[int, int], start: int, blocks: int, out: np.ndarray) 
         side *= u
 
 
+class Named:
+    """Normals by name, of the samples `first` to `first + B - 1` of `seed`."""
+
+    def named(self, *parts: float | int | str) -> Tensor:
+        """The normals of that name."""
+        return normals(stream(self.seed, *parts), self.first, self.shape, self.dtype).to(self.device)
+
+    def fresh(self, t: float, tag: int = 0) -> Tensor:
+        """A standard normal that belongs to no interval."""
+        return self.named("fresh", float(t), tag)
+
+
 @dataclass(frozen=True)
-class WhiteNoise:
+class WhiteNoise(Named):
     """An independent draw for every interval, from one counter-based generator a sample.
 
     `shape` (B, *D) is that of the state; the batch holds the samples `first` to `first + B - 1` of `seed`, and each is the
@@ -182,21 +194,15 @@ class WhiteNoise:
         if len(self.shape) < 2 or min(self.shape) < 1 or self.first < 0:
             raise UsageError(f"noise of shape {tuple(self.shape)}, first sample {self.first}: give (B, *D) and first >= 0")
 
-    def _draw(self, *parts: float | int | str) -> Tensor:
-        return normals(stream(self.seed, *parts), self.first, self.shape, self.dtype).to(self.device)
-
     def normal(self, s: float, t: float, weight: Weight, tag: int = 0) -> Tensor:
         check(s, t, (weight,))
-        return self._draw("interval", float(s), float(t), tag)
+        return self.named("interval", float(s), float(t), tag)
 
     def integral(self, s: float, t: float, *weights: Weight, tag: int = 0) -> tuple[Tensor, ...]:
         check(s, t, weights)
         root = factor(gram(self.schedule, s, t, weights))
-        z = [self._draw("interval", float(s), float(t), tag, *([j] if j else [])) for j in range(len(weights))]
+        z = [self.named("interval", float(s), float(t), tag, *([j] if j else [])) for j in range(len(weights))]
         return tuple(combined(row[: i + 1], z) for i, row in enumerate(root))
-
-    def fresh(self, t: float, tag: int = 0) -> Tensor:
-        return self._draw("fresh", float(t), tag)
 
 
 def check(s: float, t: float, weights: Sequence[Weight]) -> None:
