@@ -95,11 +95,11 @@ class BrownianPath(Named):
         self._least = max(0.25 * torch.finfo(dtype).eps, 4e-16)  # above the quadrature's dust, of 2e-16
         self._depth = 40 if dtype == torch.float64 else 24  # halvings after which a cell's variance is rounding
 
-    def _draw(self, *parts: int) -> Tensor:
+    def _known(self, *parts: int) -> Tensor:
         """The normal of (cell, level, index, mode); nobody writes on it."""
         z = self._kept.get(parts)
         if z is None:
-            z = self.named("path", *parts)
+            z = self._draw("path", *parts)
             if len(self._kept) >= self._most > 0:
                 self._kept.popitem(last=False)
             if self._most:
@@ -137,9 +137,9 @@ class BrownianPath(Named):
             if a == low and b == high:
                 c = self._project(weights, t, low, high - low)
                 wanted = int(np.max(np.nonzero((np.abs(c) > self._least * scales[:, None]).any(0))[0], initial=0)) + 1
-                add(c[:, :wanted], scales, (self._draw(i, 0, 0, k) for k in range(wanted)))
+                add(c[:, :wanted], scales, (self._known(i, 0, 0, k) for k in range(wanted)))
             else:
-                whole = torch.stack([self._draw(i, 0, 0, k) for k in range(MODES)])
+                whole = torch.stack([self._known(i, 0, 0, k) for k in range(MODES)])
                 for lo, h, z in self._refined(i, 0, 0, low, high - low, whole, a, b):
                     add(self._project(weights, t, lo, h), scales, iter(z))
         return tuple(torch.zeros(self.shape, dtype=self.dtype, device=self.device) if v is None else v for v in totals)
@@ -159,7 +159,7 @@ class BrownianPath(Named):
             if a <= middle < b:
                 yield low, h, z
         else:
-            new = torch.stack([self._draw(i, level + 1, index, k) for k in range(MODES)])
+            new = torch.stack([self._known(i, level + 1, index, k) for k in range(MODES)])
             scale = torch.from_numpy(_two_scale(h)).to(z.dtype).to(z.device)
             children = torch.tensordot(scale, torch.cat([z, new]), 1)
             if a < middle:

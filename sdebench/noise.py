@@ -166,13 +166,13 @@ def _box_muller(key: tuple[int, int], start: int, blocks: int, out: np.ndarray) 
 class Named:
     """Normals by name, of the samples `first` to `first + B - 1` of `seed`."""
 
-    def named(self, *parts: float | int | str) -> Tensor:
+    def _draw(self, *parts: float | int | str) -> Tensor:
         """The normals of that name."""
         return normals(stream(self.seed, *parts), self.first, self.shape, self.dtype).to(self.device)
 
     def fresh(self, t: float, tag: int = 0) -> Tensor:
         """A standard normal that belongs to no interval."""
-        return self.named("fresh", float(t), tag)
+        return self._draw("fresh", float(t), tag)
 
 
 @dataclass(frozen=True)
@@ -196,12 +196,12 @@ class WhiteNoise(Named):
 
     def normal(self, s: float, t: float, weight: Weight, tag: int = 0) -> Tensor:
         check(s, t, (weight,))
-        return self.named("interval", float(s), float(t), tag)
+        return self._draw("interval", float(s), float(t), tag)
 
     def integral(self, s: float, t: float, *weights: Weight, tag: int = 0) -> tuple[Tensor, ...]:
         check(s, t, weights)
         root = factor(gram(self.schedule, s, t, weights))
-        z = [self.named("interval", float(s), float(t), tag, *([j] if j else [])) for j in range(len(weights))]
+        z = [self._draw("interval", float(s), float(t), tag, *([j] if j else [])) for j in range(len(weights))]
         return tuple(combined(row[: i + 1], z) for i, row in enumerate(root))
 
 
