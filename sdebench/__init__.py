@@ -27,7 +27,8 @@ __all__ = sorted(_WHERE)
 def __getattr__(name: str):
     home = _WHERE.get(name)
     if home is None:
-        raise AttributeError(f"module 'sdebench' has no attribute {name!r}")
+        near_miss = import_module("sdebench.errors").near_miss
+        raise AttributeError(f"module 'sdebench' has no attribute {name!r}{near_miss(name, __all__)}")
     value = import_module(f"sdebench.{name}") if home == "sdebench" else getattr(import_module(home), name)
     globals()[name] = value
     return value

@@ -12,7 +12,7 @@ All integrals are linear in one fixed set of normals: additive to rounding, and 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from math import ceil, prod
@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import UsageError
-from .noise import Named, Weight, check, gauss_legendre, sd
-from .schedules import NoiseSchedule
+from .errors import UsageError, is_number, shown, whole
+from .noise import Named, Weight, check, check_dtype, check_shape, gauss_legendre, sd
+from .schedules import NoiseSchedule, checked
 
 MODES = 14  # on cells of length 1/2: the smooth weights of all solvers are resolved to rounding
 _LONGEST = 0.5
@@ -80,9 +80,12 @@ class BrownianPath(Named):
     def __init__(self, schedule: NoiseSchedule, times: Sequence[float], shape: Sequence[int], seed: int = 0,
                  dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu", first: int = 0,
                  kept_bytes: int = KEPT_BYTES):  # fmt: skip
+        checked(schedule), check_shape(shape), check_dtype(dtype), whole(seed, "seed"), whole(first, "the first sample", 0)
+        if not (isinstance(times, Iterable) and all(map(is_number, times))):
+            raise UsageError(f"a path over the times {shown(times)}: give a sequence of times, as a grid")
         ends = sorted({schedule.lam(t) for t in times})
-        if len(ends) < 2 or len(shape) < 2 or min(shape) < 1:
-            raise UsageError(f"a path over {len(ends)} times, of shape {tuple(shape)}: give two times or more, and (B, *D)")
+        if len(ends) < 2:
+            raise UsageError(f"a path over {len(ends)} time(s): give two times or more")
         cells = [ends[0]]
         for low, high in pairwise(ends):
             parts = ceil((high - low) / _LONGEST - 1e-9)

@@ -9,15 +9,19 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import exp, inf, log, sqrt
 
-from .errors import UsageError, near_miss
-from .schedules import NoiseSchedule
+from .errors import UsageError, is_number, near_miss, shown, whole
+from .schedules import NoiseSchedule, checked
 
 Grid = tuple[float, ...]
 
 
 def check(grid: Sequence[float]) -> Grid:
     """The grid as a tuple of floats; raises UsageError unless it is finite, strictly decreasing, of two times or more."""
-    grid = tuple(map(float, grid))
+    try:
+        grid = tuple(map(float, grid))
+    except (TypeError, ValueError):
+        advice = "give a sequence of times, as sdebench.grids.uniform_lam(schedule, s, t, n) makes one"
+        raise UsageError(f"a grid of {shown(grid)}: {advice}") from None
     if len(grid) < 2:
         raise UsageError(f"a grid of {len(grid)} time(s): give at least two, from the noisier end down")
     for i, (s, t) in enumerate(pairwise(grid)):
@@ -26,51 +30,61 @@ def check(grid: Sequence[float]) -> Grid:
     return grid
 
 
-def _mapped(ns: NoiseSchedule, s: float, t: float, fractions: Sequence[float], to_u: Callable, to_t: Callable) -> Grid:
+def _mapped(s: float, t: float, fractions: Sequence[float], to_u: Callable, to_t: Callable) -> Grid:
     """The times at the given fractions of the way from u(s) to u(t), with both ends exact."""
-    if len(fractions) < 2:
-        raise UsageError(f"a grid of {len(fractions) - 1} steps: give n >= 1")
-    for end in (s, t):
-        ns.alpha(end)  # refuses a time out of the domain, which a map of t alone would not
     u_s, u_t = to_u(s), to_u(t)
     inner = (to_t(u_s + q * (u_t - u_s)) for q in fractions[1:-1])
     return check((s, *inner, t))
 
 
-def _even(n: int) -> list[float]:
-    return [i / n for i in range(n + 1)] if n > 0 else [0.0]
+def _count(ns: NoiseSchedule, s: float, t: float, n: int) -> int:
+    """The n of a grid.  Raises UsageError for what is no schedule, no time of its domain, or no number of steps."""
+    for end in (s, t):
+        if not is_number(end):
+            raise UsageError(f"a grid from s = {shown(s)} to t = {shown(t)}: give two times, as *problem.span")
+        checked(ns).alpha(end)  # refuses a time out of the domain, which a map of t alone would not
+    return whole(n, "the number of steps n", 1)
+
+
+def _even(ns: NoiseSchedule, s: float, t: float, n: int) -> list[float]:
+    n = _count(ns, s, t, n)
+    return [i / n for i in range(n + 1)]
 
 
 def uniform_t(ns: NoiseSchedule, s: float, t: float, n: int) -> Grid:
     """Equal steps in t.  Near t = 0 its steps in lam are huge: not asymptotic there for any affordable n."""
-    return _mapped(ns, s, t, _even(n), float, float)
+    return _mapped(s, t, _even(ns, s, t, n), float, float)
 
 
 def uniform_lam(ns: NoiseSchedule, s: float, t: float, n: int) -> Grid:
     """Equal steps in lam (Lu et al. 2022, arXiv:2206.00927, section 3.3)."""
-    return _mapped(ns, s, t, _even(n), ns.lam, ns.t)
+    return _mapped(s, t, _even(ns, s, t, n), ns.lam, ns.t)
 
 
 def quadratic(ns: NoiseSchedule, s: float, t: float, n: int) -> Grid:
     """Equal steps in sqrt(t) (Song et al. 2020, arXiv:2010.02502, appendix D.2)."""
-    return _mapped(ns, s, t, _even(n), sqrt, lambda u: u * u)
+    return _mapped(s, t, _even(ns, s, t, n), sqrt, lambda u: u * u)
 
 
 def karras(ns: NoiseSchedule, s: float, t: float, n: int, rho: float = 7.0) -> Grid:
     """Equal steps in (sigma/alpha)^(1/rho) (Karras et al. 2022, arXiv:2206.00364, eq. 5)."""
-    return _mapped(ns, s, t, _even(n), lambda t: exp(-ns.lam(t) / rho), lambda u: ns.t(-rho * log(u)))
+    if not is_number(rho) or rho == 0:
+        raise UsageError(f"rho is {shown(rho)}: give a number, as 7.0")
+    return _mapped(s, t, _even(ns, s, t, n), lambda t: exp(-ns.lam(t) / rho), lambda u: ns.t(-rho * log(u)))
 
 
 def _weighted(ns: NoiseSchedule, s: float, t: float, n: int, pattern: Sequence[float]) -> Grid:
     """Steps in lam in proportion to the pattern, repeated."""
     sums = [0.0]
-    for i in range(n):
+    for i in range(_count(ns, s, t, n)):
         sums.append(sums[-1] + pattern[i % len(pattern)])
-    return _mapped(ns, s, t, [w / sums[-1] for w in sums] if n > 0 else [0.0], ns.lam, ns.t)
+    return _mapped(s, t, [w / sums[-1] for w in sums], ns.lam, ns.t)
 
 
 def irregular(ns: NoiseSchedule, s: float, t: float, n: int, ratio: float = 2.0) -> Grid:
     """Steps in lam alternating 1 : ratio, at every n."""
+    if not (is_number(ratio) and ratio > 0):
+        raise UsageError(f"ratio is {shown(ratio)}: give a number above 0, as 2.0")
     return _weighted(ns, s, t, n, (1.0, ratio))
 
 
@@ -80,7 +94,7 @@ def jitter(ns: NoiseSchedule, s: float, t: float, n: int, seed: int = 0) -> Grid
     A longer pattern would hold too few periods in an affordable n: an error that is made in one region would then follow
     the part of the pattern that happens to lie there.
     """
-    rng = random.Random(seed)
+    rng = random.Random(whole(seed, "seed"))
     return _weighted(ns, s, t, n, [0.5 + rng.random() for _ in range(4)])
 
 
@@ -98,5 +112,5 @@ def get(name: str) -> Callable[..., Grid]:
     """The grid family of that name."""
     try:
         return GRIDS[name]
-    except KeyError:
-        raise UsageError(f"unknown grid {name!r}{near_miss(name, GRIDS)} (there are: {', '.join(GRIDS)})") from None
+    except (KeyError, TypeError):
+        raise UsageError(f"unknown grid {shown(name)}{near_miss(name, GRIDS)} (there are: {', '.join(GRIDS)})") from None

@@ -15,14 +15,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import expm1, pi, prod, sqrt
+from numbers import Integral
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import UsageError
-from .schedules import NoiseSchedule
+from .errors import UsageError, shown, whole
+from .schedules import NoiseSchedule, checked
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,8 @@ class WhiteNoise(Named):
     first: int = 0
 
     def __post_init__(self):
-        if len(self.shape) < 2 or min(self.shape) < 1 or self.first < 0:
-            raise UsageError(f"noise of shape {tuple(self.shape)}, first sample {self.first}: give (B, *D) and first >= 0")
+        checked(self.schedule), check_shape(self.shape), whole(self.seed, "seed"), whole(self.first, "the first sample", 0)
+        check_dtype(self.dtype)
 
     def normal(self, s: float, t: float, weight: Weight, tag: int = 0) -> Tensor:
         check(s, t, (weight,))
@@ -203,6 +204,22 @@ class WhiteNoise(Named):
         root = factor(gram(self.schedule, s, t, weights))
         z = [self._draw("interval", float(s), float(t), tag, *([j] if j else [])) for j in range(len(weights))]
         return tuple(combined(row[: i + 1], z) for i, row in enumerate(root))
+
+
+def check_shape(shape: Sequence[int]) -> None:
+    """Raise UsageError unless the shape is (B, *D)."""
+    try:
+        good = len(shape) > 1 and all(isinstance(k, Integral) and k > 0 for k in shape)
+    except TypeError:
+        good = False
+    if not good:
+        raise UsageError(f"noise of shape {shown(shape)}: give (B, *D), that of the state, as x.shape")
+
+
+def check_dtype(dtype: torch.dtype) -> None:
+    """Raise UsageError unless the dtype is a floating one."""
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise UsageError(f"noise of dtype {shown(dtype)}: give that of the state, as torch.float32")
 
 
 def check(s: float, t: float, weights: Sequence[Weight]) -> None:

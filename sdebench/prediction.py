@@ -15,8 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .errors import UsageError
-from .schedules import NoiseSchedule
+from .errors import UsageError, shown
+from .schedules import NoiseSchedule, checked
 
 _PARTS: dict[str, Callable[[float, float], tuple[float, float]]] = {
     "x0": lambda alpha, sigma: (1.0, 0.0),
@@ -138,6 +138,9 @@ class Model:
                  gamma: Callable[[float], float] | None = None):  # fmt: skip
         if kind not in KINDS:
             raise UsageError(f"unknown kind of prediction {kind!r}: give one of {', '.join(KINDS)}")
+        if not callable(fn):
+            raise UsageError(f"a model of {shown(fn)}: give a function fn(x, t) -> tensor")
+        checked(schedule)
         self.fn, self.schedule, self.kind, self.gamma = fn, schedule, kind, gamma
 
     def __call__(self, x: Tensor, t: float) -> Prediction:

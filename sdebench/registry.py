@@ -1,13 +1,14 @@
 """Named plugins: a decorator, spec strings `name[key=value,...]`, entry points, and errors that name the near miss."""
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
-from .errors import UsageError, near_miss
+from .errors import UsageError, near_miss, shown
 
 
 class Entry(NamedTuple):
@@ -60,7 +61,13 @@ class Registry:
     def register(self, name: str, **preset: Any) -> Callable:
         """Decorator: make the class or function under it available as `name`, with the given settings fixed."""
 
+        if not (isinstance(name, str) and re.fullmatch(r"[^\s\[\],:]+", name)):
+            advice = f"give it in quotes, without spaces, as @sdebench.register_{self.kind}('my-{self.kind}')"
+            raise UsageError(f"{shown(name)} is no name of a {self.kind}: {advice}")
+
         def add(factory):
+            if not callable(factory):
+                raise UsageError(f"{self.kind} {name!r} is {shown(factory)}: give a class, or a function that makes one")
             if name in self.entries and self.entries[name] != Entry(factory, preset):
                 raise UsageError(f"{self.kind} {name!r} is registered twice: give the new one another name")
             self.entries[name] = Entry(factory, preset)
@@ -91,6 +98,8 @@ class Registry:
         Raises UsageError for a name or a setting that does not exist.
         """
         self._load_plugins()
+        if not isinstance(spec, str):
+            raise UsageError(f"{shown(spec)} is no name of a {self.kind}: give a string ('{self.listing}' shows all)")
         name, settings = split_spec(spec)
         factory, preset = self._imported(name) if ":" in name else self._entry(name)
         allowed = {k: p.default for k, p in inspect.signature(factory).parameters.items() if k not in preset}

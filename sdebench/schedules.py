@@ -11,12 +11,17 @@ nothing cancels near an end: `sigma` comes from `expm1` or a product of sines, n
 from dataclasses import dataclass, fields
 from math import atan2, cos, exp, expm1, hypot, inf, log, log1p, pi, sin, sqrt, tan
 
-from .errors import UsageError
+from .errors import UsageError, is_number, shown
 
 
 def _softplus(z: float) -> float:
     """log(1 + e^z) without overflow."""
     return max(z, 0.0) + log1p(exp(-abs(z)))
+
+
+def _numbers(schedule: "NoiseSchedule") -> bool:
+    """Whether every parameter is a number."""
+    return all(is_number(getattr(schedule, key.name)) for key in fields(schedule))
 
 
 class NoiseSchedule:
@@ -94,7 +99,7 @@ class VPLinear(NoiseSchedule):
     beta_max: float = 20.0
 
     def __post_init__(self):
-        if not 0 < self.beta_min <= self.beta_max < inf:
+        if not (_numbers(self) and 0 < self.beta_min <= self.beta_max < inf):
             raise UsageError(f"VPLinear got beta_min={self.beta_min}, beta_max={self.beta_max}: give 0 < beta_min <= beta_max")
 
     def _integral(self, t: float) -> float:
@@ -140,7 +145,7 @@ class VPCosine(NoiseSchedule):
     t_max = 1 - 1e-6
 
     def __post_init__(self):
-        if not 0 <= self.s < inf:
+        if not (_numbers(self) and 0 <= self.s < inf):
             raise UsageError(f"VPCosine got s={self.s}: give s >= 0")
 
     def _angles(self, t: float) -> tuple[float, float]:
@@ -193,7 +198,7 @@ class VE(NoiseSchedule):
     sigma_max: float = 50.0
 
     def __post_init__(self):
-        if not 0 < self.sigma_min < self.sigma_max < inf:
+        if not (_numbers(self) and 0 < self.sigma_min < self.sigma_max < inf):
             raise UsageError(f"VE got sigma_min={self.sigma_min}, sigma_max={self.sigma_max}: give 0 < sigma_min < sigma_max")
 
     @property
@@ -305,6 +310,13 @@ class Rectified(NoiseSchedule):
     @property
     def lam_min(self) -> float:
         return -inf
+
+
+def checked(ns: NoiseSchedule) -> NoiseSchedule:
+    """The schedule itself; raises UsageError for what has no `lam`, and for a class in the place of its instance."""
+    if isinstance(ns, type) or not hasattr(ns, "lam"):
+        raise UsageError(f"{shown(ns)} is not a schedule: give one, as sdebench.schedules.VPLinear(), or a problem's .schedule")
+    return ns
 
 
 SCHEDULES = {c.__name__: c for c in (VPLinear, VPCosine, VE, EDM, Rectified)}

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from . import grids
-from .errors import UsageError, near_miss
+from .errors import UsageError, is_number, near_miss, shown
 from .prediction import ModelLike, Prediction
 from .schedules import NoiseSchedule
 
@@ -123,7 +123,7 @@ def checked(method: Any) -> Solver | Sampler:
     Raises UsageError, which says what is missing.
     """
     if not isinstance(method, Solver | Sampler):
-        what = f"the class {method.__name__}" if isinstance(method, type) else repr(method)
+        what = f"the class {method.__name__}" if isinstance(method, type) else shown(method)
         raise UsageError(f"{what} is not a solver: give an instance of a subclass of sdebench.Solver or sdebench.Sampler")
     base, verb = (Solver, "step") if isinstance(method, Solver) else (Sampler, "sample")
     if getattr(type(method), verb) is getattr(base, verb):
@@ -162,8 +162,7 @@ def integrate(
     if executor not in EXECUTORS:
         raise UsageError(f"unknown executor {executor!r}{near_miss(str(executor), EXECUTORS)}: give {', '.join(EXECUTORS)}")
     grid, solver = grids.check(grid), checked(solver)
-    if not hasattr(model, "schedule"):
-        raise UsageError(f"{model!r} is not a model: give sdebench.Model(fn, schedule, kind), or a problem's .model")
+    _check_run(model, x)
     model.schedule.alpha(grid[0]), model.schedule.alpha(grid[-1])  # refuses an end outside its domain
     if solver.stochastic:
         _check_noise(solver, model, noise, x)
@@ -178,10 +177,18 @@ def eager(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[
     return cross(solver, model, x, grid, (), noise)
 
 
+def _check_run(model: ModelLike, x: Tensor) -> None:
+    """Raise UsageError unless the model is one, and the state a tensor."""
+    if not (hasattr(model, "schedule") and callable(model)):
+        raise UsageError(f"{shown(model)} is not a model: give sdebench.Model(fn, schedule, kind), or a problem's .model")
+    if not isinstance(x, Tensor):
+        raise UsageError(f"the state is {shown(x)}: give a tensor (B, *D), as a problem's .initial(n, seed) is")
+
+
 def _check_noise(solver: Solver | Sampler, model: ModelLike, noise: Any, x: Tensor) -> None:
     """Raise UsageError unless the noise is one, on the model's schedule and of the state's shape."""
     if not hasattr(noise, "normal") or isinstance(noise, type):
-        what = "is stochastic" if noise is None else f"got the noise {noise!r}"
+        what = "is stochastic" if noise is None else f"got the noise {shown(noise)}"
         raise UsageError(f"{type(solver).__name__} {what}: give noise=sdebench.WhiteNoise(model.schedule, x.shape, seed)")
     if noise.schedule != model.schedule:
         raise UsageError(f"the noise is on {noise.schedule}, the model on {model.schedule}: give one schedule to both")
@@ -207,6 +214,10 @@ def _scaled_norm(error: Tensor, x: Tensor, x_new: Tensor, rtol: float, atol: flo
     return float((error / scale).square().flatten(1).mean(1).max().sqrt())
 
 
+def _no_pair(solver: Solver | Sampler) -> UsageError:
+    return UsageError(f"{solver!r} has no embedded error estimate: use integrate, or a pair such as 'dpm-solver-23'")
+
+
 def integrate_adaptive(
     solver: Solver, model: ModelLike, x: Tensor, s: float, t: float, rtol: float = 1e-5, atol: float | None = None,
     h: float | None = None, safety: float = 0.9, max_steps: int = 100_000,
@@ -218,11 +229,15 @@ def integrate_adaptive(
     most.  `atol` is `rtol` unless given; the first step is a twentieth of the span unless given.  Raises UsageError where the
     solver has no embedded error, RuntimeError when the step size vanishes or `max_steps` is passed.
     """
+    _check_run(model, x)
+    if not isinstance(checked(solver), Solver) or solver.stochastic:
+        raise _no_pair(solver)
+    atol = rtol if atol is None else atol
+    numbers = all(map(is_number, (s, t, rtol, atol, 1.0 if h is None else h)))
+    if not (numbers and s > t and rtol > 0 and atol >= 0 and (h is None or h > 0)):
+        raise UsageError(f"s={s}, t={t}, rtol={rtol}, atol={atol}, h={h}: give s > t, rtol > 0, atol >= 0, and h > 0 or none")
     ns, past = model.schedule, ()
     lam, lam_end = ns.lam(s), ns.lam(t)
-    atol = rtol if atol is None else atol
-    if not (s > t and rtol > 0 and atol >= 0 and (h is None or h > 0)):
-        raise UsageError(f"s={s}, t={t}, rtol={rtol}, atol={atol}, h={h}: give s > t, rtol > 0, atol >= 0, and h > 0 or none")
     h = (lam_end - lam) / 20 if h is None else min(h, lam_end - lam)
     taken = [s]
     for _ in range(max_steps):
@@ -230,7 +245,7 @@ def integrate_adaptive(
         u = t if last else ns.t(lam + h)
         step = solver.step(model, x, s, u, past)
         if step.error is None:
-            raise UsageError(f"{solver!r} has no embedded error estimate: use integrate, or a pair such as 'dpm-solver-23'")
+            raise _no_pair(solver)
         error = _scaled_norm(step.error, x, step.x, rtol, atol)
         if error <= 1.0:
             x, past, s, lam = step.x, step.past, u, ns.lam(u)

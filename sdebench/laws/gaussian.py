@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
+from ..errors import UsageError, shown
+from ..grids import check
 from ..prediction import conversion
 from ..problems import GaussianMixture
 from ..problems.energy import mean_square_eps
-from ..schedules import NoiseSchedule
+from ..problems.quantile import as_float64
+from ..schedules import NoiseSchedule, checked
 from ..solver import Solver
 from ..tableau import Tableau, tableau
 
@@ -86,7 +88,9 @@ def gaussian_law(solver: Solver, gm: GaussianMixture, ns: NoiseSchedule, grid: S
     Deterministic methods have a law too.  Raises UsageError for more than one component, and for a method whose step is not
     linear.
     """
-    return law_of(tableau(solver, ns, grid, gamma=lambda t: mean_square_eps(gm, ns, t)), gm, start)
+    if not hasattr(gm, "weights"):
+        raise UsageError(f"{shown(gm)} is not a law: give a GaussianMixture of one component, or a problem's .law")
+    return law_of(tableau(solver, checked(ns), check(grid), gamma=lambda t: mean_square_eps(gm, ns, t)), gm, start)
 
 
 def law_of(table: Tableau, gm: GaussianMixture, start: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
@@ -97,7 +101,9 @@ def law_of(table: Tableau, gm: GaussianMixture, start: tuple[Tensor, Tensor] | N
     if start is None:
         marginal = gm.marginal(table.schedule, table.rows[0].s)
         start = marginal.mean(), marginal.cov()
-    first, spread = (torch.as_tensor(v, dtype=torch.float64).numpy() for v in start)
+    if not (isinstance(start, tuple | list) and len(start) == 2):
+        raise UsageError(f"the start is {shown(start)}: give a pair (mean, covariance)")
+    first, spread = (as_float64(v, f"the start's {name}").numpy() for v, name in zip(start, ("mean", "covariance")))
     if first.shape != (gm.dim,) or spread.shape != (gm.dim, gm.dim):
         asked = f"a mean ({gm.dim},) and a covariance ({gm.dim}, {gm.dim})"
         raise UsageError(f"the start has shapes {first.shape}, {spread.shape}: give {asked}")

@@ -10,10 +10,10 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
+from ..errors import UsageError, whole
 from ..schedules import NoiseSchedule
 from .kernels import Whitened, Wide, WideMeans
-from .quantile import Coordinates, as_float64, check_states, check_weights, rms
+from .quantile import Coordinates, amplitudes, as_float64, check_states, check_weights, rms
 
 _WIDE_FROM = 128  # isotropic components of more dimensions are evaluated by products; fewer, by differences
 
@@ -59,7 +59,7 @@ class GaussianMixture:
 
     def marginal(self, ns: NoiseSchedule, t: float) -> "GaussianMixture":
         """The law of x_t when this is the law of x_0; shares the eigenbases."""
-        alpha, sigma = ns.alpha(t), ns.sigma(t)
+        alpha, sigma = amplitudes(ns, t)
         law = copy(self)
         law._alpha, law._kernel = alpha * self._alpha, None
         law._variances = (alpha * alpha * self._variances).add_(sigma * sigma)
@@ -106,7 +106,7 @@ class GaussianMixture:
 
     def sample(self, n: int, seed: int) -> Tensor:
         """`n` independent draws, (n, d); the same seed gives the same draws."""
-        rng = torch.Generator().manual_seed(seed)
+        n, rng = whole(n, "the number of draws", 0), torch.Generator().manual_seed(whole(seed, "seed"))
         uniform = torch.rand(n, dtype=torch.float64, generator=rng)
         k = torch.searchsorted(self.weights.cumsum(0), uniform).clamp_(max=len(self.weights) - 1)
         z = torch.randn(n, self.dim, dtype=torch.float64, generator=rng) * self._variances.sqrt()[k]

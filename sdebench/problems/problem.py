@@ -6,10 +6,10 @@ from functools import cached_property
 
 from torch import Tensor
 
-from ..errors import UsageError
+from ..errors import UsageError, is_number, shown, whole
 from ..family import Dynamics
 from ..prediction import Prediction
-from ..schedules import NoiseSchedule
+from ..schedules import NoiseSchedule, checked
 from .energy import mean_square_eps
 from .mixture import GaussianMixture
 from .product import ProductMixture
@@ -17,6 +17,13 @@ from .quantile import check_states
 
 Law = GaussianMixture | ProductMixture
 _KEPT_BYTES = 64 << 20
+
+
+def checked_law(law: Law) -> Law:
+    """The law itself; raises UsageError for what has no `marginal`."""
+    if not hasattr(law, "marginal"):
+        raise UsageError(f"{shown(law)} is not a law: give a sdebench.problems.GaussianMixture, or a problem's .law")
+    return law
 
 
 class ExactModel:
@@ -27,7 +34,7 @@ class ExactModel:
     """
 
     def __init__(self, law: Law, schedule: NoiseSchedule):
-        self.law, self.schedule = law, schedule
+        self.law, self.schedule = checked_law(law), checked(schedule)
         self._kept: dict[float, tuple[Callable, float]] = {}
         self._gammas: dict[float, float] = {}
         basis = getattr(law, "_basis", None)
@@ -71,6 +78,11 @@ class Problem:
     schedule: NoiseSchedule
     span: tuple[float, float]
 
+    def __post_init__(self):
+        checked_law(self.law), checked(self.schedule)
+        if not (isinstance(self.span, tuple | list) and len(self.span) == 2 and all(map(is_number, self.span))):
+            raise UsageError(f"the span of {self.name!r} is {shown(self.span)}: give two times (s, t), s > t")
+
     @property
     def dim(self) -> int:
         """Dimension of the states."""
@@ -87,8 +99,7 @@ class Problem:
 
     def initial(self, n: int, seed: int) -> Tensor:
         """`n` exact draws from the marginal at span[0], (n, d) float64."""
-        if n < 1:
-            raise UsageError(f"{n} initial points: give n >= 1")
+        n = whole(n, "the number of points", 1)
         return self.law.marginal(self.schedule, self.span[0]).sample(n, seed)
 
     @property

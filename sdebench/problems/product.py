@@ -8,9 +8,9 @@ Noise is isotropic, so the coordinates z stay independent at every t, and the fl
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
+from ..errors import UsageError, whole
 from ..schedules import NoiseSchedule
-from .quantile import Coordinates, as_float64, check_states, check_weights, rms
+from .quantile import Coordinates, amplitudes, as_float64, check_states, check_weights, rms
 
 
 class ProductMixture:
@@ -44,7 +44,7 @@ class ProductMixture:
 
     def marginal(self, ns: NoiseSchedule, t: float) -> "ProductMixture":
         """The law of x_t when this is the law of x_0."""
-        alpha, sigma = ns.alpha(t), ns.sigma(t)
+        alpha, sigma = amplitudes(ns, t)
         law = object.__new__(ProductMixture)
         law.dim, law.rotation, law.weights, law._log_weights = self.dim, self.rotation, self.weights, self._log_weights
         law.means = alpha * self.means
@@ -71,7 +71,7 @@ class ProductMixture:
 
     def sample(self, n: int, seed: int) -> Tensor:
         """`n` independent draws, (n, d); the same seed gives the same draws."""
-        rng = torch.Generator().manual_seed(seed)
+        n, rng = whole(n, "the number of draws", 0), torch.Generator().manual_seed(whole(seed, "seed"))
         uniform = torch.rand(n, self.dim, 1, dtype=torch.float64, generator=rng)
         k = (uniform > self.weights.cumsum(-1)).sum(-1).clamp_(max=self.means.shape[1] - 1).T
         z = torch.randn(self.dim, n, dtype=torch.float64, generator=rng)

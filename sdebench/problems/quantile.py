@@ -11,7 +11,8 @@ from math import log, pi
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
+from ..errors import UsageError, shown
+from ..schedules import NoiseSchedule
 
 _EPS = torch.finfo(torch.float64).eps
 _MAX_ITERATIONS = 200  # bisection alone needs about 60 + log2(width/eps); Newton takes 5 to 10
@@ -115,6 +116,15 @@ def as_float64(values, name: str, shape: tuple[int, ...] | None = None) -> Tenso
     if not bool(torch.isfinite(out).all()):
         raise UsageError(f"{name} contains inf or NaN: give finite numbers")
     return out
+
+
+def amplitudes(ns: NoiseSchedule, t: float) -> tuple[float, float]:
+    """(alpha, sigma) at t; raises UsageError for what is no schedule, or no time."""
+    try:
+        return ns.alpha(t), ns.sigma(t)
+    except (AttributeError, TypeError) as error:
+        what = f"the marginal on {shown(ns)} at the time {shown(t)}"
+        raise UsageError(f"{what}: give a schedule and a number, as (sdebench.schedules.VPLinear(), 0.5)") from error
 
 
 def check_states(x: Tensor, d: int) -> None:

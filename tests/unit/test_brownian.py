@@ -302,13 +302,13 @@ def test_intervals_beyond_the_path_are_refused():
             w.normal(s, t, DATA)
 
 
-@pytest.mark.parametrize("times", [(), (0.5,), (0.5, 0.5)])
+@pytest.mark.parametrize("times", [(), (0.5,), (0.5, 0.5), 5, "ab", None])
 def test_a_path_without_length_is_refused(times):
-    with pytest.raises(UsageError, match="give two times or more"):
+    with pytest.raises(UsageError, match=r"give (two times or more|a sequence of times)"):
         path(times=times)
 
 
-@pytest.mark.parametrize("shape", [(3,), (), (0, 2), (2, 0)])
+@pytest.mark.parametrize("shape", [(3,), (), (0, 2), (2, 0), 5])
 def test_a_shape_without_samples_or_numbers_is_refused(shape):
     with pytest.raises(UsageError, match=r"\(B, \*D\)"):
         path(shape)

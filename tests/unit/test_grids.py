@@ -89,11 +89,32 @@ def test_jitter_is_seeded():
     assert grids.jitter(ns, 0.8, 0.1, 8) == one
 
 
-@pytest.mark.parametrize("n", [0, -3])
+@pytest.mark.parametrize("n", [0, -3, 2.5, 4.0, "4", None])
 @pytest.mark.parametrize(("name", "family"), FAMILIES)
 def test_no_steps_are_refused(name, family, n):
-    with pytest.raises(UsageError, match="give n >= 1"):
+    with pytest.raises(UsageError, match=r"n is .*: give a whole number, 1 or more"):
         family(VPLinear(), 0.8, 0.1, n)
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (("vp", 0.8, 0.1, 4), "'vp' is not a schedule: give one"), ((VPLinear, 0.8, 0.1, 4), "VPLinear'> is not a schedule"),
+    ((VPLinear(), "0.8", 0.1, 4), "from s = '0.8' to t = 0.1: give two times"), ((VPLinear(), 0.8, None, 4), "to t = None"),
+    ((VPLinear(), (0.8, 0.1), 4, 4), r"from s = \(0.8, 0.1\) to t = 4"),
+])  # fmt: skip
+@pytest.mark.parametrize(("name", "family"), FAMILIES)
+def test_ends_and_schedules_that_are_none_are_refused(name, family, arguments, says):
+    with pytest.raises(UsageError, match=says) as caught:
+        family(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "setting", "says"), [
+    ("karras", {"rho": "seven"}, "rho is 'seven': give a number"), ("karras", {"rho": 0}, "rho is 0: give a number"),
+    ("irregular", {"ratio": "a"}, "ratio is 'a': give a number above 0"), ("irregular", {"ratio": -1}, "ratio is -1: give"),
+    ("jitter", {"seed": [1]}, r"seed is \[1\]: give a whole number")])  # fmt: skip
+def test_settings_of_a_family_that_are_no_numbers_are_refused(name, setting, says):
+    with pytest.raises(UsageError, match=says):
+        grids.get(name)(VPLinear(), 0.8, 0.1, 4, **setting)
 
 
 @pytest.mark.parametrize("span", [(0.1, 0.8), (0.5, 0.5)])
@@ -110,7 +131,8 @@ def test_times_outside_of_the_domain_are_refused(name, family, span):
         family(VPLinear(), *span, 4)
 
 
-BAD = [(), (0.5,), (0.5, 0.5), (0.1, 0.5), (0.9, nan), (nan, 0.9), (inf, 0.5), (0.9, 0.5, 0.6), (0.9, -inf)]
+BAD = [(), (0.5,), (0.5, 0.5), (0.1, 0.5), (0.9, nan), (nan, 0.9), (inf, 0.5), (0.9, 0.5, 0.6), (0.9, -inf),
+       5, None, "karras", ("a", "b"), (0.9, None, 0.1), grids.uniform_lam]  # fmt: skip
 
 
 @pytest.mark.parametrize("bad", BAD)
@@ -127,4 +149,7 @@ def test_check_takes_any_sequence_of_numbers():
 def test_a_misspelt_family_is_named():
     with pytest.raises(UsageError, match="did you mean 'uniform_lam'"):
         grids.get("uniform-lam")
+    for none in (3, None, ["karras"], grids.karras):
+        with pytest.raises(UsageError, match=r"unknown grid .* \(there are: uniform_t, "):
+            grids.get(none)
     assert grids.get("karras") is grids.karras

@@ -288,15 +288,22 @@ def test_one_weight_is_its_normal_times_its_deviation():
 # ------------------------------------------------------------------------------------------------------------ bad input
 
 
-@pytest.mark.parametrize("shape", [(4,), (), (0, 3), (4, 0)])
+@pytest.mark.parametrize("shape", [(4,), (), (0, 3), (4, 0), 5, None, "ab", (4, "a"), (4, 1.5), torch.zeros(2, 3)])
 def test_a_shape_without_samples_or_numbers_is_refused(shape):
     with pytest.raises(UsageError, match=r"give \(B, \*D\)"):
         WhiteNoise(VP, shape)
 
 
-def test_a_sample_before_the_first_is_refused():
-    with pytest.raises(UsageError, match="first >= 0"):
-        WhiteNoise(VP, (2, 3), first=-1)
+@pytest.mark.parametrize(("schedule", "settings", "says"), [
+    (VP, {"first": -1}, "first sample is -1: give a whole number, 0 or more"), (VP, {"first": "a"}, "first sample is 'a'"),
+    (VP, {"seed": "a"}, "seed is 'a': give a whole number"), (VP, {"seed": None}, "seed is None"), (VP, {"seed": 1.5}, "seed"),
+    (VP, {"dtype": "float32"}, "dtype 'float32': give that of the state"), (VP, {"dtype": torch.int64}, "dtype torch.int64"),
+    ("vp", {}, "'vp' is not a schedule"), (EDM, {}, "is not a schedule"),
+])  # fmt: skip
+def test_a_noise_of_what_is_none_is_refused(schedule, settings, says):
+    with pytest.raises(UsageError, match=says) as caught:
+        WhiteNoise(schedule, (2, 3), **settings)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_stochastic_method_without_its_noise_is_refused():

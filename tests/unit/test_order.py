@@ -127,7 +127,9 @@ def test_an_exact_method_has_no_order_and_is_not_confirmed():
 @pytest.mark.parametrize(("settings", "message"), [
     ({"kind": "globall"}, "did you mean 'global'"), ({"kind": "main"}, "main"),
     ({"kind": "tolerance"}, "tolerance"), ({"grid": "karas"}, "did you mean 'karras'"),
-    ({"problem": "mixture-1"}, "did you mean 'mixture-1d'"),
+    ({"problem": "mixture-1"}, "did you mean 'mixture-1d'"), ({"problem": 7}, "7 is no name of a problem"),
+    ({"kind": "global", "grid": 7}, "unknown grid 7"), ({"kind": 7}, "kind of order of this method 7"),
+    ({"points": "a"}, "number of points is 'a'"), ({"points": 2.5}, "is 2.5: give"), ({"seed": "a"}, "seed is 'a'"),
 ])  # fmt: skip
 def test_what_there_is_not_is_refused(settings, message):
     with pytest.raises(UsageError, match=message):

@@ -117,3 +117,10 @@ def test_a_model_says_what_it_predicts_and_counts():
 def test_an_unknown_kind_is_refused():
     with pytest.raises(UsageError, match="give one of x0, eps, v, score, velocity"):
         sb.Model(lambda x, t: x, NS, "noise")
+
+
+def test_a_model_of_what_is_none_is_refused():
+    with pytest.raises(UsageError, match="a model of 'net': give a function fn"):
+        sb.Model("net", NS, "eps")
+    with pytest.raises(UsageError, match="'vp' is not a schedule: give one"):
+        sb.Model(lambda x, t: x, "vp", "eps")

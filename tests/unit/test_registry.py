@@ -104,6 +104,28 @@ def test_a_name_is_given_once():
     assert registry.names() == ("thing", "big-thing")
 
 
+@pytest.mark.parametrize("spec", [5, None, ["thing"], b"thing", Thing(), Thing])
+def test_a_spec_that_is_no_string_is_refused(spec):
+    with pytest.raises(UsageError, match="is no name of a thing: give a string"):
+        fresh().get(spec)
+
+
+@pytest.mark.parametrize("name", [Thing, 5, "", "my thing", "thing[size=4]", "my:thing", "a,b"])
+def test_what_no_spec_could_name_is_not_registered(name):
+    registry = fresh()
+    with pytest.raises(UsageError, match="is no name of a thing: give it in quotes"):
+        registry.register(name)(Thing)
+    with pytest.raises(UsageError, match="thing 'mine' is 5: give a class"):
+        registry.register("mine")(5)
+    assert registry.names() == ("thing", "big-thing")
+
+
+def test_a_misspelt_name_of_the_package_is_named():
+    with pytest.raises(AttributeError, match="no attribute 'get_solvr'; did you mean 'get_solver'"):
+        sb.get_solvr  # noqa: B018
+    assert not hasattr(sb, "qqqq")
+
+
 def test_a_class_by_its_path():
     assert fresh().get("fractions:Fraction[numerator=3]") == 3
 

@@ -126,6 +126,40 @@ def test_bad_settings_of_an_adaptive_run_are_refused(s, t, settings):
         integrate_adaptive(sb.get_solver("dpm-solver-12"), PB.model, X, s, t, **settings)
 
 
+@pytest.mark.parametrize(("s", "t", "settings"), [
+    ("a", T, {}), (None, T, {}), (S, T, {"rtol": "a"}), (S, T, {"h": "a"}), (PB.span, T, {})])  # fmt: skip
+def test_settings_of_an_adaptive_run_that_are_no_numbers_are_refused(s, t, settings):
+    with pytest.raises(UsageError, match="give s > t, rtol > 0"):
+        integrate_adaptive(sb.get_solver("dpm-solver-12"), PB.model, X, s, t, **settings)
+
+
+def test_an_adaptive_run_wants_a_deterministic_solver_a_model_and_a_state():
+    pair = sb.get_solver("dpm-solver-12")
+    for none in ("ddpm", "scipy-rk45"):
+        with pytest.raises(UsageError, match="no embedded error estimate: use integrate, or a pair"):
+            integrate_adaptive(sb.get_solver(none), PB.model, X, S, T)
+    for arguments, says in [(("dpm-solver-12", PB.model, X), "is not a solver"), ((pair, PB, X), "is not a model"),
+                            ((pair, PB.model, [1.0]), "the state is .*: give a tensor")]:  # fmt: skip
+        with pytest.raises(UsageError, match=says):
+            integrate_adaptive(*arguments, S, T)
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (("ddim", PB.model, X, PB.span), "'ddim' is not a solver: give an instance"),
+    ((X, PB.model, X, PB.span), r"tensor.* is not a solver"),
+    ((Told(), PB, X, PB.span), "is not a model: give .* a problem's .model"),
+    ((Told(), X, PB.model, PB.span), r"tensor.* is not a model"),
+    ((Told(), PB.model, [1.0], PB.span), r"the state is \[1.0\]: give a tensor"),
+    ((Told(), PB.model, X.numpy(), PB.span), "the state is array.*: give a tensor"),
+    ((Told(), PB.model, X, 10), "a grid of 10: give a sequence of times"),
+    ((sb.get_solver("ddpm"), PB.model, X, PB.span, torch.randn(16, 1)), "got the noise tensor.*: give noise="),
+])  # fmt: skip
+def test_a_run_of_what_is_none_is_refused_in_one_line(arguments, says):
+    with pytest.raises(UsageError, match=says) as caught:
+        integrate(*arguments)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_run_that_cannot_end_says_so():
     solver = sb.get_solver("dpm-solver-12")
     with pytest.raises(RuntimeError, match="more than 3 steps"):
