@@ -1,6 +1,7 @@
 """`sdebench list`."""
 
 import inspect
+import re
 from typing import Annotated, Any
 
 import typer
@@ -9,17 +10,17 @@ from ..errors import UsageError, near_miss
 from .output import emit, report_broken, table
 
 
-def _solvers() -> list[dict[str, Any]]:
+def _solvers(which: list[str]) -> list[dict[str, Any]]:
     from ..studies import base
 
-    return [{"name": spec, **base.claims(base.solver(spec))} for spec in base.solver_specs("all")]
+    return [{"name": spec, **base.claims(base.solver(spec))} for spec in base.solver_specs(which or "all")]
 
 
-def _problems() -> list[dict[str, Any]]:
+def _problems(which: list[str]) -> list[dict[str, Any]]:
     from ..studies import base
 
     found = []
-    for spec in base.problem_specs("all"):
+    for spec in base.problem_specs(which or "all"):
         problem = base.problem(spec)
         found.append({"name": spec, "dim": problem.dim, "schedule": repr(problem.schedule), "span": list(problem.span),
                       "exact_flow": bool(problem.has_solution)})  # fmt: skip
@@ -62,12 +63,31 @@ def _sentence(thing: Any) -> str:
 
 _LISTS = {"solvers": _solvers, "problems": _problems, "schedules": _schedules, "grids": _grids, "suites": _suites,
           "recipes": _recipes}
+_CHOSEN = ("solvers", "problems")  # those of which one may ask for some
+_LEAST_PAPER = 20  # characters: "Gonzalez et al. 2023"
+_PAPER = re.compile(r" \((?P<paper>[^()]*arXiv[^()]*)\)$")
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return " to ".join(f"{v:g}" for v in value) if isinstance(value, list) else value
+def _counted(rows: list[dict], what: str) -> str:
+    return f"{len(rows)} {what.removesuffix('s') if len(rows) == 1 else what}"
+
+
+def _show_problems(rows: list[dict]) -> None:
+    lines = [(r["name"], r["dim"], r["schedule"], "{:.3g} to {:.3g}".format(*r["span"]), "yes" if r["exact_flow"] else "no")
+             for r in rows]  # fmt: skip
+    title = f"{_counted(rows, 'problems')}.  span: of time, from the noisier end; exact: the flow has a formula"
+    table(("name", "dim", "schedule", "span", "exact"), lines, title, ("dim",))
+
+
+def _show_grids(rows: list[dict]) -> None:
+    """Grids under their kinds, what they are beside their papers."""
+    lines: list[tuple] = []
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        lines.append((kind,))
+        for row in (row for row in rows if row["kind"] == kind):
+            paper = _PAPER.search(row["about"])
+            lines.append((f"  {row['name']}", _PAPER.sub("", row["about"]), paper["paper"] if paper else ""))
+    table(("grid", "about", "paper"), lines, _counted(rows, "grids"), (), _LEAST_PAPER)
 
 
 def _show_solvers(rows: list[dict]) -> None:
@@ -82,27 +102,36 @@ def _show_solvers(rows: list[dict]) -> None:
                 order = f"{order} ({r['strong_order']:g})"
             name = f"  {r['name']}" + " ~" * r["stochastic"]
             lines.append((name, r["claimed_order"], order, r["nfe_per_step"], r["memory"], r["reference"]))
-    title = (f"{len(rows)} solvers.  claim: the order of the literature; order: the true one, on smooth\n"
+    title = (f"{_counted(rows, 'solvers')}.  claim: the order of the literature; order: the true one, on smooth\n"
              "grids/on irregular ones/of the main scheme where they differ; NFE: evaluations a\n"
              "step; past: steps remembered; ~: stochastic, by weak orders, and in brackets the\n"
-             "strong order, that on one Brownian path, where there is one")  # fmt: skip
+             "strong order, that on one Brownian path, where there is one; paper: where a line\n"
+             "has room for it, as with 'sdebench list solvers NAME', and whole by --json")  # fmt: skip
     numbers = ("claim", "order", "NFE", "past")
-    table(("solver", *numbers, "paper"), lines, title, numbers)
+    table(("solver", *numbers, "paper"), lines, title, numbers, _LEAST_PAPER)
+
+
+_SHOW = {"solvers": _show_solvers, "problems": _show_problems, "grids": _show_grids}
 
 
 def list_(
     what: Annotated[str, typer.Argument(help=f"One of: {', '.join(_LISTS)}.", metavar="WHAT")] = "solvers",
+    which: Annotated[list[str] | None, typer.Argument(
+        help="Some of the solvers or problems, as in a suite: names, family:NAME, deterministic, stochastic.",
+        metavar="NAME")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+) -> None:  # fmt: skip
     """Show what there is: solvers with their orders, NFE per step and papers; problems; schedules; grids; suites; recipes."""
     if what not in _LISTS:
         raise UsageError(f"unknown list {what!r}{near_miss(what, _LISTS)} (there are: {', '.join(_LISTS)})")
-    rows = _LISTS[what]()
+    if which and what not in _CHOSEN:
+        raise UsageError(f"some of the {what}, {' '.join(which)!r}: give names after {' or '.join(_CHOSEN)} only")
+    rows = _LISTS[what](which) if what in _CHOSEN else _LISTS[what]()
     report_broken()
     if as_json:
         emit(rows)
-    elif what == "solvers":
-        _show_solvers(rows)
+    elif what in _SHOW:
+        _SHOW[what](rows)
     else:
         keys = tuple(rows[0]) if rows else ()
-        table(keys, [[_cell(row[key]) for key in keys] for row in rows], f"{len(rows)} {what}", ("dim",))
+        table(keys, [[row[key] for key in keys] for row in rows], _counted(rows, what))

@@ -21,24 +21,54 @@ def emit(value: Any) -> None:
 Rows = Sequence[Sequence[object]]
 
 
-def table(columns: Sequence[str], rows: Rows, title: str = "", numbers: Sequence[str] = ()) -> None:
+def table(columns: Sequence[str], rows: Rows, title: str = "", numbers: Sequence[str] = (), least: int = 0) -> None:
     """Print a table as wide as the terminal at most (80 columns in a pipe); columns in `numbers` align right.
 
-    The first column never folds: it holds the names that one types.  A row of one cell is a heading.
+    The first column never folds: it holds the names that one types.  A row of one cell is a heading.  Where `least` is given
+    the last column does not fold either: its cells lose what is behind their last commas until they fit in what a line has
+    left, and where that is less than `least` characters the column is left out.
     """
-    from rich import box
     from rich.console import Console
+
+    console = Console(highlight=False)
+    if title:
+        console.print(title, style="italic", markup=False)
+    console.print()
+    grid = _grid(columns, rows, numbers)
+    if least:
+        last = len(columns) - 1
+        grid = _grid(columns[:-1], [row[:last] for row in rows], numbers)
+        room = console.width - console.measure(grid).maximum - _SPACE
+        if room >= least:
+            grid = _grid(columns, [(*row[:last], *(_within(str(cell), room) for cell in row[last:])) for row in rows], numbers)
+    console.print(grid)
+    console.print()
+
+
+_SPACE = 2  # between two columns
+
+
+def _within(text: str, room: int) -> str:
+    """The text without its last parts, between commas, until it has `room` characters at most."""
+    while len(text) > room and ", " in text:
+        text = text.rpartition(", ")[0]
+    return text
+
+
+def _grid(columns: Sequence[str], rows: Rows, numbers: Sequence[str]) -> Any:
+    """The table as rich has it."""
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    grid = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for i, column in enumerate(columns):
         grid.add_column(column, justify="right" if column in numbers else "left", no_wrap=i == 0 or column in numbers,
                         overflow="fold")  # fmt: skip
     for row in rows:
         cells = ["" if cell is None else escape(str(cell)) for cell in row]
         grid.add_row(*cells, style="bold" if len(row) == 1 else "")
-    Console(highlight=False).print(grid)
+    return grid
 
 
 def report_broken() -> None:

@@ -49,14 +49,46 @@ def test_the_solvers_are_listed_with_their_claims(sdebench):
     assert not any("~" in line for line in lines if " dpm-solver-2 " in line)
 
 
-@pytest.mark.parametrize("what", ["solvers", "problems", "schedules", "grids", "suites"])
+@pytest.mark.parametrize("what", ["solvers", "problems", "schedules", "grids", "suites", "recipes"])
 def test_every_list_fits_80_columns_and_cuts_no_name(sdebench, what):
     status, out, _ = sdebench("list", what)
-    names = [row["name"] for row in json.loads(sdebench("list", what, "--json")[1])]
+    names = [next(iter(row.values())) for row in json.loads(sdebench("list", what, "--json")[1])]
     assert status == 0
     assert max(map(len, out.splitlines())) <= 80
     assert names
     assert [name for name in names if name not in out] == []
+
+
+@pytest.mark.parametrize(("what", "more"), [("solvers", 9), ("problems", 5)])
+def test_every_solver_and_problem_is_one_line_at_80_columns(sdebench, what, more):
+    rows = json.loads(sdebench("list", what, "--json")[1])
+    lines = sdebench("list", what)[1].splitlines()
+    families = {row.get("family") for row in rows} - {None}
+    assert len(lines) == len(rows) + len(families) + more  # the title, what heads the columns, and a blank line on each side
+    assert [row["name"] for row in rows if sum(f" {row['name']} " in f" {line} " for line in lines) != 1] == []
+
+
+@pytest.mark.parametrize(("columns", "shown"), [("80", ""), ("100", "Lu et al. 2022"), ("200", "whole")])
+def test_papers_are_listed_where_a_line_has_room_for_them(sdebench, monkeypatch, columns, shown):
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = sdebench("list", "solvers")[1].splitlines()
+    papers = {row["name"]: row["reference"] for row in json.loads(sdebench("list", "solvers", "--json")[1])}
+    line = next(line for line in lines if " dpm-solver-fast " in line)
+    assert " ".join(line.split()[5:]) == (papers["dpm-solver-fast"] if shown == "whole" else shown)
+    assert max(map(len, lines)) <= int(columns)
+    if shown == "whole":
+        assert [name for name, paper in papers.items() if not any(name in x and paper in x for x in lines)] == []
+
+
+def test_some_of_the_solvers_are_listed_when_named(sdebench):
+    def names(*which):
+        return [row["name"] for row in json.loads(sdebench("list", *which, "--json")[1])]
+
+    assert names("solvers", "unipc-3", "ddpm") == ["unipc-3", "ddpm"]
+    assert names("solvers", "family:edm")[0] == "heun-edm"
+    assert "ddim" not in names("solvers", "stochastic")
+    assert names("problems", "gaussian") == ["gaussian"]
+    assert "arXiv:2302.04867" in sdebench("list", "solvers", "unipc-3")[1]
 
 
 def test_the_suites_that_come_along_can_be_read_and_name_existing_things():
@@ -167,6 +199,8 @@ def test_a_suite_with_a_mistake_is_refused_in_one_line_and_nothing_is_made(sdebe
 ARGUMENTS = {
     "a misspelt command": (("lits",), "'lits'"),
     "a misspelt list": (("list", "solvrs"), "did you mean 'solvers'"),
+    "a misspelt solver of a list": (("list", "solvers", "dimm"), "did you mean 'ddim'"),
+    "some of a list without names": (("list", "grids", "karras"), "give names after solvers or problems only"),
     "a misspelt option": (("run", "--ouy", "x"), "--ouy"),
     "a missing solver": (("order",), "Missing argument"),
     "a misspelt solver": (("order", "dpmpp-2m"), "unknown solver 'dpmpp-2m'"),
