@@ -30,6 +30,8 @@ def place(jobs: int | None, backend: str, scheduler: str, patience: float | None
     """What was asked for; `default` processes, the number of cores if None.  Raises UsageError for what does not fit."""
     if backend not in BACKENDS:
         raise UsageError(f"unknown backend {backend!r}{near_miss(backend, BACKENDS)} (there are: {', '.join(BACKENDS)})")
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs is {jobs}: give the number of processes, 1 or more")
     if backend == "processes":
         if scheduler:
             raise UsageError(f"--scheduler {scheduler} without its backend: give --backend dask")

@@ -12,6 +12,7 @@ from .quality import listed, numbers
 from .study import measured
 
 _SOLVERS = "ddim,dpm-solver++-2m,dpm-solver++-3m,unipc-3,heun-edm"
+_WORDS = ("Solver", "Executor", "Bound by")  # the other columns are numbers
 
 
 def profile(
@@ -72,7 +73,7 @@ def _show(found: list[dict]) -> None:
     from ..report.profile import profile_rows
 
     for title, headings, rows in profile_rows(found):
-        table(headings, rows, title, headings[1:])
+        table(headings, rows, title, [name for name in headings if name not in _WORDS], least=len(headings[-1]))
 
 
 def _cells(found: list[dict]) -> list[dict[str, Any]]:

@@ -83,11 +83,12 @@ def run(
     """
     from ..studies import base
 
+    where = place(jobs, backend, scheduler, patience)
     name, cases = base.load_suite(suite)
     alone = base.alone(cases)
-    where = place(jobs, backend, scheduler, patience, default=1 if alone else None)
-    if alone and where.jobs != 1:
+    if alone and (scheduler or jobs not in (None, 1)):
         raise UsageError(f"study {alone!r} times its cases, one at a time: leave --jobs and --backend out, or give it a suite")
+    where = where._replace(jobs=1) if alone else where
     report_broken()
     out = out or Path("results") / f"{name}.jsonl"
     summary, found = measured(cases, out, where, retry_failed)

@@ -15,9 +15,8 @@ _MEGA, _GIGA = 1e6, 1e9
 _HEADINGS = {"model": "Model", "dtype": "dtype", "device": "Device", "compiled": "Compiled", "threads": "Threads",
              "grid": "Grid", "steps": "Steps", "seed": "Seed", "machine": "Machine"}  # fmt: skip
 _OPTIONAL = ("noise", "between", "compile", "joules_image")  # shown where some row has one, and it is not 0
-_TERMINAL = {"solver": "Solver", "executor": "Executor", "batch": "Batch", "us": "µs a step", "interval": "95 %",
-             "network": "net", "noise": "noise", "update": "update", "rest": "rest", "bound": "Bound by",
-             "images": "images/s"}  # fmt: skip
+_TERMINAL = {"solver": "Solver", "executor": "Executor", "batch": "Batch", "us": "µs/step", "network": "net", "noise": "noise",
+             "update": "upd", "rest": "rest", "bound": "Bound by", "images": "Images/s"}  # fmt: skip
 
 
 def _time(cell: Cell, total: Median) -> dict:
@@ -135,13 +134,12 @@ MAKERS = (profile_table, profile_runs)
 
 
 def profile_rows(records: Iterable[Record]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """(title, headings, rows of text) of what `sdebench profile` prints, one for each place: what fits 120 columns."""
+    """(title, headings, rows of text) of what `sdebench profile` prints, one for each place."""
     kept = [r for r in records if r["study"] == "profile"]
     table = profile_table(checked(kept)) if kept else None
     out = []
     for label, group in table.frame.groupby("label", sort=False) if table else ():
         own = [c._replace(heading=_TERMINAL[c.key]) for c in table.columns if c.key in _TERMINAL]
-        texts = ([c.text for c in row] for row in shown(table._replace(frame=group, columns=tuple(own))))
-        rows = [[text.replace(" to ", "–").replace(" or ", "/") for text in row] for row in texts]
+        rows = [[c.text for c in row] for row in shown(table._replace(frame=group, columns=tuple(own)))]
         out.append((f"{label}: a step, and its parts in %", [c.heading for c in own], rows))
     return out

@@ -4,7 +4,6 @@ One case is one of them all; `repeats` makes it several times, far apart, for th
 measured beside each other: `sdebench run` does not, where a suite has this study.
 """
 
-import warnings
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ..errors import UsageError, near_miss
 from ..networks.problem import device_of, dtype_of
 from ..records import provenance
 from ..solver import EXECUTORS
-from .base import claims
+from .base import claims, tell_left_out
 from .energy import meter
 from .profile_counts import fewest, history, peak, traced, work
 from .profile_run import Bench, bandwidth, compile_seconds, first, rounds, seconds
@@ -67,16 +66,10 @@ def cases(settings: dict) -> list[dict]:
         for values in product(*(axes[name] for name in _AXES)):
             case = dict(zip(_AXES, values)) | {name: axes[name] for name in axes.keys() - _AXES}
             why = why_not(case)
-            if why:
-                reasons.append(why)
-            else:
+            reasons.append(why)
+            if not why:
                 out.append({"study": "profile", "machine": machine(case["device"]), "repeat": repeat} | case)
-    reasons = list(dict.fromkeys(reasons))
-    if not out:
-        raise UsageError(reasons[0])
-    if reasons:
-        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        warnings.warn(f"left out: {reasons[0]}{more}", stacklevel=2)
+    tell_left_out(reasons, bool(out))
     return out
 
 

@@ -210,7 +210,7 @@ def test_the_terminal_has_a_part_for_each_place_that_fits_it():
         assert len(rows) == 12
         columns = list(zip(headings, *rows))
         assert sum(max(map(cell_len, column)) + 1 for column in columns) <= 120
-    assert "/" in "".join(row[-2] for row in parts[1][2])
+    assert " or " in "".join(row[-2] for row in parts[1][2])
     assert profile.profile_rows([of_order()]) == []
 
 
