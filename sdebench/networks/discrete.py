@@ -31,7 +31,7 @@ class Discrete(NoiseSchedule):
 
     `index(t)` is what the network is told.  t = 1/N is the chain's FIRST level, index 0, which still has noise: there is no
     level at t = 0, and a network was never asked there.  (DPM-Solver's discrete schedule, Lu et al. 2022, arXiv:2206.00927,
-    appendix D.5, has the same times, with straight lines in the place of the spline: only continuous, its rates jump.)
+    has the same times, with straight lines in the place of the spline: only continuous, its rates jump.)
     The third derivative jumps at the levels, which a method in lam never notices and one in t hardly does: rk4-t keeps its
     order to 1e-11 on the linear chain.  On the cosine chain, whose last levels are capped, it stops near 1e-6 below lam = -4.
 
