@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -180,6 +181,7 @@ def test_the_rate_rises_stays_and_falls_to_zero():
         ({"steps": 3}, "do not fit into 3 steps"),
         ({"task": "denoise"}, "give one of denoiser, classifier"),
         ({"lams": [2.0, -2.0]}, "the noisier"),
+        ({"time_scale": 0.0}, "more than 0"),
     ],
 )
 def test_a_wrong_recipe_is_refused(content, message):
@@ -190,6 +192,21 @@ def test_a_wrong_recipe_is_refused(content, message):
 @pytest.mark.parametrize("name", list(recipe.names()))
 def test_shipped_recipes_can_be_read(name):
     assert recipe.load(name).name == name
+
+
+def test_a_network_is_told_its_time_at_the_scale_of_its_recipe():
+    told = []
+
+    def net(x, times):
+        told.append(times)
+        return SimpleNamespace(sample=x)
+
+    for scale in (1000.0, 20.0):
+        task = Denoiser(replace(DENOISER, time_scale=scale), data.load("digits"))
+        task.loss(net, 0)
+        assert task.card({})["time"] == {"kind": "continuous", "scale": scale}
+    assert torch.allclose(told[0], 50 * told[1])
+    assert 10 < told[1].max() <= 20
 
 
 def test_a_small_training_lowers_the_validation_loss(tmp_path):
