@@ -19,7 +19,8 @@ from sdebench.studies import base, runner
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 DRIVER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are deaf to it
 from sdebench import records
 from sdebench.cli import main
 from sdebench.studies import base
