@@ -15,7 +15,7 @@ from sdebench.errors import UsageError
 from sdebench.grids import uniform_lam
 from sdebench.noise import DATA, WhiteNoise
 from sdebench.schedules import VPLinear
-from sdebench.solver import Solver, Step, StochasticSolver
+from sdebench.solver import Node, Solver, Step, StochasticSolver
 from sdebench.studies import base, energy, profile, profile_counts, profile_run, timing
 from sdebench.studies.profile_run import PARTS, Bench
 from sdebench.studies.profile_subject import Subject, subject
@@ -222,6 +222,22 @@ def test_no_method_moves_fewer_bytes_than_its_formula_needs():
 def test_history_is_told_apart(name, eager, fused):
     made = [bench(get_solver(name), executor=executor, steps=8) for executor in ("eager", "fused")]
     assert [profile_counts.history(b) // b.x.nbytes for b in made] == [eager, fused]
+
+
+@dataclass(frozen=True)
+class FirstSameAsLast(Solver):
+    """Evaluates at the end of a step, for the next one: the state that its node keeps is the state itself."""
+
+    order, nfe_per_step, memory = 1, 1, 1
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        y = x + (past[0].prediction if past else model(x, s)).eps
+        return Step(y, (Node(t, model(y, t)),))
+
+
+def test_the_state_is_no_history():
+    made = bench(FirstSameAsLast())
+    assert profile_counts.history(made) == made.x.nbytes
 
 
 def test_a_method_without_steps_has_no_history_to_look_at():
