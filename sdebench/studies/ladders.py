@@ -5,7 +5,7 @@ from math import inf
 
 from ..fit import MARGIN, TOLERANCE, fit_order
 
-MOST_RUNGS = 10
+MOST_RUNGS = 12
 
 
 def ladder(order: int, main_order: int, memory: int) -> tuple[int, ...]:
@@ -34,13 +34,15 @@ def rungs(data: dict[str, list], first: tuple[int, ...], further: bool = True) -
     """The numbers of steps of `first`, then further ones, each 3/2 of the last, while the order is not known to 0.1.
 
     `data` is what has been measured so far: the caller adds each rung to it before he asks for the next.  What is asked
-    is how SHARP the fit is, never whether it agrees with a claim: a ladder must not end where it pleases.  Without
-    `further` there is only `first`: for one-step methods of order 5, whose further rungs would meet rounding.
+    is whether the fit is SHARP, and at an integer (orders are: one in between still drifts), never whether it agrees with
+    a claim: a ladder must not end where it pleases.  Without `further` there is only `first`: for one-step methods of
+    order 5, whose further rungs would meet rounding.
     """
     yield from first
     n = first[-1]
     while further and len(data["n"]) < MOST_RUNGS and MARGIN * data["floor"][-1] < data["rms"][-1] < inf:
-        if fit_order(data["h"], data["rms"], data["floor"]).half_width <= TOLERANCE:
+        fit = fit_order(data["h"], data["rms"], data["floor"])
+        if fit.half_width <= TOLERANCE and abs(fit.order - round(fit.order)) <= TOLERANCE:
             return
         n = 4 * round(n * 3 / 8)
         yield n
