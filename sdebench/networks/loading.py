@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from os import PathLike
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError, near_miss
+from ..errors import UsageError, near_miss, shown
 from ..schedules import NoiseSchedule
 from . import safe, unet
 from .discrete import Discrete
@@ -36,7 +37,7 @@ class Declared:
     lams: tuple[float, float]
 
 
-def get_network(spec: str, dtype: str | torch.dtype = "float32", device: str | torch.device = "cpu",
+def get_network(spec: str | PathLike, dtype: str | torch.dtype = "float32", device: str | torch.device = "cpu",
                 download: bool = False) -> NetworkProblem:  # fmt: skip
     """The network of a spec, in that dtype on that device:
 
@@ -48,7 +49,9 @@ def get_network(spec: str, dtype: str | torch.dtype = "float32", device: str | t
     Nothing in weights is ever executed (a factory is the user's own code, of course).  Raises UsageError for everything that
     is not there, is damaged or cannot be sampled.
     """
-    return _cast(_loaded(spec, download), dtype, device)
+    if not isinstance(spec, str | PathLike):
+        raise UsageError(f"{shown(spec)} is no network: give a name, as 'digits', or a folder")
+    return _cast(_loaded(str(spec), download), dtype, device)
 
 
 @lru_cache(maxsize=4)

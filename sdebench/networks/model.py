@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
+from ..errors import UsageError, shown
 from ..prediction import KINDS, Prediction
 from ..schedules import NoiseSchedule
 
@@ -50,6 +50,8 @@ class NetworkModel:
     def __call__(self, x: Tensor, t: float) -> Prediction:
         value = self.net(x.to(self.device, self.dtype), self._told(x, t))
         value = getattr(value, "sample", value)
+        if not isinstance(value, Tensor):
+            raise UsageError(f"the network gave {shown(value)}: it has to return a tensor, or an object with one as .sample")
         if value.shape != x.shape:
             raise UsageError(f"the network gave {tuple(value.shape)} for a state {tuple(x.shape)}: give a state of its shape, "
                              "and a network that predicts one number for each of its own")  # fmt: skip

@@ -268,6 +268,8 @@ def test_a_network_model_refuses_what_it_cannot_read():
         NetworkModel(lambda x, t: x, ns, "noise")
     with pytest.raises(sb.UsageError, match=r"the network gave \(5, 2, 4, 4\) for a state \(5, 1, 4, 4\)"):
         NetworkModel(lambda x, t: torch.cat([x, x], 1), ns, "eps", Scaled())(X, 1.0)
+    with pytest.raises(sb.UsageError, match="the network gave 'noise': it has to return a tensor"):
+        NetworkModel(lambda x, t: "noise", ns, "eps", Scaled())(X, 1.0)
 
 
 def test_one_network_of_weights_that_are_zero_is_a_gaussian(tmp_path):
