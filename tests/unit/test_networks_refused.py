@@ -186,7 +186,8 @@ def test_a_card_against_its_scheduler_is_refused(tmp_path):
 def test_specs_dtypes_and_devices_that_are_not_there(tmp_path):
     path = folder(tmp_path / "model", chain=CHAIN)
     refused("unknown network 'no-such'", "no-such")
-    refused("5 is no network: give a name", 5)
+    with pytest.raises(sb.UsageError, match="5 is no network: give a name"):
+        sb.get_network(5)
     refused("cannot load network 'no_such_module:make'", "no_such_module:make")
     refused("cannot load network 'sdebench:no_such'", "sdebench:no_such")
     refused("lacks kind, schedule, shape, lams", "builtins:dict")
