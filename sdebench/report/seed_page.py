@@ -22,8 +22,8 @@ extrapolated or automatic. Each row is a case of `tests/unit/test_seed.py`.
   error is the distance of the measured order from that one, and says so.
 - A formula **holds after a correction** when it is wrong as printed and the right one holds. A claim **does not hold** when no
   change of a formula would make it true; what is true instead is then given.
-- Numbers in brackets name corrections: 1 to 14 are misprints; a to g are smaller ones; n1 to n10 are statements that are
-  inexact, or that lack a condition."""
+- Numbers in brackets name corrections: 1 to 14 are misprints; a to g are smaller ones; those with n are
+  statements that are inexact, or that lack a condition, and misprints found later."""
 
 
 def _number(value: float | None) -> float:

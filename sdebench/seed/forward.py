@@ -1,9 +1,12 @@
 """The forward SDE: signal and noise, f and g, equations (1) to (5), Euler and Euler-Maruyama."""
 
+from collections.abc import Callable
 from itertools import pairwise
-from math import cos, exp, log, sqrt
+from math import cos, exp, log, pi, sqrt
 
-from ..schedules import VE, NoiseSchedule
+import torch
+
+from ..schedules import EDM, VE, NoiseSchedule
 from .numeric import (
     LAW,
     NS,
@@ -13,6 +16,7 @@ from .numeric import (
     at,
     biggest,
     controlled,
+    density,
     derivative,
     integral,
     log_alpha,
@@ -43,8 +47,8 @@ def forward_sde() -> Outcome:
 
 @chapter(
     "forward-g", "g is the variance of the noise",
-    printed="dx = f dt + g dw, and g(t) is the variance of the noise",
-    right="g(t)^2 is the variance that a unit of time adds; g is its root",
+    printed="dx = f dt + g dw, and g(t) is the variance (scale) of the noise",
+    right="g(t) is the scale; g(t)^2 is the variance that a unit of time adds",
     correction="n1",
 )
 def forward_g() -> Outcome:
@@ -52,6 +56,23 @@ def forward_g() -> Outcome:
     rate = {t: derivative(lambda u, t=t: _conditional_variance(NS, t, u), t) for t in TIMES}
     printed = [rate[t] - sqrt(NS.g2(t)) for t in TIMES]
     return outcome(biggest(*printed), biggest(*(rate[t] - NS.g2(t) for t in TIMES)), 1e-9)
+
+
+@chapter(
+    "forward-w", "w_t is a standard Gaussian noise",
+    printed="dx = f dt + g dw, and w_t is a standard Gaussian noise",
+    right="w_t is a standard Brownian motion, as the slide on (6) says of dw-bar: w_t - w_s ~ N(0, t - s)",
+    correction="n11",
+)
+def forward_w() -> Outcome:
+    """Variance of x_t - x_s on VE and EDM, where f = 0, against int g^2 dVar[w], relative: with Var[w_t] = 1 at all times, and
+    with Var[w_t] = t.
+    """
+    def gaps(variance: Callable[[float], float]) -> list[float]:
+        added = [integral(lambda u, ns=ns: ns.g2(u) * derivative(variance, u), 0.2, 0.4) for ns in (VE(), EDM())]
+        return [a / _conditional_variance(ns, 0.2, 0.4) - 1 for a, ns in zip(added, (VE(), EDM()))]
+
+    return outcome(biggest(*gaps(lambda u: 1.0)), biggest(*gaps(lambda u: u)), 1e-9)
 
 
 @chapter(
@@ -106,6 +127,27 @@ def conditional_law() -> Outcome:
         gaps += [log(ns.alpha(t) / ns.alpha(s)) - decay,
                  (exp(2 * decay) * ns.sigma(s) ** 2 + added) / ns.sigma(t) ** 2 - 1]  # fmt: skip
     return holds(biggest(*gaps), 1e-11)
+
+
+@chapter(
+    "snr-law", "The signal-to-noise ratio decides the Gaussian",
+    printed="the Gaussian N(alpha_t x_0, sigma_t^2 I) is decided by SNR(t)",
+    right="up to its scale: SNR(t) decides the law of x_t/alpha_t, N(x_0, I/SNR(t))",
+    correction="n12",
+)
+def snr_law() -> Outcome:
+    """At three signal-to-noise ratios on five schedules: alpha_t and sigma_t against VPLinear's; and the densities of
+    x_t/alpha_t for a 1-D mixture against those of x_0 + e^{-lambda} z by quadrature.
+    """
+    data, x, scales, gaps = Average(LAW), torch.linspace(-2, 2, 9, dtype=torch.float64), [], []
+    for lam in (-0.5, 0.0, 1.0):
+        noise = exp(-lam)
+        due = torch.exp(-0.5 * ((x[:, None] - data.x) / noise) ** 2) @ data.w / (noise * sqrt(2 * pi))
+        for ns in SCHEDULES:
+            t, one = ns.t(lam), NS.t(lam)
+            scales += [ns.alpha(t) - NS.alpha(one), ns.sigma(t) - NS.sigma(one)]
+            gaps.append(ns.alpha(t) * density(ns.alpha(t) * x, t, ns) - due)
+    return outcome(biggest(*scales), biggest(*gaps), 1e-11)
 
 
 @chapter(

@@ -3,8 +3,8 @@
 from math import sqrt
 
 from ..schedules import VE, NoiseSchedule
-from .fields import backward_residual
-from .numeric import NS, gaussian_score, kernel_gap, misses, reverse_kernel
+from .fields import Bent, Field, backward_residual
+from .numeric import MEAN, NS, biggest, derivative, gaussian_score, kernel_gap, misses, reverse_kernel
 from .statement import ROUNDING, Chapter, Outcome, holds, outcome, to_order
 
 chapter = Chapter("Reverse SDE")
@@ -18,8 +18,31 @@ _AT = 0.4  # the time at which steps are compared
     printed="dx = [f(x, t) - g^2(t) grad log p_t(x)] dt + g(t) dw-bar",
 )
 def reverse_sde() -> Outcome:
-    """Residual of the Fokker-Planck equation backwards in time for the exact density of a 2-D mixture, relative to dp/dt."""
-    return holds(backward_residual(lambda x, s: NS.f(_AT) * x - NS.g2(_AT) * s, NS.g2(_AT), _AT), _FINE)
+    """Residual of the Fokker-Planck equation backwards in time for the exact density of a 2-D mixture, relative to dp/dt: with
+    the linear drift of VPLinear, and with one that is not linear, as for (7).
+    """
+    laws = [(law, law(_AT)) for law in (Field, Bent)]
+    gaps = [backward_residual(lambda x, s, p=p: p.f(x) - p.g2 * s, p.g2, _AT, law) for law, p in laws]
+    return holds(biggest(*gaps), _FINE)
+
+
+@chapter(
+    "reverse-sign", "Why the score has this sign",
+    printed="diffusion runs along the gradient of concentration (from dense to thin), so its reverse runs against it",
+)
+def reverse_sign() -> Outcome:
+    """E[x_{t-dt} given x_t] of Gaussian data, by Bayes, moves at the rate -f + g^2 score: up the gradient of log p, and with a
+    minus in (6) as dt < 0 there. (That is the direction; of g^2, half undoes the diffusion, as in (9), and half the new noise.)
+    """
+    c, d = gaussian_score(_AT)
+    gaps = []
+    for x in (-1.0, 0.2, 1.5):
+        def mean(t: float, x: float = x) -> float:
+            a, b, _ = reverse_kernel(_AT, t)
+            return a * x + b
+
+        gaps.append(-derivative(mean, _AT) + NS.f(_AT) * x - NS.g2(_AT) * (c * x + d))
+    return holds(biggest(*gaps), _FINE)
 
 
 Kernel = tuple[float, float, float]
@@ -123,7 +146,7 @@ _VE = VE(sigma_min=0.1, sigma_max=10.0)
 def reverse_ve_sde() -> Outcome:
     """Residual of the Fokker-Planck equation backwards in time for the exact density of a 2-D mixture on VE."""
     rate = _VE.g2(_AT)
-    residuals = [backward_residual(lambda x, s: -rate * s, g2, _AT, _VE) for g2 in (rate * rate, rate)]
+    residuals = [backward_residual(lambda x, s: -rate * s, g2, _AT, lambda t: Field(t, _VE)) for g2 in (rate * rate, rate)]
     return outcome(*residuals, _FINE)
 
 
@@ -158,12 +181,13 @@ def _variance_after(kernel: Kernel, s: float) -> float:
     "annealed-langevin", "That step is NCSN's annealed Langevin sampling",
     printed="x + d s + sqrt(d) z, d = sigma_t^2 - sigma_{t-1}^2, is a step of annealed Langevin dynamics",
     instead="it is the reverse-diffusion predictor, which moves p_t to p_{t-1}; Langevin's x + (d/2) s + sqrt(d) z leaves p_t"
-            " as it is, and is run several times at each level",
+            " as it is up to O(d^2), after many steps up to O(d), and is run several times at each level",
     correction="4",
 )
 def annealed_langevin() -> Outcome:
     """Gaussian data: how much of d the variance moves in a step that as Langevin's would not move it (and the distance from
-    sigma_{t-1}'s variance, whose order is 2); Langevin's own step moves it by O(d^2).
+    sigma_{t-1}'s variance, whose order is 2); Langevin's own step moves it by O(d^2), and the variance that this step leaves as
+    it is differs from p_t's by O(d).
     """
     c, _ = gaussian_score(_AT, _VE)
     held, d = -1 / c, _added(0.01)
@@ -175,5 +199,47 @@ def annealed_langevin() -> Outcome:
     def langevin(dt: float) -> float:
         return abs(_variance_after(_step(1.0, _added(dt) / 2, _added(dt), _AT, _VE), _AT) - held)
 
+    def stationary(dt: float) -> float:
+        a, _, v = _step(1.0, _added(dt) / 2, _added(dt), _AT, _VE)
+        return abs(v / (1 - a * a) - held)
+
     moved = (_variance_after(_step(1.0, d, d, _AT, _VE), _AT) - held) / d
-    return to_order(moved, max(misses(predicted, 2, 0.01), misses(langevin, 2, 0.01)), sqrt(ROUNDING))
+    orders = misses(predicted, 2, 0.01), misses(langevin, 2, 0.01), misses(stationary, 1, 0.01)
+    return to_order(moved, max(orders), sqrt(ROUNDING))
+
+
+_WIDTH, _LAST = 0.05, 1e-3  # data N(MEAN, _WIDTH), and the time at which sampling ends
+
+
+def _sampled(n: int, noise: bool) -> float:
+    """Error in the standard deviation at _LAST after n equal steps from the exact law at 1: of Euler-Maruyama for (6), or of
+    Euler for (9), the same without the noise and with half of the score."""
+    dt, due = (1 - _LAST) / n, NS.alpha(_LAST) ** 2 * _WIDTH + NS.sigma(_LAST) ** 2
+    v = NS.alpha(1.0) ** 2 * _WIDTH + NS.sigma(1.0) ** 2
+    for i in range(n):
+        s = 1 - i * dt
+        c, g2 = gaussian_score(s, NS, MEAN, _WIDTH)[0], NS.g2(s)
+        v = (1 - NS.f(s) * dt + (g2 if noise else g2 / 2) * c * dt) ** 2 * v + noise * g2 * dt
+    return abs(sqrt(v) - sqrt(due))
+
+
+@chapter(
+    "sde-steps", "Sampling by the SDE takes 1000 to 2000 steps",
+    printed="as an SDE is random its steps cannot be large: a sample takes 1000 to 2000 of them, and fewer by the flow",
+    instead="randomness sets no such number: in the law Euler-Maruyama for (6) and Euler for (9) are both of order 1, either"
+            " may be the closer, and for data that are one point a single DDPM step, noise and all, is exact",
+    correction="n14",
+)
+def sde_steps() -> Outcome:
+    """Data N(0.3, 0.05), 100 steps from 1 to 10^-3: by what share of its error Euler's method for (9) errs more than
+    Euler-Maruyama for (6); that both are of order 1; and that DDPM's step x_t <- a x_s + b x_0 + noise takes the law of x_s
+    given one point x_0 into that of x_t, in one step from 1 to 0.2.
+    """
+    def error(noise: bool):
+        return lambda dt: _sampled(round((1 - _LAST) / dt), noise)
+
+    a, b, v = reverse_kernel(1.0, 0.2, NS, 0.9, 0.0)
+    exact = abs(a * NS.alpha(1.0) * 0.9 + b - NS.alpha(0.2) * 0.9), abs(a * a * NS.sigma(1.0) ** 2 + v - NS.sigma(0.2) ** 2)
+    printed = 1 - _sampled(100, True) / _sampled(100, False)
+    orders = [misses(error(noise), 1, (1 - _LAST) / 400) for noise in (False, True)]
+    return to_order(printed, max(orders) if max(exact) <= ROUNDING else 1.0)

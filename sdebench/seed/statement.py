@@ -56,8 +56,8 @@ class Statement:
 
 STATEMENTS: dict[str, Statement] = {}
 
-# What the seed's misprints are called: 1 to 14 change a formula, a to g are smaller, n1 to n10 came out on measuring.
-CORRECTIONS = (*map(str, range(1, 15)), *"abcdefg", *(f"n{i}" for i in range(1, 11)))
+# What the seed's misprints are called: 1 to 14 change a formula, a to g are smaller, n1 to n17 came out later.
+CORRECTIONS = (*map(str, range(1, 15)), *"abcdefg", *(f"n{i}" for i in range(1, 18)))
 
 
 class Chapter:
