@@ -10,6 +10,8 @@ from . import (  # noqa: I001
     lms,  # noqa: F401
     unipc,  # noqa: F401
     exponential_rk,  # noqa: F401
+    res,  # noqa: F401
+    gradient_estimation,  # noqa: F401
     composed,  # noqa: F401
     started,  # noqa: F401
     shipped,  # noqa: F401

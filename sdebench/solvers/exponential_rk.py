@@ -21,7 +21,9 @@ from .linear import linear
 Row = dict[int, float]  # stage -> coefficient, without stage 0
 
 
-class _ExponentialRK(Solver):
+class ExponentialRK(Solver):
+    """The step of a tableau: `c`, and `rows(z)`, a row a stage and the last for x_t."""
+
     family = "exponential RK"
     c: ClassVar[tuple[float, ...]]
     rows: ClassVar[Callable[[float], list[Row]]]
@@ -45,6 +47,74 @@ class _ExponentialRK(Solver):
         return Step(x_i)
 
 
+def _cox_matthews(z: float) -> list[Row]:
+    half_1 = phis(1, 0.5 * z)[1]
+    _, _, phi_2, phi_3 = phis(3, z)
+    middle = 2 * phi_2 - 4 * phi_3
+    return [{}, {}, {1: 0.5 * half_1}, {2: half_1}, {1: middle, 2: middle, 3: 4 * phi_3 - phi_2}]
+
+
+@register_solver("cox-matthews-4")
+@dataclass(frozen=True)
+class CoxMatthews4(ExponentialRK):
+    r"""ETDRK4.  Cox and Matthews 2002, J. Comput. Phys. 176; in this notation Hochbruck and Ostermann 2005, SIAM J. Numer. Anal. 43.
+
+        a_32 = phi_1(z/2)/2,  a_43 = phi_1(z/2),  b_2 = b_3 = 2 phi_2 - 4 phi_3,  b_4 = 4 phi_3 - phi_2,   c = 0, 1/2, 1/2, 1
+
+    Of stiff order 2.
+    """
+
+    order = 4
+    reference = "Cox and Matthews 2002, J. Comput. Phys. 176"
+    c = (0.0, 0.5, 0.5, 1.0)
+    rows = staticmethod(_cox_matthews)
+
+
+def _strehmel_weiner(z: float) -> list[Row]:
+    _, _, half_2 = phis(2, 0.5 * z)
+    _, _, phi_2, phi_3 = phis(3, z)
+    return [{}, {}, {1: 0.5 * half_2}, {1: -2 * phi_2, 2: 4 * phi_2}, {2: 4 * phi_2 - 8 * phi_3, 3: 4 * phi_3 - phi_2}]
+
+
+@register_solver("strehmel-weiner-4")
+@dataclass(frozen=True)
+class StrehmelWeiner4(ExponentialRK):
+    r"""Strehmel and Weiner 1987, BIT 27; in this notation Hochbruck and Ostermann 2005, SIAM J. Numer. Anal. 43.
+
+        a_32 = phi_2(z/2)/2,  a_42 = -2 phi_2,  a_43 = 4 phi_2,  b_3 = 4 phi_2 - 8 phi_3,  b_4 = 4 phi_3 - phi_2,   c = 0, 1/2, 1/2, 1
+
+    Of stiff order 3.
+    """
+
+    order = 4
+    reference = "Strehmel and Weiner 1987, BIT 27"
+    c = (0.0, 0.5, 0.5, 1.0)
+    rows = staticmethod(_strehmel_weiner)
+
+
+def _hochbruck_ostermann(z: float) -> list[Row]:
+    _, _, half_2, half_3 = phis(3, 0.5 * z)
+    _, _, phi_2, phi_3 = phis(3, z)
+    a_52 = 0.5 * half_2 - phi_3 + 0.25 * phi_2 - 0.5 * half_3
+    last = {1: a_52, 2: a_52, 3: 0.25 * half_2 - a_52}
+    return [{}, {}, {1: half_2}, {1: phi_2, 2: phi_2}, last, {3: 4 * phi_3 - phi_2, 4: 4 * phi_2 - 8 * phi_3}]
+
+
+@register_solver("hochbruck-ostermann-4")
+@dataclass(frozen=True)
+class HochbruckOstermann4(ExponentialRK):
+    r"""Of stiff order 4, with five stages.  Hochbruck and Ostermann 2005, SIAM J. Numer. Anal. 43, section 5.
+
+        a_32 = phi_2(z/2),  a_42 = a_43 = phi_2,  a_52 = a_53 = phi_2(z/2)/2 - phi_3 + phi_2/4 - phi_3(z/2)/2,
+        a_54 = phi_2(z/2)/4 - a_52,  b_4 = 4 phi_3 - phi_2,  b_5 = 4 phi_2 - 8 phi_3,   c = 0, 1/2, 1/2, 1, 1/2
+    """
+
+    order = 4
+    reference = "Hochbruck and Ostermann 2005, SIAM J. Numer. Anal. 43"
+    c = (0.0, 0.5, 0.5, 1.0, 0.5)
+    rows = staticmethod(_hochbruck_ostermann)
+
+
 def _krogstad(z: float) -> list[Row]:
     _, _, half_2, _ = phis(3, 0.5 * z)
     _, _, phi_2, phi_3 = phis(3, z)
@@ -54,7 +124,7 @@ def _krogstad(z: float) -> list[Row]:
 
 @register_solver("krogstad-4")
 @dataclass(frozen=True)
-class Krogstad4(_ExponentialRK):
+class Krogstad4(ExponentialRK):
     r"""ETDRK4-B.  Krogstad 2005, J. Comput. Phys. 203; in this notation Hochbruck and Ostermann 2010.
 
         a_32 = phi_2(z/2),  a_43 = 2 phi_2(z),  b_2 = b_3 = 2 phi_2 - 4 phi_3,  b_4 = 4 phi_3 - phi_2,   c = 0, 1/2, 1/2, 1
@@ -92,7 +162,7 @@ def _luan_ostermann(z: float) -> list[Row]:
 
 @register_solver("exprk5s8")
 @dataclass(frozen=True)
-class ExpRK5s8(_ExponentialRK):
+class ExpRK5s8(ExponentialRK):
     r"""expRK5s8, stiff order 5 with eight stages.  Luan and Ostermann 2014, J. Comput. Appl. Math. 256, 168.
 
     c = 0, 1/2, 1/2, 1/4, 1/2, 1/5, 2/3, 1.

@@ -40,6 +40,12 @@ def interpolated(name: str) -> tuple[str, str, int] | None:
         "dpm-solver-3m": ("eps", "lam", 2),
         "dpm-solver++-3m": ("x0", "lam", 2),
         "krogstad-4": ("x0", "lam", 2),  # of stiff order 3
+        "cox-matthews-4": ("x0", "lam", 2),
+        "strehmel-weiner-4": ("x0", "lam", 2),
+        "hochbruck-ostermann-4": ("x0", "lam", 2),
+        "res-2s": ("x0", "lam", 1),
+        "res-3s": ("x0", "lam", 1),
+        "res-2m": ("x0", "lam", 1),
         "exprk5s8": ("x0", "lam", 3),
     }
     by_family = {"lms": ("eps", "rho", last), "deis-rhoab": ("eps", "rho", last), "deis-tab": ("eps", "t", last),
