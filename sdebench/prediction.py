@@ -131,7 +131,8 @@ class ModelLike(Protocol):
 class Model:
     """A function `fn(x, t) -> tensor` that predicts `kind`, made into a model on a schedule.
 
-    `gamma(t)`, the mean E|eps(x_t, t)|^2/d over samples, is what Analytic-DPM needs to know besides.
+    `gamma(t)`, the mean E|eps(x_t, t)|^2/d over samples, is what Analytic-DPM needs to know besides.  Raises UsageError for an
+    answer that is no tensor of the state's shape.
     """
 
     def __init__(self, fn: Callable[[Tensor, float], Tensor], schedule: NoiseSchedule, kind: str,
@@ -144,7 +145,11 @@ class Model:
         self.fn, self.schedule, self.kind, self.gamma = fn, schedule, kind, gamma
 
     def __call__(self, x: Tensor, t: float) -> Prediction:
-        return Prediction(self.kind, self.fn(x, t), x, t, self.schedule)
+        value = self.fn(x, t)
+        if getattr(value, "shape", None) != x.shape or not isinstance(value, Tensor):
+            what = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else shown(value)
+            raise UsageError(f"the model gave {what} for a state {tuple(x.shape)}: return a tensor of the state's shape")
+        return Prediction(self.kind, value, x, t, self.schedule)
 
 
 class Counted:

@@ -131,6 +131,9 @@ def checked(method: Any) -> Solver | Sampler:
     for claim in ("weak_order" if method.stochastic else "order", "nfe_per_step"):
         if not hasattr(method, claim):
             raise UsageError(f"{type(method).__name__} does not state its {claim}: give it as a class variable, as {claim} = 1")
+        value = getattr(method, claim)
+        if not (is_number(value) and value >= 0):
+            raise UsageError(f"{type(method).__name__} states {claim} = {shown(value)}: give a number, 0 or more")
     return method
 
 
@@ -156,8 +159,8 @@ def integrate(
     gradients, and take the methods that are linear in their vectors and choose no steps.
 
     Raises UsageError for a method or a model that is none, a stochastic method without noise, a noise on another schedule, a
-    grid that is not strictly decreasing, a time outside the schedule's domain, a step that does not return a Step, and an
-    executor that is none or cannot run this method.
+    grid that is not strictly decreasing, a time outside the schedule's domain, a step that does not return a Step, an end
+    state of another shape, and an executor that is none or cannot run this method.
     """
     if executor not in EXECUTORS:
         raise UsageError(f"unknown executor {executor!r}{near_miss(str(executor), EXECUTORS)}: give {', '.join(EXECUTORS)}")
@@ -167,7 +170,11 @@ def integrate(
     if solver.stochastic:
         _check_noise(solver, model, noise, x)
     module, _, name = EXECUTORS[executor].partition(":")
-    return getattr(import_module(module), name)(solver, model, x, grid, noise)
+    end = getattr(import_module(module), name)(solver, model, x, grid, noise)
+    if not (isinstance(end, Tensor) and end.shape == x.shape):
+        what = f"a state {tuple(end.shape)}" if isinstance(end, Tensor) else shown(end)
+        raise UsageError(f"{type(solver).__name__} made {what} of one {tuple(x.shape)}: return a tensor of the state's shape")
+    return end
 
 
 def eager(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any = None) -> Tensor:

@@ -160,6 +160,23 @@ def test_a_run_of_what_is_none_is_refused_in_one_line(arguments, says):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("end", "what"), [("a", "'a'"), (None, "None"), (X[:2], "a state"), (X.numpy(), "array")])
+def test_a_run_that_ends_in_no_state_is_refused(end, what):
+    class Ends(Told):
+        def step(self, model, x, s, t, past=(), noise=None):
+            return sb.Step(end)
+
+    with pytest.raises(UsageError, match=f"Ends made {what}.* of one .*: return a tensor of the state's shape"):
+        integrate(Ends(), PB.model, X, PB.span)
+
+
+@pytest.mark.parametrize(("claim", "value"), [("order", "two"), ("order", -1), ("nfe_per_step", None)])
+def test_a_claim_that_is_no_number_is_refused(claim, value):
+    lying = type("Lying", (Told,), {claim: value})()
+    with pytest.raises(UsageError, match=f"Lying states {claim} = .*: give a number, 0 or more"):
+        integrate(lying, PB.model, X, PB.span)
+
+
 def test_a_run_that_cannot_end_says_so():
     solver = sb.get_solver("dpm-solver-12")
     with pytest.raises(RuntimeError, match="more than 3 steps"):
