@@ -56,7 +56,8 @@ class Denoiser:
         x0 = augmented(to_state(self.train[indices(len(self.train), recipe, step).to(self.device)]), recipe, step)
         eps = torch.randn(x0.shape, generator=rng).to(self.device)
         strata = (torch.arange(recipe.batch) + torch.rand(recipe.batch, generator=rng)) / recipe.batch
-        level = self.table[:, (strata * _LEVELS).long().to(self.device)]
+        chosen = (strata * _LEVELS).long().clamp(max=_LEVELS - 1)  # in float32 the last of the strata may round to 1
+        level = self.table[:, chosen.to(self.device)]
         torch.manual_seed(step)  # of dropout, where there is any
         return self._errors(net, x0, eps, level).mean()
 

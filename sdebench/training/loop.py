@@ -3,10 +3,9 @@
 import json
 import time
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import torch
 
 from .. import data
 from ..errors import UsageError
@@ -28,7 +27,7 @@ class Progress(NamedTuple):
     step: int
     steps: int
     loss: float
-    rate: float  # images a second
+    rate: float  # images a second while it trained, without checks, pictures and checkpoints
     figures: dict[str, float]
 
 
@@ -46,7 +45,7 @@ def train(
 
     `folder` gets `checkpoint.safetensors` every so many `minutes`, `log.jsonl`, pictures of samples and of the loss.  A
     resumed training goes on bit for bit on the same machine and number of threads.  Raises UsageError for a folder that
-    holds a training while `resume` is not set, or none where it is.
+    holds a training while `resume` is not set, or none where it is, and once the loss is not finite: the last checkpoint stays.
     """
     _check_folder(folder, resume)
     device_of(device)  # refuses one that is not there
@@ -55,20 +54,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     if resume:
         state.restore(folder)
-    log = _Log(folder / LOG, state.step)
-    saved = time.monotonic()
-    while state.step < recipe.steps:
-        loss = task.loss(state.net, state.step)
-        state.update(loss)
-        if state.step % recipe.validate == 0 or state.step == recipe.steps:
-            log.figures = task.validate(state.ema)
-            task.picture(folder, state.ema, state.step)
-        if state.step % _LOGGED == 0 or log.figures:
-            watch(log.add(state.step, recipe, loss))
-        if time.monotonic() - saved > 60 * minutes or state.step == recipe.steps:
-            state.save(folder)
-            saved = time.monotonic()
-    return _finish(task, state, folder)
+    return _finish(task, state, folder, _steps(task, state, folder, minutes, watch))
 
 
 def _check_folder(folder: Path, resume: bool) -> None:
@@ -79,12 +65,50 @@ def _check_folder(folder: Path, resume: bool) -> None:
         raise UsageError(f"{folder} holds no checkpoint: leave --resume out to begin, or give the --out of the training")
 
 
-def _finish(task: Any, state: State, folder: Path) -> Path:
+def _steps(task: Any, state: State, folder: Path, minutes: float, watch: Callable[[Progress], None]) -> dict[str, float]:
+    """Make all steps that are left; the figures after the last one, none if there was no step to make."""
+    recipe, figures, log = state.recipe, {}, _Log(folder / LOG, state.step)
+    began = saved = time.monotonic()
+    while state.step < recipe.steps:
+        loss = task.loss(state.net, state.step)
+        state.update(loss)
+        last = state.step == recipe.steps
+        checks, saves = last or state.step % recipe.validate == 0, last or time.monotonic() - saved > 60 * minutes
+        if not (checks or saves or state.step % _LOGGED == 0):
+            continue
+        value = _finite({"loss": float(loss.detach())}, state)["loss"]  # waits for the device: all steps are made
+        log.trained += time.monotonic() - began
+        figures = _checked(task, state, folder) if checks else {}
+        if checks or state.step % _LOGGED == 0:
+            watch(log.add(state.step, recipe, value, figures))
+        if saves:
+            state.save(folder)
+            saved = time.monotonic()
+        began = time.monotonic()
+    return figures
+
+
+def _finite(figures: dict[str, float], state: State) -> dict[str, float]:
+    """The figures.  Raises UsageError where one is not finite."""
+    for name, value in figures.items():
+        if not isfinite(value):
+            raise state.diverged(f"{name} is {value}")
+    return figures
+
+
+def _checked(task: Any, state: State, folder: Path) -> dict[str, float]:
+    """The validation figures as the network is now, and its picture.  Raises UsageError where one is not finite."""
+    figures = _finite(task.validate(state.ema), state)
+    task.picture(folder, state.ema, state.step)
+    return figures
+
+
+def _finish(task: Any, state: State, folder: Path, figures: dict[str, float]) -> Path:
     from .pictures import loss_curve
 
-    figures = {"steps": state.step} | task.validate(state.ema)
+    figures = figures or _finite(task.validate(state.ema), state)
     loss_curve(folder / "loss.png", folder / LOG)
-    return task.save(folder / "model", state.ema, figures)
+    return task.save(folder / "model", state.ema, {"steps": state.step} | figures)
 
 
 class _Log:
@@ -94,17 +118,15 @@ class _Log:
         lines = path.read_text().splitlines() if path.exists() else []
         kept = [line for line in lines if _step_of(line) <= step]
         write_atomic(path, "".join(f"{line}\n" for line in kept))
-        self.path, self.last, self.at, self.figures = path, step, time.monotonic(), {}
+        self.path, self.last, self.trained = path, step, 0.0  # seconds of training since the last line
 
-    def add(self, step: int, recipe: Recipe, loss: torch.Tensor) -> Progress:
-        now = time.monotonic()
-        speed = (step - self.last) * recipe.batch / max(now - self.at, 1e-9)
-        made = Progress(step, recipe.steps, float(loss.detach()), speed, self.figures)
-        line = {"step": step, "loss": made.loss, "learning rate": recipe.rate_at(step - 1), "images a second": round(speed, 1)}
+    def add(self, step: int, recipe: Recipe, loss: float, figures: dict[str, float]) -> Progress:
+        speed = (step - self.last) * recipe.batch / max(self.trained, 1e-9)
+        line = {"step": step, "loss": loss, "learning rate": recipe.rate_at(step - 1), "images a second": round(speed, 1)}
         with open(self.path, "a") as file:
-            file.write(json.dumps(line | self.figures) + "\n")
-        self.last, self.at, self.figures = step, now, {}
-        return made
+            file.write(json.dumps(line | figures, allow_nan=False) + "\n")
+        self.last, self.trained = step, 0.0
+        return Progress(step, recipe.steps, loss, speed, figures)
 
 
 def _step_of(line: str) -> float:

@@ -68,7 +68,11 @@ class Recipe:
         return self.rate * up * (left if self.decay == "linear" else 0.5 - 0.5 * cos(pi * left))
 
     def ema_at(self, step: int) -> float:
-        """The decay of the averaged weights after a step: a plain mean at first, which forgets the beginning."""
+        """The decay of the averaged weights after a step: (1 + n) / (10 + n) until that reaches `ema`.
+
+        So, at first, of n steps the weights after step j count by 9 (j+1)...(j+8) / ((n+1)...(n+9)), or about 9/n (j/n)^8: it
+        is an average over the last tenth or so of the training, however long that is, and soon forgets the beginning.
+        """
         return min(self.ema, (1 + step) / (10 + step))
 
     def falls_from(self) -> int:

@@ -52,10 +52,13 @@ class State:
         return {name: tensor.detach().contiguous().cpu() for name, tensor in out.items()}
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint; one that is there stays whole until the new one is."""
+        """Write the checkpoint; one that is there stays whole until the new one is.  Raises UsageError if diverged."""
         from safetensors.torch import save
 
         tensors = self._tensors()
+        for name, tensor in tensors.items():
+            if not tensor.isfinite().all():
+                raise self.diverged(f"{name} is not finite")
         about = {"step": str(self.step), "recipe": json.dumps(self.recipe.plain()), "digest": _digest(tensors)}
         write_atomic(folder / CHECKPOINT, save(tensors, about))
 
@@ -68,8 +71,18 @@ class State:
         moments = {m: _part(tensors, m) for m in _MOMENTS}
         for name, parameter in self.net.named_parameters():
             found = {m: moments[m][name] for m in _MOMENTS if name in moments[m]}
-            self.optimizer.state[parameter] = {m: value.to(parameter.device) for m, value in found.items()}
+            self.optimizer.state[parameter] = {m: _beside(parameter, value) for m, value in found.items()}
         self.step = step
+
+    def diverged(self, what: str) -> UsageError:
+        """The error of a training whose numbers are not finite any more."""
+        return UsageError(f"the training diverged: {what} after step {self.step}; give a recipe with a lower rate than "
+                          f"{self.recipe.rate:g}, and another --out")  # fmt: skip
+
+
+def _beside(parameter: Tensor, value: Tensor) -> Tensor:
+    """AdamW's value on the parameter's device, a moment also in its layout: the fused step reads both in memory's order."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.to(parameter.device)
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from itertools import pairwise
+from math import perm
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,7 +59,11 @@ def broken_off(task, made: Recipe, folder: Path, steps: int) -> None:
     state.save(folder)
 
 
-@pytest.mark.parametrize(("made", "task"), [(DENOISER, Denoiser), (LABELS, Labels)], ids=["denoiser", "classifier"])
+@pytest.mark.parametrize(
+    ("made", "task"),
+    [(DENOISER, Denoiser), (replace(DENOISER, channels_last=True), Denoiser), (LABELS, Labels)],
+    ids=["denoiser", "channels last", "classifier"],
+)
 def test_a_resumed_training_equals_an_unbroken_one_to_the_bit(made, task, tmp_path):
     loop.train(made, tmp_path / "whole")
     broken_off(task(made, data.load("digits")), made, tmp_path / "broken", 5)
@@ -173,6 +178,18 @@ def test_the_rate_rises_stays_and_falls_to_zero():
     assert all(a > b for a, b in pairwise(rates[51:]))
 
 
+def test_the_average_counts_the_weights_after_step_j_of_n_by_9_over_n_j_over_n_to_the_8():
+    """To rounding by (j+1)...(j+8) / ((n+1)...(n+9)) 9, as long as `ema` is not reached."""
+    made, n = replace(DENOISER, ema=0.9999), 400
+    counts = [1.0]
+    for step in range(n):
+        kept = made.ema_at(step)
+        counts = [kept * count for count in counts] + [1 - kept]
+    for j in (0, 1, 200, 399, 400):
+        assert counts[j] == pytest.approx(9 * perm(j + 8, 8) / perm(n + 9, 9), rel=1e-10, abs=0)
+    assert counts[200] == pytest.approx(9 / n * 0.5**8, rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -207,6 +224,21 @@ def test_a_network_is_told_its_time_at_the_scale_of_its_recipe():
         assert task.card({})["time"] == {"kind": "continuous", "scale": scale}
     assert torch.allclose(told[0], 50 * told[1])
     assert 10 < told[1].max() <= 20
+
+
+def test_the_last_stratum_of_times_ends_within_the_table(monkeypatch):
+    """7 + u is 8 in float32 for the greatest u < 1, and 8 / 8 is the end of the table."""
+    monkeypatch.setattr(torch, "rand", lambda n, generator: torch.full((n,), 1 - 2.0**-24))
+    told = []
+
+    def net(x, times):
+        told.append(times)
+        return SimpleNamespace(sample=x)
+
+    task = Denoiser(DENOISER, data.load("digits"))
+    task.loss(net, 0)
+    assert told[0][-1] == task.time(task.table[0, -1])
+    assert told[0][-2] < told[0][-1]
 
 
 def test_a_small_training_lowers_the_validation_loss(tmp_path):
