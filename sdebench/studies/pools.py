@@ -14,15 +14,16 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import NamedTuple, Protocol
 
 from . import worker
-from .replies import Fault, Job, unpack
+from .replies import LENGTH, Fault, Job, unpack
 
 PATIENCE = 3600.0  # seconds that a case may take
 STARTING = 300.0  # seconds that a process may take, besides, to load its libraries
 _STEP = 0.5
+_PIECE = 1 << 20  # bytes of an answer that are taken at a time, so that one worker's keeps nobody waiting
 _THREADS = ("OMP_NUM", "MKL_NUM", "OPENBLAS_NUM", "BLIS_NUM", "NUMEXPR_NUM", "VECLIB_MAXIMUM")
 
 
@@ -87,15 +88,17 @@ def _environment() -> dict[str, str]:
 
 
 class Worker:
-    """A process that measures one case after another, at this end of its connection."""
+    """A process that measures one case after another, at this end of its connection, where nothing waits: a worker may stop in
+    the middle of an answer."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
+        self.connection, theirs = socket.socketpair()
+        self.connection.setblocking(False)
         with theirs:
             code = "from sdebench.studies.worker import serve; serve()"
             command = [sys.executable, "-P", "-c", code, str(os.getpid())]
             self._process = subprocess.Popen(command, stdin=theirs, stdout=2, env=_environment(), process_group=0)
-        self.connection, self._used = Connection(ours.detach()), time.monotonic()
+        self._used, self._unsent, self._came = time.monotonic(), b"", bytearray()
         self._job: Job | None = None
 
     def ready(self) -> bool:
@@ -106,27 +109,50 @@ class Worker:
         """Give it a job; with `check`, one to be refused where the code is not the job's."""
         self._job, self._patience = job, patience
         self._deadline = time.monotonic() + STARTING + patience
-        with suppress(OSError):  # it has died, as the next look at it tells
-            self.connection.send_bytes(json.dumps({"job": job, "check": check}).encode())
+        self._unsent = json.dumps({"job": job, "check": check}).encode() + b"\n"
+        self._push()
+
+    def _push(self) -> None:
+        """Send what there is room for."""
+        with suppress(OSError):  # there is no room, or it has died, as the next look at it tells
+            while self._unsent:
+                self._unsent = self._unsent[self.connection.send(self._unsent) :]
+
+    def _message(self) -> bytes | None:
+        """Its next message, or None where that is not whole yet.  Raises EOFError where none will come."""
+        lost = self._process.poll() is not None  # asked first: what it said before its end is there
+        try:
+            came = self.connection.recv(_PIECE)
+            lost = not came
+        except BlockingIOError:
+            came = b""
+        except OSError:
+            came, lost = b"", True
+        self._came += came
+        first = LENGTH.size
+        length = LENGTH.unpack_from(self._came)[0] if len(self._came) >= first else 0
+        if first + length <= len(self._came):
+            message = bytes(self._came[first : first + length])
+            del self._came[: first + length]
+            return message
+        if lost:
+            raise EOFError
+        return None
 
     def reply(self) -> bytes | None:
         """The answer, or None where there is none yet.  Raises Fault, the process ended, where none will come."""
+        self._push()
         try:
-            while self.connection.poll():
-                answer = self.connection.recv_bytes()
-                if answer:
-                    self._believe(answer)
-                    return answer
+            while (answer := self._message()) == b"":
                 self._deadline = time.monotonic() + self._patience  # it has begun
-            lost = self._process.poll() is not None and not self.connection.poll()
-        except (EOFError, OSError):
-            lost = True
-        if lost:
-            raise Fault(f"its process {self.end(5.0)}")
-        if time.monotonic() > self._deadline:
+        except EOFError:
+            raise Fault(f"its process {self.end(5.0)}") from None
+        if answer is not None:
+            self._believe(answer)
+        elif time.monotonic() > self._deadline:
             self.end()
             raise Fault(f"no answer within {self._patience:g} s")
-        return None
+        return answer
 
     def _believe(self, answer: bytes) -> None:
         """Raise Fault, the process ended, for nonsense."""
@@ -140,18 +166,23 @@ class Worker:
             pass  # a refusal, which is for the driver to tell
 
     def end(self, grace: float = 0.0) -> str:
-        """End the process, after `grace` seconds to end by itself; says how it ended."""
+        """End the process, after `grace` seconds to end by itself, and what it has started; says how it ended."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(grace)
-        if self._process.returncode is None:
-            os.killpg(self._process.pid, signal.SIGKILL)  # it, and what it started
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(5.0)
+        lived = self._process.returncode is None
+        if self.connection.fileno() >= 0:  # once: later its number may be another's
+            with suppress(ProcessLookupError, PermissionError):  # nothing is left; so macOS says where all have just died
+                os.killpg(self._process.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(5.0)
         self.connection.close()
+        if lived:
+            return "closed its connection"
         status = self._process.returncode
-        if status is None or status >= 0:
+        if status >= 0:
             return f"ended with exit status {status}"
-        return f"died of {signal.Signals(-status).name}" + " (out of memory?)" * (status == -signal.SIGKILL)
+        names = {one.value: one.name for one in signal.Signals}  # not all have one
+        return f"died of {names.get(-status, f'signal {-status}')}" + " (out of memory?)" * (status == -signal.SIGKILL)
 
 
 class Local:

@@ -1,11 +1,12 @@
 """What a worker answers, as bytes, and what of it the driver believes: a record of the case asked for, whole, and no other.
 
 An answer is one line of JSON, {"record": ..., "sha256": of the rest}, and then the record's arrays as safetensors, if it has
-any; so nothing that a worker sends is ever unpickled.
+any; so nothing that a worker sends is ever unpickled.  On its way the number of its bytes, as LENGTH, goes before it.
 """
 
 import hashlib
 import json
+import struct
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from safetensors.numpy import load, save
 from .. import records
 from ..errors import UsageError
 
+LENGTH = struct.Struct("!Q")
 _ERRORS = ("rms", "median", "max")
 
 

@@ -4,20 +4,23 @@ A worker is a process of its own, apart from its parent's process group: it neve
 when its parent does or when nothing is asked of it for IDLE seconds, and runs one thread of every numerical library.
 """
 
+import fcntl
+import io
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from contextlib import suppress
 from importlib import import_module
-from multiprocessing.connection import Connection
+from multiprocessing.connection import wait
 from typing import Any
 
 from .. import records
 from . import base
-from .replies import Job, diverged, pack, refusal
+from .replies import LENGTH, Job, diverged, pack, refusal
 
 IDLE = 60.0
 
@@ -82,19 +85,49 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+class _Screen(io.RawIOBase):
+    """Where cases print.  That nobody reads it any more, or that there is no room, is no fault of theirs."""
+
+    def fileno(self) -> int:
+        """Standard error's."""
+        return 2
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Write what can be written."""
+        try:
+            return os.write(2, data)
+        except OSError:
+            return len(data)
+
+
+def _say(driver: socket.socket, message: bytes) -> None:
+    driver.sendall(LENGTH.pack(len(message)))
+    driver.sendall(message)
+
+
 def serve() -> None:
-    """Answer, in turn, the jobs that come through standard input, which is a socket; an empty message says that one began."""
-    asked = Connection(os.dup(0))
+    """Answer, in turn, the jobs that come through standard input, which is a socket, a line each; an empty message says that
+    one began.  In the end, end what the cases have started."""
+    driver = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3))  # never that of a screen that is closed
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # a solver that reads from the keyboard gets nothing
+    screen = io.BufferedWriter(_Screen())
+    sys.stdout = sys.stderr = io.TextIOWrapper(screen, "utf-8", "backslashreplace", line_buffering=True)
     _end_with(int(sys.argv[1]))
-    with suppress(EOFError, OSError):  # nobody is there any more
-        while asked.poll(IDLE):
-            order = json.loads(asked.recv_bytes())
+    orders = driver.makefile("rb")
+    with suppress(OSError):  # nobody is there any more
+        while wait([driver], IDLE) and (line := orders.readline()).endswith(b"\n"):
+            order = json.loads(line)
             job = Job(*order["job"])
             other = _other_code(job) if order["check"] else ""
             if not other:
                 with suppress(Exception):  # the answer will tell
                     import_module(job.module)  # may take long, and is not the case's doing
-                asked.send_bytes(b"")
-            asked.send_bytes(refusal(other) if other else answer(job))
+                _say(driver, b"")
+            found = refusal(other) if other else answer(job)
+            _say(driver, found)
+    os.killpg(0, signal.SIGKILL)

@@ -1,6 +1,8 @@
 """A study for the runner's tests: cases that last as long as told, and succeed or fail as told, in any way that there is."""
 
 import os
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -35,6 +37,21 @@ def _answer(change: Callable[[bytes], bytes]) -> None:
     worker.pack = spoilt
 
 
+def _say(change: Callable[[bytes], bytes]) -> None:
+    """Have this worker's next answer, and the length before it, spoilt on its way."""
+    from sdebench.studies import worker
+
+    def spoilt(driver: socket.socket, message: bytes) -> None:
+        driver.sendall(change(worker.LENGTH.pack(len(message)) + message))
+
+    worker._say = spoilt
+
+
+def _leave_a_child() -> None:
+    child = subprocess.Popen(["sleep", "1000"])
+    Path(os.environ["CHILD"]).write_text(str(child.pid))
+
+
 def _raise() -> None:
     raise ZeroDivisionError("no such step\nand a second line")
 
@@ -43,11 +60,19 @@ _DO = {
     "raise": _raise,
     "die": lambda: os._exit(9),
     "crash": lambda: os.abort(),
+    "odd signal": lambda: os.kill(os.getpid(), 40),
     "hang": _hang,
+    "hang up": lambda: (os.closerange(3, 64), _hang()),
     "print": lambda: print("a solver that talks", flush=True),
     "read": lambda: sys.stdin.read(),
     "rubbish": lambda: _answer(lambda answer: b"\x00 Traceback"),
     "another case": lambda: _answer(lambda answer: answer.replace(b'"number": 1', b'"number": 2')),
+    "half an answer": lambda: _say(lambda sent: sent[:-9]),
+    "half a length": lambda: _say(lambda sent: sent[:4]),
+    "long length": lambda: _say(lambda sent: b"\x01" + sent[1:]),
+    "short length": lambda: _say(lambda sent: bytes(7) + b"\x02" + sent[8:]),
+    "leave a child": _leave_a_child,
+    "leave a child and die": lambda: (_leave_a_child(), os._exit(9)),
     "arrays lost": lambda: _answer(lambda answer: answer.partition(b"\n")[0] + b"\n"),
 }
 

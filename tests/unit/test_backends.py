@@ -4,20 +4,24 @@ import json
 import subprocess
 import sys
 import time
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
 import pytest
 from kills import facts, survive
-from test_runner import cases, children, command_line, dummy, suite  # noqa: F401  dummy: registers the study
+from test_runner import cases, children, command_line, dummy, suite, wait_for  # noqa: F401  dummy: registers the study
 
 from sdebench import records
 from sdebench.cli import places
 from sdebench.errors import UsageError
 from sdebench.studies import pools, replies, runner
 
-DIED = "its process ended with exit status 9"
-BROKEN = {"die": DIED, "crash": "its process died of SIGABRT", "hang": "no answer within 1.5 s",
+DIED, LATE = "its process ended with exit status 9", "no answer within 1.5 s"
+STOPS = ("hang", "half an answer", "half a length", "long length")
+BROKEN = {"die": DIED, "crash": "its process died of SIGABRT", "odd signal": "its process died of signal 40",
+          "hang up": "its process closed its connection",
+          **dict.fromkeys(STOPS, LATE), "short length": "its worker answered nonsense: what came is not",
           "rubbish": "its worker answered nonsense: what came is not JSON",
           "another case": "its worker answered nonsense: what came is of another case",
           "arrays lost": "its worker answered nonsense: what came has not the arrays"}  # fmt: skip
@@ -30,7 +34,7 @@ def messages(path: Path) -> dict[int, str]:
 @pytest.mark.parametrize("what", BROKEN)
 def test_what_happens_once_to_a_worker_leaves_no_trace_in_the_records(tmp_path, what):
     path, wanted = tmp_path / "r.jsonl", cases(count=3, what=what, arrays=2, once=str(tmp_path / "once"))
-    summary = runner.run(wanted, path, 2, patience=1.5 if what == "hang" else None)
+    summary = runner.run(wanted, path, 2, patience=1.5 if what in STOPS else None)
     assert (summary.measured, summary.failed, len(summary.retried)) == (3, [], 1)
     assert summary.retried[0][1].startswith(BROKEN[what])
     disturbed = facts(path)
@@ -117,8 +121,74 @@ def test_a_worker_has_one_thread_a_library_and_neither_the_keyboard_nor_the_scre
     assert records.read(path)[1]["context"] == {"dim": 1, "threads": "1"}
 
 
-def job() -> replies.Job:
-    return replies.Job({"study": "dummy", "number": 1}, "c0de", "dummy_study")
+def test_a_case_that_prints_where_nobody_reads_any_more_has_not_failed(tmp_path):
+    run = command_line("run", suite(tmp_path, count=2, what="print"), "--out", tmp_path / "r.jsonl", "--jobs", 1, "--no-report")
+    run.stderr.close()
+    run.stdout.close()
+    run.wait(60)
+    assert [r["status"] for r in records.read(tmp_path / "r.jsonl")] == ["ok", "ok"]
+
+
+def test_a_case_that_prints_where_there_is_no_screen_spoils_no_answer(tmp_path):
+    """Of a command whose standard error is closed, as by `2>&-`."""
+    code = ("import sys, os; sys.path.insert(0, sys.argv[1]); os.close(2); from sdebench.studies import base, runner\n"
+            "base.STUDIES['dummy'] = 'dummy_study'\n"
+            "found = runner.run(base.expand({'study': 'dummy', 'count': 2, 'what': 'print'}), sys.argv[2], 1)\n"
+            "print(found.measured, found.failed, found.retried)")  # fmt: skip
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), tmp_path / "r.jsonl"]
+    assert subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout == "2 [] []\n"
+
+
+def job(**settings) -> replies.Job:
+    return replies.Job({"study": "dummy", "number": 1, **settings}, "c0de", "dummy_study")
+
+
+def answer_of(one: pools.Worker, asked: replies.Job) -> dict:
+    one.send(asked, 60.0)
+    while (answer := one.reply()) is None:
+        wait([one.connection], 0.5)
+    return replies.unpack(answer, asked)
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone, or is only waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_what_a_case_started_ends_with_its_worker(tmp_path, monkeypatch):
+    """With one that dies by itself, and with one whose driver is gone."""
+    child = tmp_path / "child"
+    monkeypatch.setenv("CHILD", str(child))
+    runner.run(cases(count=2, what="leave a child and die", once=str(tmp_path / "once")), tmp_path / "r.jsonl", 1)
+    wait_for(lambda: ended(int(child.read_text())), 5)
+    one = pools.Worker()
+    answer_of(one, job(what="leave a child"))
+    assert not ended(int(child.read_text()))
+    one.connection.close()
+    wait_for(lambda: ended(int(child.read_text())), 5)
+    one.end()
+
+
+def test_a_process_is_killed_once_for_its_number_may_become_another_s(monkeypatch):
+    killed, one = [], pools.Worker()
+    kill = pools.os.killpg
+    monkeypatch.setattr(pools.os, "killpg", lambda *group: (killed.append(group), kill(*group)))
+    one.end()
+    one.end()
+    assert len(killed) == 1
+
+
+def test_a_long_order_and_a_long_answer_come_whole(tmp_path):
+    """Of more bytes than a connection holds; another answer after them is told from them."""
+    one = pools.Worker()
+    try:
+        assert answer_of(one, job(arrays=1 << 21, note="x" * (1 << 21)))["arrays"]["x"].tolist() == [1.0] * (1 << 21)
+        assert answer_of(one, job(arrays=2))["arrays"]["x"].tolist() == [1.0, 1.0]
+    finally:
+        one.end()
 
 
 def record(**fields) -> dict:
