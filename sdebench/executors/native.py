@@ -9,6 +9,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -85,21 +86,32 @@ def _machine() -> str:
         return platform.platform() + platform.processor()
 
 
-def _build(compiler: str, path: Path) -> None:
+def _compiler() -> list[str]:
+    """The path of the C compiler and the options that $CC has for it, as in CC="gcc -m64"; [] where there is none."""
+    try:
+        name, *options = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    except ValueError:  # a quotation mark that is not closed
+        return []
+    path = shutil.which(name)
+    return [path, *options] if path else []
+
+
+def _build(compiler: list[str], path: Path) -> None:
     """Compile to `path`, which appears whole or not at all; with threads where the compiler knows OpenMP."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         source, made = Path(folder, "combine.c"), Path(folder, "combine.so")
         source.write_text(SOURCE)
         for threads in (["-fopenmp"], ["-fopenmp-simd"], []):
-            done = subprocess.run([compiler, *_FLAGS, *threads, str(source), "-o", str(made)], capture_output=True, timeout=120)
+            command = [*compiler, *_FLAGS, *threads, str(source), "-o", str(made)]
+            done = subprocess.run(command, capture_output=True, timeout=120)
             if done.returncode == 0:
                 made.replace(path)
                 return
         raise OSError(done.stderr.decode(errors="replace").strip())
 
 
-def _loaded(compiler: str, path: Path) -> ctypes.CDLL:
+def _loaded(compiler: list[str], path: Path) -> ctypes.CDLL:
     """What lies at `path`, built where nothing does, or nothing that can be loaded."""
     if path.exists():
         try:
@@ -113,10 +125,10 @@ def _loaded(compiler: str, path: Path) -> ctypes.CDLL:
 @lru_cache
 def library() -> ctypes.CDLL | None:
     """The compiled kernel; None where it cannot be built or loaded."""
-    compiler = shutil.which(os.environ.get("CC") or "cc")
-    if compiler is None:
+    compiler = _compiler()
+    if not compiler:
         return None
-    name = hashlib.sha256("\n".join((SOURCE, compiler, *_FLAGS, _machine())).encode()).hexdigest()[:16]
+    name = hashlib.sha256("\n".join((SOURCE, *compiler, *_FLAGS, _machine())).encode()).hexdigest()[:16]
     try:
         made = _loaded(compiler, cache() / f"combine-{name}.so")
     except (OSError, RuntimeError, subprocess.SubprocessError):

@@ -295,10 +295,22 @@ def test_without_a_compiler_that_works_there_is_no_kernel(cache, monkeypatch, tm
     fails = tmp_path / "fails"
     fails.write_text("#!/bin/sh\necho 'no such option' >&2\nexit 1\n")
     fails.chmod(fails.stat().st_mode | stat.S_IXUSR)
-    for compiler in (str(fails), "no-such-compiler"):
+    for compiler in (str(fails), "no-such-compiler", f"{fails} 'of two words"):
         monkeypatch.setenv("CC", compiler)
         assert library() is None
     assert not folder.exists() or not any(folder.iterdir())
+
+
+@needs_a_compiler
+def test_a_compiler_may_have_options(cache, monkeypatch):
+    """CC='ccache gcc' and CC='gcc -m64' are usual; another option is another kernel."""
+    folder, library = cache
+    for made, option in enumerate(("-DONE", "'-DA=two words'"), 1):
+        monkeypatch.setenv("CC", f"cc {option}")
+        assert library() is not None
+        assert len([*folder.iterdir()]) == made
+    monkeypatch.setenv("CC", " ")
+    assert library() is not None
 
 
 @needs_a_compiler
