@@ -238,6 +238,7 @@ WRONG = {
     "coarse reference": ({"reference": "bfloat16"}, "unknown reference 'bfloat16'"),
     "a list of data": ({"data": ["digits"]}, "data is \\['digits'\\]: give one name"),
     "few samples": ({"samples": 3}, "samples is 3: give a whole number, 10 or more"),
+    "a small chunk": ({"samples": 20, "chunk": 5}, "chunk is 5: give a whole number, 10 or more"),
     "a rest": ({"samples": 1001, "chunk": 1000}, "leave 1 over"),
     "no budget": ({"budgets": [0]}, "budgets is \\[0\\]: give whole numbers, 1 or more"),
     "no device": ({"device": "cuda:7"}, "no device 'cuda:7' here"),
