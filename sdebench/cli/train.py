@@ -29,14 +29,19 @@ def train(
     import torch
 
     from .. import training
+    from ..errors import whole
     from ..training import recipe as recipes
 
     if threads is not None:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(whole(threads, "--threads", 1))
     chosen = recipes.load(recipe, **({} if steps is None else {"steps": steps}))
     folder = out or Path("runs") / chosen.name
-    with _Bar() as bar:
-        model = training.train(chosen, folder, data, device, resume, download, minutes, bar.show)
+    try:
+        with _Bar() as bar:
+            model = training.train(chosen, folder, data, device, resume, download, minutes, bar.show)
+    except KeyboardInterrupt:
+        say(f"stopped: the same command with --resume goes on from the checkpoint in {folder}")
+        return 130
     figures = json.loads((model / "card.json").read_text())["figures"]
     if as_json:
         emit({"model": str(model), "figures": figures})

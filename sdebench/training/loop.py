@@ -1,6 +1,8 @@
 """The loop of a training: steps, a log, checkpoints, and the finished folder."""
 
 import json
+import signal
+import threading
 import time
 from collections.abc import Callable
 from math import isfinite
@@ -43,11 +45,14 @@ def train(
 ) -> Path:
     """Train by the recipe; returns the folder of the finished network, `folder/model`.
 
-    `folder` gets `checkpoint.safetensors` every so many `minutes`, `log.jsonl`, pictures of samples and of the loss.  A
-    resumed training goes on bit for bit on the same machine and number of threads.  Raises UsageError for a folder that
-    holds a training while `resume` is not set, or none where it is, and once the loss is not finite: the last checkpoint stays.
+    `folder` gets `checkpoint.safetensors` every so many `minutes` and on an interrupt, `log.jsonl`, pictures of samples and of
+    the loss.  A resumed training goes on bit for bit on the same machine and number of threads.  Raises UsageError for a
+    folder that holds a training while `resume` is not set, or none where it is, and once the loss is not finite: the last
+    checkpoint stays.
     """
     _check_folder(folder, resume)
+    if not minutes >= 0:
+        raise UsageError(f"minutes = {minutes:g} between checkpoints: give a number, 0 or more")
     device_of(device)  # refuses one that is not there
     task = _TASKS[recipe.task](recipe, data.load(recipe.data, root, download), device)
     state = State(task.network(), recipe, device)
@@ -69,23 +74,46 @@ def _steps(task: Any, state: State, folder: Path, minutes: float, watch: Callabl
     """Make all steps that are left; the figures after the last one, none if there was no step to make."""
     recipe, figures, log = state.recipe, {}, _Log(folder / LOG, state.step)
     began = saved = time.monotonic()
-    while state.step < recipe.steps:
-        loss = task.loss(state.net, state.step)
-        state.update(loss)
-        last = state.step == recipe.steps
-        checks, saves = last or state.step % recipe.validate == 0, last or time.monotonic() - saved > 60 * minutes
-        if not (checks or saves or state.step % _LOGGED == 0):
-            continue
-        value = _finite({"loss": float(loss.detach())}, state)["loss"]  # waits for the device: all steps are made
-        log.trained += time.monotonic() - began
-        figures = _checked(task, state, folder) if checks else {}
-        if checks or state.step % _LOGGED == 0:
-            watch(log.add(state.step, recipe, value, figures))
-        if saves:
-            state.save(folder)
-            saved = time.monotonic()
-        began = time.monotonic()
+    with _Interrupt() as interrupt:
+        while state.step < recipe.steps:
+            loss = task.loss(state.net, state.step)
+            state.update(loss)
+            last = state.step == recipe.steps
+            checks, saves = last or state.step % recipe.validate == 0, last or time.monotonic() - saved > 60 * minutes
+            if interrupt.came and not last:
+                state.save(folder)
+                raise KeyboardInterrupt
+            if not (checks or saves or state.step % _LOGGED == 0):
+                continue
+            value = _finite({"loss": float(loss.detach())}, state)["loss"]  # waits for the device: all steps are made
+            log.trained += time.monotonic() - began
+            figures = _checked(task, state, folder) if checks else {}
+            if checks or state.step % _LOGGED == 0:
+                watch(log.add(state.step, recipe, value, figures))
+            if saves:
+                state.save(folder)
+                saved = time.monotonic()
+            began = time.monotonic()
     return figures
+
+
+class _Interrupt:
+    """Makes an interrupt wait for the end of the step, so that what is saved is whole; a second one does not wait."""
+
+    def __enter__(self) -> "_Interrupt":
+        self.came, self.before = False, signal.getsignal(signal.SIGINT)
+        self.waits = threading.current_thread() is threading.main_thread() and callable(self.before)  # else nobody is asked
+        if self.waits:
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def _note(self, *_: object) -> None:
+        self.came = True
+        signal.signal(signal.SIGINT, self.before)
+
+    def __exit__(self, *_: object) -> None:
+        if self.waits:
+            signal.signal(signal.SIGINT, self.before)
 
 
 def _finite(figures: dict[str, float], state: State) -> dict[str, float]:

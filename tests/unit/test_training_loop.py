@@ -1,6 +1,7 @@
 """The loop of a training: how it ends where its numbers are not finite any more, and what counts in its speed."""
 
 import json
+import signal
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -92,3 +93,51 @@ def test_only_training_counts_in_the_speed_and_the_figures_are_made_once_a_check
     assert calls.count("validate") == 3 < calls.count("save")
     figures = json.loads((tmp_path / "model" / "card.json").read_text())["figures"]
     assert figures == {"steps": 70} | told[-1].figures
+
+
+def interrupted_at(step, times, monkeypatch):
+    """Ctrl-C, so many times, in the middle of that step."""
+    plain = Denoiser.loss
+
+    def loss(task, net, at):
+        if at == step:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+        return plain(task, net, at)
+
+    monkeypatch.setattr(Denoiser, "loss", loss)
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.default_int_handler)  # a shell's background jobs are deaf to it
+
+
+def test_an_interrupt_saves_the_step_it_came_in_and_resume_goes_on_to_the_bit(tmp_path, monkeypatch):
+    whole = loop.train(DENOISER, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupted_at(5, 1, patch)
+        with pytest.raises(KeyboardInterrupt):
+            loop.train(DENOISER, tmp_path / "cut")
+    state = State(Denoiser(DENOISER, data.load("digits")).network(), DENOISER)
+    state.restore(tmp_path / "cut")
+    assert state.step == 6
+    cut = loop.train(DENOISER, tmp_path / "cut", resume=True)
+    weights = "diffusion_pytorch_model.safetensors"
+    assert (cut / weights).read_bytes() == (whole / weights).read_bytes()
+
+
+def test_a_second_interrupt_does_not_wait(tmp_path, monkeypatch):
+    interrupted_at(5, 2, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(DENOISER, tmp_path)
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_the_command_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loop, "_steps", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert cli._status(["train", "digits", "--out", str(tmp_path / "a")]) == 130
+    assert f"--resume goes on from the checkpoint in {tmp_path / 'a'}" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("option", "value", "says"), [("--threads", "0", "--threads is 0: give a whole number, 1 or more"),
+                                                       ("--minutes", "-1", "minutes = -1 between checkpoints: give a number")])  # fmt: skip
+def test_settings_that_are_none_are_refused(option, value, says, tmp_path, capsys):
+    assert cli._status(["train", "digits", "--out", str(tmp_path), option, value]) == 2
+    assert says in capsys.readouterr().err
