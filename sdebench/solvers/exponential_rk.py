@@ -57,7 +57,7 @@ def _cox_matthews(z: float) -> list[Row]:
 @register_solver("cox-matthews-4")
 @dataclass(frozen=True)
 class CoxMatthews4(ExponentialRK):
-    r"""ETDRK4.  Cox and Matthews 2002, J. Comput. Phys. 176; in this notation Hochbruck and Ostermann 2005, SIAM J. Numer. Anal. 43.
+    r"""ETDRK4.  Cox and Matthews 2002, J. Comput. Phys. 176; Hochbruck and Ostermann 2005, SIAM J. Numer. Anal. 43.
 
         a_32 = phi_1(z/2)/2,  a_43 = phi_1(z/2),  b_2 = b_3 = 2 phi_2 - 4 phi_3,  b_4 = 4 phi_3 - phi_2,   c = 0, 1/2, 1/2, 1
 
@@ -81,9 +81,9 @@ def _strehmel_weiner(z: float) -> list[Row]:
 class StrehmelWeiner4(ExponentialRK):
     r"""Strehmel and Weiner 1987, BIT 27; in this notation Hochbruck and Ostermann 2005, SIAM J. Numer. Anal. 43.
 
-        a_32 = phi_2(z/2)/2,  a_42 = -2 phi_2,  a_43 = 4 phi_2,  b_3 = 4 phi_2 - 8 phi_3,  b_4 = 4 phi_3 - phi_2,   c = 0, 1/2, 1/2, 1
+        a_32 = phi_2(z/2)/2,  a_42 = -2 phi_2,  a_43 = 4 phi_2,  b_3 = 4 phi_2 - 8 phi_3,  b_4 = 4 phi_3 - phi_2
 
-    Of stiff order 3.
+    Of stiff order 3;  c = 0, 1/2, 1/2, 1.
     """
 
     order = 4

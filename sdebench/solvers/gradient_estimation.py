@@ -13,8 +13,9 @@ from .linear import transfer
 @register_solver("gradient-estimation")
 @dataclass(frozen=True)
 class GradientEstimation(Solver):
-    r"""DDIM with `gamma eps_s + (1 - gamma) eps_{-1}` for eps_s; the first step is DDIM's.  Permenter and Yuan 2024, arXiv:2306.04848.
+    r"""DDIM with `gamma eps_s + (1 - gamma) eps_{-1}` for eps_s; the first step is DDIM's.
 
+    Permenter and Yuan 2024, arXiv:2306.04848.
     The paper's gamma is 2, at every ratio of steps: of order 1, as DDIM, which is gamma = 1.  Order 2 wants
     `gamma = 1 + (rho_t - rho_s)/(2 (rho_s - rho_{-1}))`, 3/2 for equal steps in rho = sigma/alpha: then it is `lms-2`.
     """
