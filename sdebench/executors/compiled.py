@@ -38,6 +38,8 @@ def _kernel(shape: Shape) -> Callable:
     return torch.compile(scope["combine"], fullgraph=True)
 
 
+forget = _kernel.cache_clear
+
 _sent: WeakKeyDictionary = WeakKeyDictionary()
 
 

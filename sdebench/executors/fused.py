@@ -44,6 +44,14 @@ def arithmetic(x: Tensor) -> Arithmetic:
     return native.native if x.is_cpu and x.dtype in native.NAMES and native.library() else by_torch
 
 
+def forget() -> None:
+    """Forget the plans and compiled kernels of former runs: the next run makes its own, as the first of a process does."""
+    from . import compiled, plan
+
+    plan.forget()
+    compiled.forget()
+
+
 def by_torch(plan: Plan, vectors: list[Tensor | None], x: Tensor) -> tuple[Callable, Callable]:
     """torch's own operations, in place: a pass over memory a term.  For all devices and dtypes."""
 

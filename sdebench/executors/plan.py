@@ -111,6 +111,7 @@ def _made(solver, ns, grid, kind, gamma) -> Plan:
 
 
 _remembered = lru_cache(maxsize=64)(_made)
+forget = _remembered.cache_clear
 
 
 class _Places:

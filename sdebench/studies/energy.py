@@ -12,18 +12,32 @@ _RAPL = Path("/sys/class/powercap")  # Linux: Intel's and AMD's counters of a pr
 def meter(device: torch.device, rapl: Path = _RAPL) -> Callable[[], float] | None:
     """What reads the joules that the device has taken; None where it does not tell.
 
-    Of a CPU: of all its packages, whoever made them work.  The counters start again at their range, some hours apart.
+    Of a CPU: of all its packages, whoever made them work.  A counter starts again at its range, which ten minutes at 100 W may
+    fill: what it went on is right where it was read in between.
     """
     return _of_gpu(device) if device.type == "cuda" else _of_cpu(rapl)
 
 
 def _of_cpu(rapl: Path) -> Callable[[], float] | None:
-    files = sorted(rapl.glob("intel-rapl:[0-9]*/energy_uj"))
-    files = [f for f in files if f.parent.name.count(":") == 1]  # packages, not their parts
-    read = lambda: sum(int(f.read_text()) for f in files) * 1e-6  # noqa: E731
+    packages = [f for f in rapl.glob("intel-rapl:[0-9]*") if f.name.count(":") == 1]  # not their parts
     with suppress(OSError, ValueError):  # root alone may read them, mostly
-        return read if files and read() > 0 else None
+        counters = [_Counter(f) for f in packages]
+        return (lambda: sum(c.joules() for c in counters)) if counters else None
     return None
+
+
+class _Counter:
+    """Joules of a package since this was made."""
+
+    def __init__(self, folder: Path):
+        self._file, self._range = folder / "energy_uj", int((folder / "max_energy_range_uj").read_text())
+        self._last, self._sum = int(self._file.read_text()), 0
+
+    def joules(self) -> float:
+        now = int(self._file.read_text())
+        self._sum += (now - self._last) % self._range
+        self._last = now
+        return self._sum * 1e-6
 
 
 def _of_gpu(device: torch.device) -> Callable[[], float] | None:
@@ -31,7 +45,8 @@ def _of_gpu(device: torch.device) -> Callable[[], float] | None:
         import pynvml
 
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(device.index or 0)
+        uuid = torch.cuda.get_device_properties(device).uuid  # NVML counts devices otherwise than torch does
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
         return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) * 1e-3
     return None

@@ -13,12 +13,13 @@ import torch
 from .. import grids
 from ..catalogue import get_solver
 from ..errors import UsageError, near_miss
+from ..executors.fused import arithmetic
 from ..networks.problem import device_of, dtype_of
 from ..records import provenance
 from ..solver import EXECUTORS
 from .base import claims, tell_left_out
 from .energy import meter
-from .profile_counts import fewest, history, peak, traced, work
+from .profile_counts import alone, fewest, history, peak, traced, work
 from .profile_run import Bench, bandwidth, compile_seconds, first, rounds, seconds
 from .profile_subject import Subject, compiles, subject
 from .setting import threads
@@ -29,6 +30,7 @@ ALONE = True  # its cases are measured one at a time
 SOLVERS = ("ddim", "dpm-solver++-2m", "dpm-solver++-3m", "unipc-3", "heun-edm")
 BATCHES = (1, 16, 256)
 _ENERGY = 0.5  # seconds of work for a reading of the joules, which are counted every millisecond
+_BY = {"native": "the kernel in C", "compiled": "torch.compile", "by_torch": "torch's operations"}  # combinations
 _AXES = ("model", "dtype", "device", "compiled", "batch", "solver", "executor")  # the last one turns fastest
 
 
@@ -115,7 +117,9 @@ def measure(case: dict) -> dict:
         bench = bench_of(case)
         data = _costs(bench, case)
     at = bench.subject
-    context = {"schedule": str(at.schedule), "shape": list(at.shape), "kind": at.kind, "parameters": at.parameters}
+    by = "" if bench.executor == "eager" else _BY[arithmetic(bench.x).__name__]
+    context = {"schedule": str(at.schedule), "shape": list(at.shape), "kind": at.kind, "parameters": at.parameters,
+               "arithmetic": by}  # fmt: skip
     return {"context": context, "claims": claims(bench.solver), "data": data}
 
 
@@ -127,7 +131,7 @@ def _costs(bench: Bench, case: dict) -> dict[str, Any]:
     done, least = work(bench), fewest(bench)
     each = lambda total: None if total is None else total / bench.steps  # noqa: E731
     return {
-        "nfe": bench.nfe(), "seconds": parts, "copy": copies, "bandwidth": bandwidth(case["device"], case["threads"]),
+        "nfe": bench.nfe(), "seconds": parts, "copy": copies, "bandwidth": bandwidth(case["device"]),
         "first": begin, "compile": compiling, "kernels": each(done.kernels), "syncs": each(done.syncs),
         "bytes": {"vector": bench.x.nbytes, "moved": each(done.moved), "fewest": each(least)},
         "memory": _memory(bench), "joules": each(_joules(bench)),
@@ -135,13 +139,12 @@ def _costs(bench: Bench, case: dict) -> dict[str, Any]:
 
 
 def _memory(bench: Bench) -> dict[str, int | None]:
-    """Bytes: of the update, of the history in it, of a run with the model, of the network's weights."""
+    """Bytes: of the update, answers and all, of the history in it, of a run with the model, of the network's weights."""
     device, short = bench.x.device, bench.grid[: bench.solver.memory + 3]
-    noise = bench.noise()
-    return {
-        "update": peak(bench.on_nulls(bench.x), device), "history": history(bench),
-        "run": peak(lambda: bench.run(bench.model, bench.x, noise, short), device), "weights": bench.subject.weights,
-    }  # fmt: skip
+    noise, update = bench.noise(), peak(alone(bench), device)
+    null = bench.subject.fn is None  # whose answers are made beforehand
+    run = update if null else peak(lambda: bench.run(bench.model, bench.x, noise, short), device)
+    return {"update": update, "history": history(bench), "run": run, "weights": bench.subject.weights}
 
 
 def _joules(bench: Bench) -> float | None:

@@ -1,11 +1,13 @@
 """What a run does beside taking time: operations, synchronisation points, bytes moved, memory, and a trace of it all.
 
 Counted with a model and a noise that do nothing: what is left is the update.  On a CPU an operation is a call that the
-dispatcher sees, views and allocations apart, or one call of the fused kernel; on CUDA it is a kernel that the device ran.
+dispatcher sees, views and allocations apart, or one call of the fused kernel; on CUDA it is a kernel, a copy or a filling of
+memory by the device.
 """
 
 import os
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +22,12 @@ from ..executors.plan import Plan
 from ..files import write_atomic
 from ..prediction import Model
 from ..solver import Solver
-from .profile_run import Bench, NullNoise, Wrapped
+from .profile_run import Bench
+from .profile_standins import NullNoise, Wrapped, anew
 
 _WRITTEN_ONLY = ("copy_", "zero_", "fill_", "normal_", "uniform_")  # operations in place that do not read their place
-_HOST_READS = ("_local_scalar_dense", "item", "is_nonzero", "equal")
+_HOST_READS = ("_local_scalar_dense", "equal")
+_ON_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")  # activities; ranges of the host are drawn on the device's line, too
 
 
 class Work(NamedTuple):
@@ -68,7 +72,8 @@ def _bytes(v: Tensor) -> int:
 def _traffic(func, name: str, args: tuple, settings: dict, found: Any) -> int:
     """Bytes that an operation reads and writes."""
     given = dict(zip((a.name for a in func._schema.arguments), args)) | settings
-    out = {a.name for a in func._schema.arguments if a.is_out or (name in _WRITTEN_ONLY and a.name == "self")}
+    unread = name in _WRITTEN_ONLY or name.startswith("new_") or name.endswith("_like")
+    out = {a.name for a in func._schema.arguments if a.is_out or (unread and a.name == "self")}
     reads = _tensors(value for key, value in given.items() if key not in out)
     return sum(map(_bytes, reads)) + sum(map(_bytes, _tensors([found])))
 
@@ -110,10 +115,11 @@ def _profiled(run: Callable[[], Any], device: torch.device, memory: bool = False
 
 
 def _work_on_cuda(bench: Bench) -> Work:
-    """Kernels as the device ran them; bytes as planned, where the plan is what runs."""
+    """Operations as the device ran them; bytes as planned, where the plan is what runs."""
     seen, _ = _profiled(bench.on_nulls(bench.x), bench.x.device)
     events = list(seen.events())
-    kernels = sum(e.device_type == torch.autograd.DeviceType.CUDA and not e.name.startswith("Mem") for e in events)
+    there = [e for e in events if e.device_type == torch.autograd.DeviceType.CUDA]
+    kernels = sum(getattr(e, "activity_type", None) in (None, *_ON_DEVICE) for e in there)  # an older torch does not tell
     syncs = sum(e.name.startswith(("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")) for e in events)
     own = 1  # the synchronisation that ends the profile
     return Work(kernels, max(0, syncs - own), None if bench.executor == "eager" else fewest(bench))
@@ -128,11 +134,15 @@ def peak(run: Callable[[], Any], device: torch.device) -> int:
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
     seen, _ = _profiled(run, device, memory=True)
-    held = most = 0
-    for event in sorted(seen.events(), key=lambda e: e.time_range.start):
-        held += event.self_cpu_memory_usage
-        most = max(most, held)
-    return most
+    changes = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]  # given and, below 0, given back
+    return max(accumulate((e.nbytes() for e in sorted(changes, key=lambda e: e.start_ns())), initial=0))
+
+
+def alone(bench: Bench) -> Callable[[], Tensor]:
+    """A run of the update: model and noise do nothing but allocate their answers, as any do."""
+    x, ns = bench.x, bench.subject.schedule
+    model, noise = bench.subject.model(anew(bench.subject.null(x))), Wrapped(NullNoise(ns, x), anew)
+    return lambda: bench.run(model, x, noise)
 
 
 def history(bench: Bench) -> int | None:

@@ -1,20 +1,23 @@
 """Where the time of a step goes: rounds of paired samples.
 
-On a CPU a round times runs with a clock around network and noise, then runs on a state of one number that ask a null model and
-a null noise, then copies of one vector to another:
+On a CPU a round times runs with a clock around network and noise, then runs on a state of one number, then copies of one vector
+to another:
 
     network, noise    as the clock has them
-    rest              the run on one number: Python and the launches of operations
+    rest              the run on one number, less network and noise, which do all their work beside it, so that Python and the
+                      launches of operations find the caches as cold as in the run
     update            what is left: moving and combining vectors
     total             the run, less what its clock costs
 
-On CUDA, where the host only queues the work, (D) and (U) are the device's own time for a run and for the same run on nulls,
-queued while the device is kept busy: network = D - U, update = U, noise, drawn on the host, by the host's clock, and
-rest = total - D - noise is when the device waits for the host.
+On CUDA, where the host only queues the work, all noise is drawn before a run: it is made on the host, and sending it waits for
+the device.  (D) and (U) are the device's own time for the run and for a run on nulls, queued while the device is kept busy:
+network = D - U, update = U, noise and run by the host's clock, total = noise + run, and rest = run - D is when the device waits
+for the host.
 """
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import cycle
 from math import ceil
 from statistics import median
 from time import perf_counter
@@ -25,11 +28,12 @@ from torch import Tensor
 
 from .. import grids
 from ..errors import UsageError
+from ..executors.fused import forget
 from ..executors.plan import Plan, plan
 from ..noise import WhiteNoise
 from ..prediction import Counted
-from ..schedules import NoiseSchedule
 from ..solver import Sampler, Solver, integrate
+from .profile_standins import NullNoise, Wrapped, beside, questions
 from .profile_subject import Subject
 from .timing import now
 
@@ -77,31 +81,6 @@ def clock_cost() -> tuple[float, float]:
         found.append((watch.seconds / _CALLS, (perf_counter() - begun - watch.seconds) / _CALLS))
     inside, outside = zip(*found)
     return min(inside), min(outside)
-
-
-class Wrapped:
-    """A noise whose questions go through `wrap`."""
-
-    def __init__(self, noise: WhiteNoise, wrap: Callable[[Callable], Callable]):
-        self.schedule, self.shape = noise.schedule, noise.shape
-        self.normal, self.integral, self.fresh = (wrap(f) for f in (noise.normal, noise.integral, noise.fresh))
-
-
-class NullNoise:
-    """Answers every question with the same vector like x, at no cost."""
-
-    def __init__(self, schedule: NoiseSchedule, x: Tensor):
-        self.schedule, self.shape, self._z = schedule, tuple(x.shape), x.clone()
-
-    def normal(self, *args: Any, **settings: Any) -> Tensor:
-        """One vector."""
-        return self._z
-
-    fresh = normal
-
-    def integral(self, s: float, t: float, *weights: Any, tag: int = 0) -> tuple[Tensor, ...]:
-        """As many as there are weights."""
-        return (self._z,) * len(weights)
 
 
 class Bench:
@@ -166,13 +145,12 @@ def repeated(run: Callable[[], Any], device: torch.device) -> int:
 
 
 class _Watched:
-    """Runs with a clock around network and noise."""
+    """Runs with a clock around a network and a noise."""
 
-    def __init__(self, bench: Bench):
-        self.network, self.noise, self.device = Stopwatch(), Stopwatch(), bench.x.device
-        model, drawn = bench.subject.model(self.network.on(bench.model.fn)), bench.noise()
-        asked = drawn and Wrapped(drawn, self.noise.on)
-        self.run = lambda: bench.run(model, bench.x, asked)
+    def __init__(self, bench: Bench, x: Tensor, network: Callable, noise: Any):
+        self.network, self.noise, self.device = Stopwatch(), Stopwatch(), x.device
+        model, asked = bench.subject.model(self.network.on(network)), noise and Wrapped(noise, self.noise.on)
+        self.run = lambda: bench.run(model, x, asked)
         self.run()
         self.times, self.cost = repeated(self.run, self.device), clock_cost()
 
@@ -191,14 +169,17 @@ class OnHost:
     """Rounds on a CPU."""
 
     def __init__(self, bench: Bench):
-        self.full, self.bare, self.device = _Watched(bench), bench.on_nulls(bench.small), bench.x.device
-        self.bare()
-        self.times = repeated(self.bare, self.device)
+        x, small, ask, noise = bench.x, bench.small, bench.model.fn, bench.noise()
+        null = NullNoise(bench.subject.schedule, small)
+        aside = noise and Wrapped(null, lambda fn: beside(getattr(noise, fn.__name__), fn))
+        self.full = _Watched(bench, x, ask, noise)
+        self.bare = _Watched(bench, small, beside(lambda _, t: ask(x, t), bench.subject.null(small)), aside)
 
     def round(self) -> tuple[float, ...]:
         """Seconds a run: total, network, noise, update, rest."""
         total, network, noise = self.full.sample()
-        rest = seconds(self.bare, self.times, self.device)
+        bare, *aside = self.bare.sample()
+        rest = bare - sum(aside)
         return total, network, noise, total - network - noise - rest, rest
 
 
@@ -206,9 +187,17 @@ class OnCuda:
     """Rounds on a CUDA device."""
 
     def __init__(self, bench: Bench):
-        self.run, self.bare, self.device = bench.plain(), bench.on_nulls(bench.x), bench.x.device
-        self.bare()
-        self.full, self.times = _Watched(bench), repeated(self.run, self.device)
+        self.bare, self.device, noise = bench.on_nulls(bench.x), bench.x.device, bench.noise()
+        self.asked = questions(noise, lambda noted: bench.run(bench.model, bench.x, noted)) if noise else []
+        answers = cycle([ask() for ask in self.asked])
+        drawn = noise and Wrapped(noise, lambda fn: lambda *args, **settings: next(answers))
+        self.run = lambda: bench.run(bench.model, bench.x, drawn)
+        self.run(), self.bare()
+        self.times = repeated(self.run, self.device)
+
+    def _draw(self) -> None:
+        for ask in self.asked:
+            ask()
 
     def _busy(self, run: Callable[[], Any], host: float) -> float:
         """Seconds that the device works for a run whose queueing takes the host so long."""
@@ -223,10 +212,10 @@ class OnCuda:
     def round(self) -> tuple[float, ...]:
         """Seconds a run: total, network, noise, update, rest."""
         with torch.cuda.device(self.device):
-            total = seconds(self.run, self.times, self.device)
-            work, update = self._busy(self.run, total), self._busy(self.bare, total)
-        noise = self.full.sample()[2]
-        return total, work - update, noise, update, total - work - noise
+            noise = seconds(self._draw, 1, self.device) if self.asked else 0.0
+            run = seconds(self.run, self.times, self.device)
+            work, update = self._busy(self.run, run), self._busy(self.bare, run)
+        return noise + run, work - update, noise, update, run - work
 
 
 def ring(like: Tensor, vectors: int) -> Callable[[], Any]:
@@ -241,15 +230,18 @@ def ring(like: Tensor, vectors: int) -> Callable[[], Any]:
     return copy
 
 
-@lru_cache
-def bandwidth(device: str, threads: int) -> float:
-    """Bytes a second, read and written, of copies between vectors that no cache holds: the median of nine.
+@lru_cache(maxsize=1)
+def _large(device: str, size: int) -> Callable[[], Any]:
+    """A copy between vectors of so many bytes, which are made once: filling them takes ten times as long as copying."""
+    with torch.inference_mode(False):  # so that they can be written whatever the mode
+        return ring(torch.empty(size // 4, device=device), 3)
 
-    Once a process, with the torch threads that are set, which are so many.
-    """
-    copy = ring(torch.empty(_LARGE // 4, device=device), 3)
-    copy()
-    return 2 * _LARGE / median(seconds(copy, 1, torch.device(device)) for _ in range(9))
+
+def bandwidth(device: str) -> float:
+    """Bytes a second, read and written, of copies between vectors that no cache holds: the median of three samples."""
+    copy, at = _large(device, _LARGE), torch.device(device)
+    times = repeated(copy, at)
+    return 2 * _LARGE / median(seconds(copy, times, at) for _ in range(3))
 
 
 def rounds(bench: Bench, most: float) -> tuple[dict[str, list[float]], list[float]]:
@@ -268,7 +260,8 @@ def rounds(bench: Bench, most: float) -> tuple[dict[str, list[float]], list[floa
 
 
 def first(bench: Bench) -> float:
-    """Seconds of the first run: plans, kernels and captures are made, and memory is touched."""
+    """Seconds of the first run, in which the plan, kernels and captures are made, whatever was measured before."""
+    forget()
     return seconds(bench.plain(), 1, bench.x.device)
 
 
@@ -278,4 +271,3 @@ def compile_seconds(bench: Bench) -> float:
     with torch.no_grad():
         once, again = (seconds(lambda: ask(bench.x, s), 1, bench.x.device) for _ in range(2))
     return max(0.0, once - again)
-

@@ -29,7 +29,7 @@ SIGNIFICANT, LARGE = 1e-3, 0.25  # a difference that is told: p below the one, a
 def now(device: str) -> float:
     """The clock, once all that was asked of the device is done."""
     if device.startswith("cuda"):
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     return perf_counter()
 
 

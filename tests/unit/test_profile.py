@@ -5,6 +5,7 @@ import json
 import sys
 from dataclasses import dataclass
 from math import prod
+from statistics import median
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 from sdebench.catalogue import get_solver, list_solvers
 from sdebench.errors import UsageError
+from sdebench.executors import compiled, plan
 from sdebench.grids import uniform_lam
 from sdebench.noise import DATA, WhiteNoise
 from sdebench.schedules import VPLinear
@@ -19,6 +21,7 @@ from sdebench.solver import Node, Solver, Step, StochasticSolver
 from sdebench.studies import base, energy, profile, profile_counts, profile_run, timing
 from sdebench.studies.profile_run import PARTS, Bench
 from sdebench.studies.profile_subject import Subject, subject
+from sdebench.studies.setting import threads
 
 VP, SPAN, STEPS = VPLinear(), (0.95, 0.02), 5
 NETWORK, NOISE, PYTHON, NUMBER, CLOCK = 3.0, 1.0, 0.5, 0.25, 0.01  # seconds of a clock that only moves when it is told to
@@ -94,55 +97,133 @@ def test_the_time_of_a_step_is_put_where_it_was_spent(working):
         assert total == pytest.approx(sum(rest), abs=1e-12)
 
 
+def test_python_that_a_network_made_cold_is_no_update(hand):
+    """COLD seconds more for a step after the network went through the cache, and no vectors to combine: one number."""
+    cold, cache = 4.0, []
+
+    def swept(x, t):
+        hand.passes(NETWORK)
+        cache.clear()
+        return x
+
+    @dataclass(frozen=True)
+    class Python(Solver):
+        order, nfe_per_step = 1, 1
+
+        def step(self, model, x, s, t, past=(), noise=None):
+            eps = model(x, t).eps
+            hand.passes(PYTHON if cache else PYTHON + cold)
+            cache.append("warm")
+            return Step(x + eps)
+
+    parts, _ = profile_run.rounds(bench(Python(), batch=1, shape=(1,), fn=swept), most=0.0)
+    for name, expected in {"network": NETWORK, "update": 0.0, "rest": PYTHON + cold}.items():
+        assert parts[name] == pytest.approx([expected] * profile_run.LEAST, abs=CLOCK / 2), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["eager", "fused"])
+def test_the_update_of_one_number_is_nothing_beside_a_real_network(executor):
+    """Real time: a network that sweeps 8 MB.  Cold Python is in the rest, which the hot loop would put at a third."""
+    weights = torch.randn(1400, 1400)
+
+    def swept(x, t):
+        weights.sum(), (weights + 1.0).sum()
+        return x.clone()
+
+    with threads(1), torch.inference_mode():
+        parts, _ = profile_run.rounds(bench(get_solver("ddim"), 1, (1,), swept, executor, steps=20), most=2.0)
+    update, rest = (median(parts[name]) for name in ("update", "rest"))
+    assert abs(update) < rest / 3
+
+
 def test_short_runs_are_repeated_until_a_sample_can_be_told(hand, monkeypatch):
     monkeypatch.setattr(profile_run, "_SAMPLE", 0.9)
     assert profile_run.repeated(lambda: hand.passes(0.1 - CLOCK), torch.device("cpu")) == 9
     assert profile_run.repeated(lambda: hand.passes(1.0), torch.device("cpu")) == 1
 
 
-class FakeEvent:
-    """A device event: the moment on the device's clock at which it is reached."""
+class Stream:
+    """A device beside a host: a launch takes the host LAUNCH seconds and is done once all before it is."""
 
-    def __init__(self, enable_timing=False):
+    def __init__(self, host, launch):
+        self.host, self.cost, self.done, self.held = host, launch, 0.0, []
+
+    def launch(self, seconds):
+        self.host.passes(self.cost)
+        self.done = max(self.done, self.host.now) + seconds
+
+    def wait(self):
+        self.host.now = max(self.host.now, self.done)
+
+    def sleep(self, cycles):
+        self.held.append(cycles)
+        self.done = max(self.done, self.host.now) + cycles / profile_run._CLOCK
+
+    def event(stream, enable_timing):
         assert enable_timing
 
-    def record(self):
-        self.at = FakeEvent.device.now
+        class Event:
+            def record(self):
+                self.at = max(stream.host.now, stream.done)
 
-    def elapsed_time(self, end):
-        return 1e3 * (end.at - self.at)
+            def elapsed_time(self, end):
+                return 1e3 * (end.at - self.at)
 
-    def synchronize(self):
-        pass
+            def synchronize(self):
+                stream.wait()
+
+        return Event()
 
 
-def test_on_a_gpu_the_device_has_its_own_clock(hand, monkeypatch):
-    """Kernels of network and update advance the device; the host has a clock of its own."""
-    device, held = Hand(), []
-    FakeEvent.device = device
-    monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
-    monkeypatch.setattr(torch.cuda, "_sleep", held.append)
-    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+@dataclass(frozen=True)
+class Queued(StochasticSolver):
+    """A network call, a draw if it is noisy, and an update."""
 
-    @dataclass(frozen=True)
-    class Queued(Solver):
-        order, nfe_per_step = 1, 1
+    weak_order, nfe_per_step = 1, 1
+    stream: object = None
+    noisy: bool = True
 
-        def step(self, model, x, s, t, past=(), noise=None):
-            eps = model(x, t).eps
-            device.now += 2.0
-            hand.passes(10.0)
-            return Step(x + eps)
+    def step(self, model, x, s, t, past=(), noise=None):
+        eps = model(x, t).eps
+        if self.noisy:
+            noise.normal(s, t, DATA)
+        self.stream.launch(0.5)
+        return Step(x + eps)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize(("launch", "bound"), [(0.25, "the device"), (10.0, "the host")])
+def test_on_a_gpu_the_device_has_its_own_clock(launch, bound, noisy, hand, monkeypatch):
+    """Noise is drawn on the host and its copy waits for the device; so all is drawn first, or it would seem to take the
+    network's time."""
+    stream, draw = Stream(hand, launch), WhiteNoise._draw
+
+    def drawn(self, *parts):
+        hand.passes(NOISE)
+        stream.wait()
+        return draw(self, *parts)
 
     def net(x, t):
-        device.now += 5.0
+        stream.launch(5.0)
         return x
 
-    total, network, noise, update, rest = profile_run.OnCuda(bench(Queued(), fn=net)).round()
-    assert (network, update, noise) == (5.0 * STEPS, 2.0 * STEPS, 0.0)
-    assert total == pytest.approx(10.0 * STEPS, abs=CLOCK)
-    assert rest == pytest.approx(total - 7.0 * STEPS, abs=1e-9)
-    assert min(held) > total * 1e9, "the device must be kept busy while the host queues"
+    def now(device):
+        stream.wait()
+        return hand()
+
+    monkeypatch.setattr(WhiteNoise, "_draw", drawn)
+    monkeypatch.setattr(profile_run, "now", now)
+    monkeypatch.setattr(torch.cuda, "Event", stream.event)
+    monkeypatch.setattr(torch.cuda, "_sleep", stream.sleep)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    total, network, noise, update, rest = profile_run.OnCuda(bench(Queued(stream, noisy), fn=net)).round()
+    assert (network, update) == pytest.approx((5.0 * STEPS, 0.5 * STEPS))
+    assert noise == pytest.approx(NOISE * STEPS if noisy else 0.0, abs=2 * CLOCK)
+    waits = launch if bound == "the device" else 2 * launch * STEPS + 0.5 - 5.5 * STEPS  # for the first launch, or for each
+    assert rest == pytest.approx(waits, abs=2 * CLOCK)
+    assert total == pytest.approx(network + noise + update + rest, abs=1e-9)
+    assert min(stream.held) > (total - noise) * 1e9, "the device must be kept busy while the host queues"
 
 
 @dataclass(frozen=True)
@@ -255,21 +336,89 @@ def test_peak_memory_is_what_was_alive_at_once():
     assert 3 * 4000 <= profile_counts.peak(run, torch.device("cpu")) < 3.1 * 4000
 
 
+def test_peak_memory_has_what_an_operation_takes_and_gives_back():
+    """A convolution in float64 lays its input out as columns, 9 numbers of each channel for each place of the result."""
+    x, w = (torch.ones(shape, dtype=torch.float64) for shape in ((2, 3, 16, 16), (4, 3, 3, 3)))
+    columns, result = 8 * 2 * 3 * 9 * 14 * 14, 8 * 2 * 4 * 14 * 14
+    found = profile_counts.peak(lambda: torch.nn.functional.conv2d(x, w), torch.device("cpu"))
+    assert columns + result <= found < 1.1 * (columns + result)
+
+
+@pytest.mark.parametrize("executor", ["eager", "fused"])
+@pytest.mark.parametrize("name", ["ddim", "dpm-solver++-2m", "deis-tab-3", "lms-4", "unipc-3", "sde-dpm-solver++-2m"])
+def test_the_memory_of_the_update_has_the_history_in_it(name, executor):
+    """Also where the history is the network's answers, which a null model would have before the run."""
+    made = bench(get_solver(name), shape=(64,), executor=executor, steps=8)
+    memory, vector = profile._memory(made), made.x.nbytes
+    assert memory["update"] >= memory["history"] + vector, "the history, and the state"
+    assert memory["run"] >= memory["history"]
+
+
+@pytest.mark.parametrize("made", [torch.zeros_like, torch.ones_like, lambda x: x.new_zeros(x.shape)])
+def test_a_vector_that_is_made_like_another_does_not_read_it(made):
+    @dataclass(frozen=True)
+    class Like(Solver):
+        order, nfe_per_step = 1, 1
+
+        def step(self, model, x, s, t, past=(), noise=None):
+            made(x)
+            return Step(x)
+
+    one = bench(Like())
+    assert profile_counts.work(one) == (STEPS, 0, STEPS * one.x.nbytes)
+
+
+def test_on_a_gpu_operations_are_what_the_device_did(monkeypatch):
+    """Ranges of the host, which the profiler draws again on the device's line, are none."""
+    kinds = [("add", "kernel"), ("Memcpy DtoD", "gpu_memcpy"), ("Memset", "gpu_memset"), ("network", "gpu_user_annotation")]
+    cuda, cpu = torch.autograd.DeviceType.CUDA, torch.autograd.DeviceType.CPU
+    seen = [SimpleNamespace(name=name, device_type=cuda, activity_type=kind) for name, kind in kinds]
+    seen += [SimpleNamespace(name=n, device_type=cpu, activity_type="cuda_runtime") for n in ["cudaStreamSynchronize"] * 3]
+    monkeypatch.setattr(profile_counts, "_profiled", lambda run, device: (SimpleNamespace(events=lambda: seen), None))
+    assert profile_counts._work_on_cuda(bench(get_solver("ddim"))) == (3, 2, None)
+
+
+def counter(folder, name, joules, most=1000):
+    (folder / name).mkdir(exist_ok=True)
+    (folder / name / "energy_uj").write_text(f"{joules * 10**6}\n")
+    (folder / name / "max_energy_range_uj").write_text(f"{most * 10**6}\n")
+
+
 def test_energy_is_read_of_all_packages_and_of_nothing_else(tmp_path):
     for name, joules in (("intel-rapl:0", 3), ("intel-rapl:1", 4), ("intel-rapl:0:0", 100)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "energy_uj").write_text(f"{joules * 10**6}\n")
-    assert energy.meter(torch.device("cpu"), tmp_path)() == pytest.approx(7.0)
+        counter(tmp_path, name, joules)
+    read = energy.meter(torch.device("cpu"), tmp_path)
+    before = read()
+    for name, joules in (("intel-rapl:0", 5), ("intel-rapl:1", 9), ("intel-rapl:0:0", 900)):
+        counter(tmp_path, name, joules)
+    assert read() - before == pytest.approx(7.0)
     assert energy.meter(torch.device("cpu"), tmp_path / "none") is None
     (tmp_path / "intel-rapl:0" / "energy_uj").write_text("")  # as one that may not be read
     assert energy.meter(torch.device("cpu"), tmp_path) is None
 
 
-def test_a_gpu_that_tells_is_asked_and_one_that_does_not_is_let_be(monkeypatch):
-    told = SimpleNamespace(nvmlInit=lambda: None, nvmlDeviceGetHandleByIndex=lambda i: i,
+def test_energy_goes_on_where_a_counter_starts_again(tmp_path):
+    """From 990 of 1000 J to 5 J: 15 J; and the other package, whose counter has gone on, 1 J."""
+    counter(tmp_path, "intel-rapl:0", 990), counter(tmp_path, "intel-rapl:1", 7, most=500)
+    read = energy.meter(torch.device("cpu"), tmp_path)
+    before = read()
+    counter(tmp_path, "intel-rapl:0", 5), counter(tmp_path, "intel-rapl:1", 8, most=500)
+    assert read() - before == pytest.approx(16.0)
+    counter(tmp_path, "intel-rapl:0", 6)
+    assert read() - before == pytest.approx(17.0)
+
+
+def test_a_gpu_that_tells_is_asked_by_its_name_and_one_that_does_not_is_let_be(monkeypatch):
+    """torch's second device may be NVML's first: CUDA_VISIBLE_DEVICES, or an order by speed."""
+    found = {"GPU-aa": 1, "GPU-bb": 0}
+    told = SimpleNamespace(nvmlInit=lambda: None, nvmlDeviceGetHandleByUUID=found.__getitem__,
+                           nvmlDeviceGetHandleByIndex=lambda i: i,
                            nvmlDeviceGetTotalEnergyConsumption=lambda handle: 1000 * handle + 5000)  # fmt: skip
+    names = {"cuda:0": "aa", "cuda:1": "bb"}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=names[str(device)]))
     monkeypatch.setitem(sys.modules, "pynvml", told)
-    assert energy.meter(torch.device("cuda:1"))() == pytest.approx(6.0)
+    assert energy.meter(torch.device("cuda:1"))() == pytest.approx(5.0)
+    assert energy.meter(torch.device("cuda:0"))() == pytest.approx(6.0)
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert energy.meter(torch.device("cuda:1")) is None
 
@@ -382,6 +531,8 @@ def test_a_record_holds_all_that_was_measured(executor):
     (case,) = cases(solvers=["dpm-solver++-2m"], batches=[3], executors=[executor], seconds=0.01, steps=6)
     threads = torch.get_num_threads()
     made = profile.measure(case)
+    arithmetic = made["context"].pop("arithmetic")
+    assert arithmetic in ([""] if executor == "eager" else ["the kernel in C", "torch's operations"])
     data, vector = made["data"], 3 * 3 * 32 * 32 * 4
     assert torch.get_num_threads() == threads
     assert made["context"] == {"schedule": str(VP), "shape": [3, 32, 32], "kind": "eps", "parameters": 0}
@@ -392,3 +543,32 @@ def test_a_record_holds_all_that_was_measured(executor):
     assert data["memory"]["update"] >= data["memory"]["history"] >= vector
     assert data["memory"]["run"] > 0 == data["memory"]["weights"] == data["compile"] == data["syncs"]
     assert data["bandwidth"] > 1e8
+
+
+def test_a_record_says_who_formed_the_combinations(monkeypatch):
+    monkeypatch.setattr(profile_counts.native, "library", lambda: None)
+    (case,) = cases(executors=["fused"], seconds=0.01, steps=2)
+    assert profile.measure(case)["context"]["arithmetic"] == "torch's operations"
+
+
+def test_the_first_run_makes_its_plan_and_its_kernels():
+    made, shape = bench(get_solver("dpm-solver++-2m"), executor="fused"), ((0, (0, 1)),)
+    made.plain()()
+    kernel = compiled._kernel(shape)
+    profile_run.first(made)
+    assert plan._remembered.cache_info()[:2] == (0, 1), "(found, made)"
+    assert compiled._kernel(shape) is not kernel
+
+
+def test_the_bandwidth_is_measured_in_each_case(monkeypatch):
+    monkeypatch.setattr(profile_run, "_LARGE", 1 << 16)
+    found = {profile_run.bandwidth("cpu") for _ in range(20)}
+    assert len(found) > 1
+    assert min(found) > 1e6
+
+
+def test_the_clock_waits_for_the_device_that_it_is_asked_of(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: waited.append(device))
+    timing.now("cuda:1"), timing.now("cpu")
+    assert waited == ["cuda:1"]
