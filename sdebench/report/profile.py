@@ -14,9 +14,9 @@ from .tables import Column, Table
 _MEGA, _GIGA = 1e6, 1e9
 _HEADINGS = {"model": "Model", "dtype": "dtype", "device": "Device", "compiled": "Compiled", "threads": "Threads",
              "grid": "Grid", "steps": "Steps", "seed": "Seed", "machine": "Machine"}  # fmt: skip
-_OPTIONAL = ("noise", "between", "compile", "joules_image")  # shown where some row has one, and it is not 0
+_OPTIONAL = ("noise", "between", "lost", "compile", "joules_image")  # shown where some row has one, and it is not 0
 _TERMINAL = {"solver": "Solver", "executor": "Executor", "batch": "Batch", "us": "µs/step", "network": "net", "noise": "noise",
-             "update": "upd", "rest": "rest", "bound": "Bound by", "images": "Images/s"}  # fmt: skip
+             "update": "upd", "rest": "rest", "bound": "Bound by", "images": "Images/s", "lost": "Lost"}  # fmt: skip
 
 
 def _time(cell: Cell, total: Median) -> dict:
@@ -27,6 +27,7 @@ def _time(cell: Cell, total: Median) -> dict:
     parts = {name: 100 * median(cell.seconds[name]).value / total.value for name in PARTS}
     return {"us": us.value, "us_low": us.low, "us_high": us.high, "rounds": len(cell.seconds["total"]),
             "interval": "" if isnan(us.low) else f"{plain(us.low)} to {plain(us.high)}", "few": few, "why": cell.why,
+            "lost": len(cell.lost), "messages": "; ".join(dict.fromkeys(cell.lost)),
             "between": 100 * cell.between, **parts, "bound": " or ".join(BOUND[name] for name in cell.leading)}  # fmt: skip
 
 
@@ -69,6 +70,7 @@ def _rows(found: list[Cell]) -> list[dict]:
 _COLUMNS = (
     Column("µs a step", "us", "plain", why="why", tip="median over the rounds"),
     Column("95 %", "interval", why="few", tip="interval of the median, by order statistics"),
+    Column("Lost", "lost", "count", why="messages", tip="repeats that failed; the row is of the others"),
     Column("Repeats, %", "between", "percent", tip="greatest less least median of a repeat, of the median of all"),
     Column("Network, %", "network", "percent", why="why", tip="of the step: inside the network"),
     Column("Noise, %", "noise", "percent", why="why", tip="of the step: drawing normals"),
@@ -78,16 +80,17 @@ _COLUMNS = (
            tip="the largest part (launches: the rest; bandwidth: the update), and those that are not told apart from it"),
     Column("Images/s", "images", "plain", why="why"),
     Column("NFE/s", "nfe_rate", "plain", why="why", tip="evaluations of one image a second"),
-    Column("Kernels", "kernels", "plain", tip="launched a step, outside of the network and the noise"),
+    Column("Kernels", "kernels", "plain", tip="operations a step, outside of the network and the noise"),
     Column("Syncs", "syncs", "plain", tip="numbers that the host reads, and waits for, a step"),
     Column("MB moved", "moved", "plain", tip="read and written a step"),
     Column("Moved/fewest", "moved_fewest", "fixed", tip="over the fewest bytes that the formula needs"),
     Column("Of copy, %", "attained", "percent", why="attained_why",
            tip="bytes a second of the update, of those of copying one state, measured beside it"),
-    Column("Update, MB", "memory_update", "plain", tip="peak of memory beyond the start, without a network"),
+    Column("Update, MB", "memory_update", "plain",
+           tip="peak of memory beyond the start, with the network's answers but not its inside"),
     Column("History, MB", "memory_history", "plain", tip="of it, what is kept from step to step"),
     Column("Run, MB", "memory_run", "plain", tip="peak of memory of a run with its model"),
-    Column("First run, s", "first", "plain", tip="with plans, kernels and captures"),
+    Column("First run, s", "first", "plain", tip="in which plans, kernels and captures are made"),
     Column("Compile, s", "compile", "plain", tip="of the network"),
     Column("J an image", "joules_image", "plain"),
 )  # fmt: skip
@@ -103,14 +106,26 @@ def _kept(frame: pd.DataFrame, column: Column) -> bool:
     return column.key not in _OPTIONAL or (len(frame) > 0 and bool((frame[column.key].fillna(0) != 0).any()))
 
 
+def _arithmetic(found: list[Cell]) -> str:
+    """Who combined the vectors of fused and graph: whoever did most, then the others, and where."""
+    seen: dict[str, dict] = {}
+    for cell in found:
+        for r in cell.records:
+            seen.setdefault(r["context"].get("arithmetic", ""), {})[f"{cell.case['model']} {cell.case['dtype']}"] = None
+    most, *others = [*sorted(seen.keys() - {""}, key=lambda by: (-len(seen[by]), by)), ""]
+    also = "".join(f"; by {by}: {', '.join(seen[by])}" for by in others if by)
+    return f" Vectors of fused and graph are combined by {most}{also}." if most else ""
+
+
 def profile_table(records: Iterable[Record]) -> Table:
     """One row a case, its repeats pooled: the time of a step and where it goes, bytes, memory, and speed."""
-    frame = pd.DataFrame(_rows(cells(records)))
+    found = cells(records)
+    frame = pd.DataFrame(_rows(found))
     columns = (*_where(frame), *(c for c in _COLUMNS if _kept(frame, c)))
     caption = ("One step, without its first run: median and its distribution-free 95 % interval over all rounds, taken as "
                "independent; shares are of that median. Bound by: the largest part, with those that are not told apart from "
                "it by the 95 % interval of their difference in the same rounds; a dash: too few rounds to say. "
-               "1 MB is 10⁶ bytes.")  # fmt: skip
+               "1 MB is 10⁶ bytes." + _arithmetic(found))  # fmt: skip
     return Table("profile", "What a step costs", caption, frame, columns)
 
 
@@ -124,6 +139,7 @@ def profile_runs(records: Iterable[Record]) -> Table:
         sizes = {f"{k}_bytes": cell.number("bytes", k) for k in ("vector", "moved", "fewest")}
         peaks = {f"memory_{k}_bytes": cell.peak(k) for k in ("update", "history", "run", "weights")}
         rounds = {"repeat": r["case"].get("repeat", 0), "rounds": len(cell.seconds["total"])}
+        rounds["arithmetic"] = r["context"].get("arithmetic", "")
         rows.append(cell.case | rounds | medians | one | sizes | peaks)
     frame = pd.DataFrame(rows)
     columns = (*_where(frame), Column("Repeat", "repeat", "count"), Column("Seconds", "total_s", "seconds"))

@@ -58,12 +58,14 @@ def _rounds(record: Record) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Cell:
-    """A case with the records of all its repeats that were measured; `why` says what became of it where there is none."""
+    """A case with the records of all its repeats that were measured; `why` says what became of it where there is none, `lost`
+    what became of each that was not."""
 
     case: dict
     records: list[Record]
     claims: dict
     why: str
+    lost: tuple[str, ...]
 
     @cached_property
     def seconds(self) -> dict[str, np.ndarray]:
@@ -124,7 +126,8 @@ def cells(records: Iterable[Record]) -> list[Cell]:
     out = []
     for each in found.values():
         kept = [r for r in each if r["status"] == "ok"]
-        out.append(Cell(_case(each[0]), kept, each[-1]["claims"], "" if kept else each[-1]["message"]))
+        lost = tuple(r["message"] for r in each if r["status"] != "ok")
+        out.append(Cell(_case(each[0]), kept, each[-1]["claims"], "" if kept else each[-1]["message"], lost))
     solvers = {name: i for i, name in enumerate(dict.fromkeys(c.case["solver"] for c in out))}
     return sorted(out, key=lambda c: (_place(c), solvers[c.case["solver"]], c.case["executor"], c.case["batch"]))
 

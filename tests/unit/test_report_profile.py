@@ -137,6 +137,25 @@ def test_whatever_else_differs_is_another_row_and_has_a_column(more):
     assert several == (1 if name in ("batch", "executor", "solver") else 2)
 
 
+def test_a_failed_repeat_is_said_in_its_row():
+    made = [p.record(), p.record(repeat=1, status="failed", message="killed"), p.record(batch=20)]
+    table = table_of(*made)
+    assert [(row.text, row.why) for row in texts(table, "lost")] == [("1", "killed"), ("0", "")]
+    ((_, headings, rows),) = profile.profile_rows(made)
+    assert [row[headings.index("Lost")] for row in rows] == ["1", "0"]
+    assert "lost" not in [c.key for c in table_of(p.record()).columns]
+
+
+def test_the_caption_says_who_formed_the_combinations():
+    by = {"float64": "the kernel in C", "float32": "the kernel in C", "bfloat16": "torch's operations"}
+    made = [p.record(executor="fused", dtype=dtype, context={"arithmetic": name}) for dtype, name in by.items()]
+    caption = table_of(*made, p.record(context={"arithmetic": ""})).caption
+    assert caption.endswith(" are combined by the kernel in C; by torch's operations: digits bfloat16.")
+    assert table_of(*made[:2]).caption.endswith(" are combined by the kernel in C.")
+    assert "combined" not in table_of(p.record()).caption
+    assert profile.profile_runs(made).frame["arithmetic"].tolist() == list(by.values())
+
+
 def test_a_failed_repeat_is_left_out_and_a_failed_case_is_dashes_with_its_reason():
     lost = p.record(executor="graph", status="failed", message="CaptureError: no graph")
     table = table_of(p.record(), p.record(repeat=1, status="failed", message="killed"), lost)
