@@ -13,7 +13,7 @@ def meter(device: torch.device, rapl: Path = _RAPL) -> Callable[[], float] | Non
     """What reads the joules that the device has taken; None where it does not tell.
 
     Of a CPU: of all its packages, whoever made them work.  A counter starts again at its range, which ten minutes at 100 W may
-    fill: what it went on is right where it was read in between.
+    fill; differences are right where readings are less than that apart.
     """
     return _of_gpu(device) if device.type == "cuda" else _of_cpu(rapl)
 
@@ -22,7 +22,7 @@ def _of_cpu(rapl: Path) -> Callable[[], float] | None:
     packages = [f for f in rapl.glob("intel-rapl:[0-9]*") if f.name.count(":") == 1]  # not their parts
     with suppress(OSError, ValueError):  # root alone may read them, mostly
         counters = [_Counter(f) for f in packages]
-        return (lambda: sum(c.joules() for c in counters)) if counters else None
+        return (lambda: sum(c.joules() for c in counters)) if counters and all(c.counts for c in counters) else None
     return None
 
 
@@ -32,6 +32,7 @@ class _Counter:
     def __init__(self, folder: Path):
         self._file, self._range = folder / "energy_uj", int((folder / "max_energy_range_uj").read_text())
         self._last, self._sum = int(self._file.read_text()), 0
+        self.counts = self._last > 0 and self._range > 0  # some virtual machines have nothing but zeros
 
     def joules(self) -> float:
         now = int(self._file.read_text())

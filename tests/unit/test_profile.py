@@ -397,6 +397,13 @@ def test_energy_is_read_of_all_packages_and_of_nothing_else(tmp_path):
     assert energy.meter(torch.device("cpu"), tmp_path) is None
 
 
+@pytest.mark.parametrize(("joules", "most"), [(0, 1000), (3, 0)])
+def test_a_counter_that_does_not_count_is_none(joules, most, tmp_path):
+    """As virtual machines have them."""
+    counter(tmp_path, "intel-rapl:0", joules, most)
+    assert energy.meter(torch.device("cpu"), tmp_path) is None
+
+
 def test_energy_goes_on_where_a_counter_starts_again(tmp_path):
     """From 990 of 1000 J to 5 J: 15 J; and the other package, whose counter has gone on, 1 J."""
     counter(tmp_path, "intel-rapl:0", 990), counter(tmp_path, "intel-rapl:1", 7, most=500)
