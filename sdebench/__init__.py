@@ -13,6 +13,7 @@ _HOMES = {
     "sdebench.errors": ("UsageError",),
     "sdebench.noise": ("WhiteNoise",),
     "sdebench.brownian": ("BrownianPath",),
+    "sdebench.likelihood": ("log_likelihood",),
     "sdebench.laws.gaussian": ("gaussian_law",),
     "sdebench.prediction": ("Counted", "Model", "Prediction", "lincomb"),
     "sdebench.solver": ("Node", "Sampler", "Solver", "Step", "StochasticSolver", "integrate", "integrate_adaptive", "remember"),

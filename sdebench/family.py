@@ -107,7 +107,7 @@ def divergence(field: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Te
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         value = field(x)
-        total = torch.zeros(len(x), dtype=x.dtype)
+        total = x.new_zeros(len(x))
         for j in range(x.shape[1]):
             total = total + torch.autograd.grad(value[:, j].sum(), x, retain_graph=True)[0][:, j]
     return value.detach(), total.detach()

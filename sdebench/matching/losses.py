@@ -67,8 +67,12 @@ def trace(field: Tensor, x: Tensor) -> Tensor:
 
 
 def hutchinson(field: Tensor, x: Tensor, v: Tensor) -> Tensor:
-    """`v.grad(v.field)`, whose mean is the divergence: one pass backwards at any dimension."""
-    return (_gradient((v * field).sum(-1), x) * v).sum(-1)
+    """`v.grad(v.field)`, whose mean is the divergence: one pass backwards at any dimension.
+
+    It has a graph itself where gradients are enabled.
+    """
+    along = torch.autograd.grad(field, x, v, retain_graph=True, create_graph=torch.is_grad_enabled())[0]
+    return (along * v).sum(-1)
 
 
 Values = Callable[[NetworkLike, Batch, torch.Generator], Tensor]

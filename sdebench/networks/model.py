@@ -27,7 +27,8 @@ class NetworkModel:
     `net(x, times)` gets the state in `dtype` on `device`, and `times`, (B,), all equal to `time(t)`: float32, or float64 where
     the network is; it returns a tensor like x, or an object that has it as `.sample`.  With `time=None` the network is a
     function of the schedule's own t, a Python float, instead.  The prediction comes back in the state's dtype, on its device,
-    without a graph.  Raises UsageError for a kind that is none, and for a prediction of another shape than the state.
+    with a graph only where the state requires one.  Raises UsageError for a kind that is none, and for a prediction of another
+    shape than the state.
     """
 
     gamma = None  # E|eps|^2/d is not known of a network
@@ -46,9 +47,9 @@ class NetworkModel:
         exact = torch.float64 if self.dtype == torch.float64 else torch.float32
         return torch.full((len(x),), self.time(t), dtype=exact, device=self.device)
 
-    @torch.no_grad()
     def __call__(self, x: Tensor, t: float) -> Prediction:
-        value = self.net(x.to(self.device, self.dtype), self._told(x, t))
+        with torch.set_grad_enabled(x.requires_grad and torch.is_grad_enabled()):
+            value = self.net(x.to(self.device, self.dtype), self._told(x, t))
         value = getattr(value, "sample", value)
         if not isinstance(value, Tensor):
             raise UsageError(f"the network gave {shown(value)}: it has to return a tensor, or an object with one as .sample")

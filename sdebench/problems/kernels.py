@@ -12,6 +12,8 @@ from math import log, pi
 import torch
 from torch import Tensor
 
+from .quantile import times
+
 _CHUNK_BYTES = 6 << 20  # of one (K, d, chunk) array; two are live, and share the last-level cache with the bases
 
 
@@ -40,7 +42,7 @@ class Whitened:
         """(whitened differences (K, d, n), q (K, n))."""
         delta = x.T.contiguous() - self.means
         y = delta.mul_(self.root) if self.into is None else torch.bmm(self.into, delta)
-        square = y.square() if self.into is None else torch.mul(y, y, out=delta)
+        square = y.square() if self.into is None or x.requires_grad else torch.mul(y, y, out=delta)
         return y, torch.add(self.constant, square.sum(1), alpha=-0.5)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -51,8 +53,8 @@ class Whitened:
         y, q = self._whiten(x)
         r = torch.softmax(q, 0).unsqueeze(1)
         if self.into is None:
-            return y.mul_(r.mul_(self.root)).sum(0).neg_().T
-        return torch.mm(self.back, y.mul_(r).view(-1, len(x))).T
+            return times(x, y, times(x, r, self.root)).sum(0).neg_().T
+        return torch.mm(self.back, times(x, y, r).view(-1, len(x))).T
 
     def score(self, x: Tensor) -> Tensor:
         """(n, d) -> (n, d)."""
@@ -112,8 +114,8 @@ class Wide:
     def score(self, x: Tensor) -> Tensor:
         """(n, d) -> (n, d):  `-(sum_k s_k) (y - mu_j) - sum_k s_k (mu_j - mu_k)`, s = precision softmax(q)/alpha."""
         top, delta, q = self._terms(x)
-        s = torch.softmax(q, 1).mul_(self.precision / self.alpha)
+        s = times(x, torch.softmax(q, 1), self.precision / self.alpha)
         total = s.sum(1, keepdim=True)
         s.scatter_(1, top, 0.0)
         s.scatter_(1, top, -s.sum(1, keepdim=True))
-        return torch.addmm(delta.mul_(total), s, self.shared.centred, beta=-1)
+        return torch.addmm(times(x, delta, total), s, self.shared.centred, beta=-1)

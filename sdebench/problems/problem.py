@@ -53,7 +53,8 @@ class ExactModel:
 
     def __call__(self, x: Tensor, t: float) -> Prediction:
         check_states(x, self.law.dim)
-        score, factor = self._kept.get(t) or self._at(t)
+        kept = None if x.requires_grad else self._kept.get(t)  # made in inference mode, it could not be differentiated
+        score, factor = kept or self._at(t)
         eps = score(x.double()).mul_(factor).to(x.dtype)
         return Prediction("eps", eps, x, t, self.schedule)
 

@@ -18,6 +18,11 @@ _EPS = torch.finfo(torch.float64).eps
 _MAX_ITERATIONS = 200  # bisection alone needs about 60 + log2(width/eps); Newton takes 5 to 10
 
 
+def times(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """`a b`, in the memory of `a` unless x is differentiated: autograd still needs `a` as it is."""
+    return a * b if x.requires_grad else a.mul_(b)
+
+
 class Coordinates:
     """`d` independent mixtures of `K` normals: `log_weights`, `means`, `sd`, each (K, d).  Points are (n, d).
 
@@ -46,7 +51,7 @@ class Coordinates:
     def score(self, x: Tensor) -> Tensor:
         """Derivative of the log density in each coordinate, (n, d)."""
         z, q = self._terms(x)
-        return torch.softmax(q, 0).mul_(z).mul_(self.slope).sum(0)
+        return times(x, torch.softmax(q, 0), z).mul_(self.slope).sum(0)
 
     def log_tail(self, x: Tensor, sign: Tensor) -> Tensor:
         """log P(sign X < sign x): the lower tail where sign is 1, the upper one where it is -1.  (n, d)."""
