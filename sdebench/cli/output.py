@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def say(message: str) -> None:
-    """One line for the person, on stderr, so that it never mixes with what a program reads."""
-    print(f"sdebench: {message}", file=sys.stderr, flush=True)
+def say(message: str, dim: bool = False) -> None:
+    """One line for the person, on stderr, so that it never mixes with what a program reads; `dim` in a terminal only."""
+    line = f"sdebench: {message}"
+    print(f"\x1b[2m{line}\x1b[0m" if dim and sys.stderr.isatty() else line, file=sys.stderr, flush=True)
 
 
 def emit(value: Any) -> None:

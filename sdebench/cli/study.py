@@ -1,7 +1,9 @@
 """`sdebench run` and `sdebench order`."""
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +14,8 @@ from ..errors import UsageError
 from .output import emit, report_broken, say, table
 from .places import Backend, Patience, Place, Scheduler, place
 
-_SHOWN = ("solver", "problem", "claimed", "smooth", "irregular", "verdict")
+_SHOWN = ("solver", "verdict", "claimed", "smooth", "irregular")
 _MEASURED = ("order", "half_width", "constant", "verdict", "reason", "points")
-_NUMBERS = ("Claimed", "Smooth", "Irregular")
 
 
 def _tell(summary: Any, out: Path) -> None:
@@ -51,18 +52,30 @@ def measured(cases: list[dict], out: Path, where: Place, retry_failed: bool = Fa
     return summary, records.latest(record for record in records.read(out) if record["key"] in wanted)
 
 
-def _show_orders(found: list[dict], rows: int = 12) -> None:
-    """The first rows of the order table."""
+def _show_orders(found: list[dict], rest: str, rows: int = 12) -> None:
+    """The first rows of the order table, a line each, under their problems; `rest` says where the others are."""
     from ..report import emit as written
     from ..report import tables
 
     if not any(record["study"] == "order" for record in found):
         return
     orders = tables.order_table(found)
-    kept = [i for i, column in enumerate(orders.columns) if column.key in _SHOWN]
-    cells = [[row[i].text for i in kept] for row in written.cells(orders)]
-    title = f"{orders.title}: {min(rows, len(cells))} of {len(cells)} rows"
-    table([orders.columns[i].heading for i in kept], cells[:rows], title, _NUMBERS)
+    columns = [column for column in orders.columns if column.key in _SHOWN]
+    all_rows = orders.frame.to_dict("records")
+    problems = list(dict.fromkeys(row["problem"] for row in all_rows))
+    kept = sorted(all_rows, key=lambda row: problems.index(row["problem"]))[:rows]
+    lines: list[Sequence[str]] = []
+    for problem, its in groupby(kept, key=lambda row: row["problem"]):
+        lines.append((problem,))
+        for row in its:
+            texts = {column.key: written.cell(row, column).text for column in columns}
+            lines.append(list((texts | {"verdict": texts["verdict"].partition(" ")[0]}).values()))
+    found_here = {row["verdict"] for row in kept}
+    marks = ", ".join(f"{mark} {verdict}" for verdict, mark in written.SYMBOLS.items() if verdict in found_here)
+    more = f" of {len(all_rows)}; the others {rest}" if len(all_rows) > rows else ""
+    heads = ["" if column.key == "verdict" else column.heading for column in columns]
+    title = f"{orders.title}, {len(kept)} rows{more}\n{marks}"
+    table(heads, lines, title, [column.heading for column in columns if column.kind in written.NUMERIC])
 
 
 def run(
@@ -72,7 +85,7 @@ def run(
     backend: Backend = "processes",
     scheduler: Scheduler = "",
     patience: Patience = None,
-    report: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
+    report: Annotated[Path | None, typer.Option(help="Folder of the report; reports/SUITE unless given.")] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Measure only.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Measure failed cases again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
@@ -84,7 +97,8 @@ def run(
     from ..studies import base
 
     where = place(jobs, backend, scheduler, patience)
-    name, cases = base.load_suite(suite)
+    with warnings.catch_warnings(record=True) as notes:
+        name, cases = base.load_suite(suite)
     alone = base.alone(cases)
     if alone and (scheduler or jobs not in (None, 1)):
         raise UsageError(f"study {alone!r} times its cases, one at a time: leave --jobs and --backend out, or give it a suite")
@@ -94,14 +108,17 @@ def run(
     summary, found = measured(cases, out, where, retry_failed)
     if summary.interrupted:
         return 130
-    pages = [] if no_report else _build(found, report)
+    pages = [] if no_report else _build(found, report or Path("reports") / name)
     if as_json:
         done = {name: value for name, value in asdict(summary).items() if name != "keys"}
         emit(done | {"results": str(out), "report": pages})
     else:
-        _show_orders(found)
-        if pages:
-            print(f"The page: {next((page for page in pages if page.endswith('index.html')), pages[0])}")
+        page = next((page for page in pages if page.endswith("index.html")), "")
+        _show_orders(found, f"on {page}" if page else f"by 'sdebench report {out}'")
+        if page:
+            print(f"The page: {page}")
+    for note in notes:
+        say(str(note.message), dim=True)
     return 0
 
 

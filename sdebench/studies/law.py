@@ -8,6 +8,7 @@ The distance is Wasserstein-2, with the Kullback-Leibler divergence beside it.  
 method, and a law's error says less than a state's of a deterministic one: it is the common scale, and no measure of paths.
 """
 
+import warnings
 from math import nan
 from time import perf_counter
 from typing import NamedTuple
@@ -50,19 +51,30 @@ def cases(settings: dict) -> list[dict]:
     families = settings.get("grids", ["uniform_lam"])
     for grid in families:
         grids.get(grid)  # says so where there is none
-    out, reasons = [], []
+    out, left = [], {}
     for name in settings.get("problems", ["gaussian", "mixture-1d"]):
         problem = get_problem(name)
         kind = kind_of(problem)
         for spec in settings.get("solvers") or SOLVERS.names():
             why = why_not(get_solver(spec), problem)
             if why:
-                reasons.append(f"solver {spec!r} has no law on {name!r} ({why}): give another")
+                left.setdefault(name, {})[spec] = why
             else:
                 head = {"study": "law", "kind": kind, "solver": spec, "problem": name}
                 out += [head | {"grid": grid} | common for grid in families]
-    tell_left_out(reasons, bool(out))
+    _tell(left, bool(out))
     return out
+
+
+def _tell(left: dict[str, dict[str, str]], anything: bool) -> None:
+    """Warn of the solvers that are left out of each problem, problem -> {solver: why}; raise UsageError if all are."""
+    if not anything:
+        tell_left_out((f"solver {spec!r} has no law on {name!r} ({why}): give another"
+                       for name, its in left.items() for spec, why in its.items()), anything)  # fmt: skip
+    for name, its in left.items():
+        have = "1 solver has" if len(its) == 1 else f"{len(its)} solvers have"
+        reasons = (f"{', '.join(s for s in its if its[s] == why)} ({why})" for why in dict.fromkeys(its.values()))
+        warnings.warn(f"study law: {have} no exact law on {name!r}, left out: {'; '.join(reasons)}", stacklevel=3)
 
 
 def _gaussian(solver: Solver | Sampler, problem: Problem, grid: grids.Grid) -> Rung:
