@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -41,6 +42,28 @@ def _convert(text: str, default: Any, where: str) -> Any:
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError):
         raise UsageError(f"{where} is {text!r}: give a value like {default!r}") from None
+
+
+def imported(kind: str, name: str, what: str = "Class") -> Any:
+    """What `package.module:Class` names.  Raises UsageError; of a module that fails, with the line."""
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (Exception, SystemExit) as error:  # a stranger's code may fail in any way
+        line = _line(error)
+        text = " ".join(str(getattr(error, "msg", error)).split())
+        why = f"{type(error).__name__}: {text}, in {line}" if line else text
+        advice = "mend it" if line else f"give package.module:{what}, on the Python path"
+        raise UsageError(f"cannot load {kind} {name!r} ({why}): {advice}") from None
+
+
+def _line(error: BaseException) -> str:
+    """The file and the line, the innermost of a module's own, that cannot be imported; empty where none was reached."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at = [(frame.filename, frame.lineno) for frame in frames if frame.name == "<module>"]
+    if isinstance(error, SyntaxError):
+        at.append((error.filename, error.lineno))
+    return f"{at[-1][0]}, line {at[-1][1]}" if at else ""
 
 
 @dataclass
@@ -101,7 +124,7 @@ class Registry:
         if not isinstance(spec, str):
             raise UsageError(f"{shown(spec)} is no name of a {self.kind}: give a string ('{self.listing}' shows all)")
         name, settings = split_spec(spec)
-        factory, preset = self._imported(name) if ":" in name else self._entry(name)
+        factory, preset = Entry(imported(self.kind, name), {}) if ":" in name else self._entry(name)
         allowed = {k: p.default for k, p in inspect.signature(factory).parameters.items() if k not in preset}
         for key in settings:
             if key not in allowed:
@@ -115,15 +138,9 @@ class Registry:
             return self.entries[name]
         if name in self.broken:
             raise UsageError(f"{self.kind} plugin {name!r} could not be loaded ({self.broken[name]})")
-        raise UsageError(f"unknown {self.kind} {name!r}{near_miss(name, self.entries)} ('{self.listing}' shows all)")
-
-    def _imported(self, name: str) -> Entry:
-        module, _, attribute = name.partition(":")
-        try:
-            return Entry(getattr(import_module(module), attribute), {})
-        except (ImportError, AttributeError) as error:
-            advice = "give package.module:Class, on the Python path"
-            raise UsageError(f"cannot load {self.kind} {name!r} ({error}): {advice}") from None
+        near = near_miss(name, self.entries)
+        own = "" if near else "; one of your own that is no entry point: module:Class"
+        raise UsageError(f"unknown {self.kind} {name!r}{near} ('{self.listing}' shows all{own})")
 
     def name_of(self, plugin: Any) -> str:
         """The spec string that makes an equal plugin, that with the fewest settings; or its class's name where none is

@@ -6,6 +6,7 @@ Everything that takes time to import, torch above all, is imported inside the co
 import os
 import sys
 import warnings
+from typing import Any
 
 import typer
 
@@ -28,6 +29,10 @@ app.command("compare")(compare.compare)
 app.command("report")(publish.report)
 
 
+_WANTED = {"int": "a whole number", "float": "a number"}
+_ARGUMENTS = {"order": "unipc-3", "compare": "before.json after.json", "train": "digits"}  # of what cannot go without any
+
+
 def _complain(message: str) -> int:
     print(f"sdebench: {' '.join(message.split())}", file=sys.stderr)
     return 2
@@ -35,6 +40,18 @@ def _complain(message: str) -> int:
 
 def _warn(message, category, filename, lineno, file=None, line=None) -> None:
     print(f"sdebench: {message}", file=sys.stderr)
+
+
+def _misused(error: Any) -> str:
+    """What typer has against the arguments: the option, what came, and whose help shows what there is."""
+    message, param = error.format_message(), getattr(error, "param", None)
+    command = getattr(getattr(error, "ctx", None), "command_path", "sdebench")
+    if param and hasattr(error.__cause__, "errors"):  # pydantic's, which alone knows what came
+        its = error.__cause__.errors()[0]
+        message = f"{param.opts[0]} is {its['input']!r}: give {_WANTED.get(its['type'].partition('_')[0], its['msg'])}"
+    if (name := command.rpartition(" ")[2]) in _ARGUMENTS and type(error).__name__ == "MissingParameter":
+        message = f"{message.rstrip('.')}: type for example '{command} {_ARGUMENTS[name]}'"
+    return f"{message.rstrip('.')} ('{command} --help' shows what there is)"
 
 
 def _status(arguments: list[str] | None) -> int:
@@ -50,7 +67,7 @@ def _status(arguments: list[str] | None) -> int:
         return _complain(f"{error.strerror or error}: {error.filename or ''}; give a path that can be read and written")
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own usage errors, of whichever click it carries
-            return _complain(f"{error.format_message()} ('sdebench --help' shows what there is)")
+            return _complain(_misused(error))
         raise
 
 

@@ -78,6 +78,15 @@ def _tell_times(differ: dict[str, Any], names: list[str]) -> list[str]:
     return [name for name, d in told.items() if d.change > 0]
 
 
+def _held(path: Path, command: str) -> dict[str, Any]:
+    """The solvers of the baseline that `command` makes, with their figures."""
+    from ..studies import baseline as files
+
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: give a baseline file, by default {BASELINE}")
+    return files.load(path, command)
+
+
 def _asked(names: list[str] | None, held: dict[str, Any], path: Path) -> list[str]:
     """The solvers to check.  Raises UsageError for one that the baseline does not name."""
     if not names:
@@ -107,12 +116,11 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Compare orders, errors and coefficients with the baseline; exit status 1, and what moved, if any did."""
-    from ..studies import baseline as files
     from ..studies import gate_diff
     from . import gate_output
 
     host = gate_output.host(annotate)
-    held = files.load(baseline, "sdebench baseline" if baseline == BASELINE else f"sdebench baseline --out {baseline}")
+    held = _held(baseline, "sdebench baseline" if baseline == BASELINE else f"sdebench baseline --out {baseline}")
     asked = _asked(names, held, baseline)
     now, lost = _measured(asked)
     moved = gate_diff.compare({name: held[name] for name in asked}, now)
@@ -162,7 +170,7 @@ def baseline(
     from ..studies import baseline as files
     from ..studies.gate_diff import Moved
 
-    held = {} if names and not out.exists() else files.load(out)
+    held = {} if names and not out.exists() else _held(out, "sdebench baseline")
     new, moved, removed, timed = _entries(_meant(names, held) if names else list(held), held)
     added = [name for name in new if name not in held]
     if as_json:

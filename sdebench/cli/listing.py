@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError, near_miss
-from .output import emit, report_broken, table
+from .output import emit, report_broken, say, table
 
 
 def _solvers(which: list[str]) -> list[dict[str, Any]]:
@@ -115,13 +115,15 @@ _SHOW = {"solvers": _show_solvers, "problems": _show_problems, "grids": _show_gr
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help=f"One of: {', '.join(_LISTS)}.", metavar="WHAT")] = "solvers",
+    what: Annotated[str | None, typer.Argument(
+        help=f"One of: {', '.join(_LISTS)}; solvers unless given.", metavar="WHAT")] = None,
     which: Annotated[list[str] | None, typer.Argument(
         help="Some of the solvers or problems, as in a suite: names, family:NAME, deterministic, stochastic.",
         metavar="NAME")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
     """Show what there is: solvers with their orders, NFE per step and papers; problems; schedules; grids; suites; recipes."""
+    named, what = what, what or "solvers"
     if what not in _LISTS:
         raise UsageError(f"unknown list {what!r}{near_miss(what, _LISTS)} (there are: {', '.join(_LISTS)})")
     if which and what not in _CHOSEN:
@@ -135,3 +137,5 @@ def list_(
     else:
         keys = tuple(rows[0]) if rows else ()
         table(keys, [[row[key] for key in keys] for row in rows], _counted(rows, what))
+    if not (named or as_json):
+        say(f"other lists, as 'sdebench list grids': {', '.join(name for name in _LISTS if name != what)}")

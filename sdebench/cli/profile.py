@@ -12,6 +12,8 @@ from .quality import listed, numbers
 from .study import measured
 
 _SOLVERS = "ddim,dpm-solver++-2m,dpm-solver++-3m,unipc-3,heun-edm"
+_AXES = {"solver": "--solvers", "model": "--models", "batch": "--batch", "executor": "--executor", "dtype": "--dtype",
+         "device": "--device"}  # fmt: skip
 _WORDS = ("Solver", "Executor", "Bound by")  # the other columns are numbers
 
 
@@ -29,10 +31,12 @@ def profile(
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     seconds: Annotated[float, typer.Option(help="How long to take samples of a case; six rounds at least.")] = 1.0,
     repeats: Annotated[int, typer.Option(help="Times that all is measured; more later add to these.")] = 1,
-    trace: Annotated[Path | None, typer.Option(help="Write a trace of one run, for Perfetto or chrome://tracing.")] = None,
+    trace: Annotated[Path | None, typer.Option(
+        help="Write a trace of one run, for Perfetto or chrome://tracing; with one solver, model, batch, executor, dtype."
+    )] = None,
     out: Annotated[Path, typer.Option(help="The results file.")] = Path("results/profile.jsonl"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> int:
+) -> int:  # fmt: skip
     """What a step costs: time in network, update and the rest; operations, bytes and memory; beside what the machine can.
 
     Cases are measured one at a time, and those that are held already are not measured again.  'sdebench report' draws them.
@@ -40,9 +44,11 @@ def profile(
     """
     from ..studies import base
 
+    _check_trace(trace)
     cases = base.expand({
-        "study": "profile", "solvers": listed(solvers), "models": listed(models), "batches": numbers(batch, "--batch"),
-        "executors": listed(executor), "dtypes": listed(dtype), "devices": listed(device),
+        "study": "profile", "solvers": listed(solvers, "--solvers"), "models": listed(models, "--models"),
+        "batches": numbers(batch, "--batch"), "executors": listed(executor, "--executor"),
+        "dtypes": listed(dtype, "--dtype"), "devices": listed(device, "--device"),
         "compiled": [False, True] if compiled else [False], "threads": threads, "grid": grid, "steps": steps, "seed": seed,
         "seconds": seconds, "repeats": repeats,
     })  # fmt: skip
@@ -59,12 +65,25 @@ def profile(
     return int(any(record["status"] == "failed" for record in found))
 
 
+def _check_trace(path: Path | None) -> None:
+    """Raise UsageError where the file cannot be: before it is made, not after."""
+    if path is not None and path.is_dir():
+        raise UsageError(f"--trace is {str(path)!r}, a folder: give a file, as {path / 'trace.json'}")
+    if path is not None and not path.parent.is_dir():
+        raise UsageError(f"--trace is {str(path)!r}, and there is no folder {path.parent}: make it, or give another file")
+
+
 def _trace(cases: list[dict], path: Path) -> None:
+    """Write the trace of the one case, times that it is repeated apart."""
     from ..studies.profile import write_trace
 
-    kinds = {tuple(value for name, value in sorted(case.items()) if name != "repeat") for case in cases}
-    if len(kinds) > 1:
-        raise UsageError(f"--trace shows one run, these are {len(kinds)}: give one solver, model, batch, executor and dtype")
+    cases = [case for case in cases if case["compiled"] == cases[-1]["compiled"]]  # --compiled adds to what is not
+    kinds = {option: list(dict.fromkeys(case[name] for case in cases)) for name, option in _AXES.items()}
+    several = {option: its for option, its in kinds.items() if len(its) > 1}
+    if several:
+        found = ", ".join(f"{option} has {len(its)}" for option, its in several.items())
+        one = " ".join(f"{option} {its[-1]}" for option, its in several.items())
+        raise UsageError(f"--trace shows one run, and {found}: give one of each, as {one}")
     write_trace(cases[0], path)
     say(f"the trace of one run: {path}; open it at ui.perfetto.dev or chrome://tracing")
 

@@ -12,16 +12,19 @@ from .places import Backend, Patience, Scheduler, place
 from .study import measured
 
 
-def listed(text: str) -> list[str]:
-    """The parts between commas; those inside of brackets belong to a spec."""
-    return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]
+def listed(text: str, option: str) -> list[str]:
+    """The parts between commas; those inside of brackets belong to a spec.  Raises UsageError, naming the option, for none."""
+    parts = [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]
+    if not parts:
+        raise UsageError(f"{option} is {text!r}: give a name, or several with commas")
+    return parts
 
 
 def numbers(text: str, option: str) -> list[int]:
     """The whole numbers between commas.  Raises UsageError, naming the option, for anything else."""
-    parts = listed(text)
-    if not parts or not all(part.isdecimal() for part in parts):
-        raise UsageError(f"{option} is {text!r}: give whole numbers with commas, as 5,10,20")
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() and int(part) for part in parts):
+        raise UsageError(f"{option} is {text!r}: give whole numbers with commas, 1 or more, as 5,10,20")
     return [int(part) for part in parts]
 
 
@@ -76,9 +79,9 @@ def fid(
         _fetch(model, data, features, device)
     budgets = numbers(nfe, "--nfe")
     cases = base.expand({
-        "study": "quality", "models": [model], "solvers": listed(solvers), "grids": listed(grid), "budgets": budgets,
-        "ladder": budgets, "samples": samples, "features": features, "data": data, "dtypes": listed(dtype), "device": device,
-        "seed": seed, "points": points, "reference": reference,
+        "study": "quality", "models": [model], "solvers": listed(solvers, "--solvers"), "grids": listed(grid, "--grid"),
+        "budgets": budgets, "ladder": budgets, "samples": samples, "features": features, "data": data,
+        "dtypes": listed(dtype, "--dtype"), "device": device, "seed": seed, "points": points, "reference": reference,
     })  # fmt: skip
     report_broken()
     out = out or Path("results") / f"fid-{re.sub(r'[^A-Za-z0-9.-]+', '-', model).strip('-.')}.jsonl"

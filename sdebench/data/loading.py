@@ -54,10 +54,14 @@ def _read(root: Path) -> Images:
 def _cifar10(name: str, root: Path | None, download: bool) -> Images:
     if download:
         root = fetch(URL, SHA256, Path(root or cache()) / archive.ARCHIVE)
-    root = Path(root or os.environ.get(VARIABLE) or cache() / archive.ARCHIVE)
+    told = None if root else os.environ.get(VARIABLE)
+    root = Path(root or told or cache() / archive.ARCHIVE)
     if root.parent == cache() and not root.exists():
         raise UsageError(f"no {name} here: set {VARIABLE} to its folder or archive, give --data PATH, or --download")
-    images = _read(root)
+    try:
+        images = _read(root)
+    except UsageError as error:
+        raise UsageError(f"{VARIABLE}: {error}" if told else str(error)) from error
     if images.name.startswith("own-"):
         found = f"{len(images.train)} and {len(images.test)} images of {images.shape}, {images.classes} classes"
         raise UsageError(f"{root} holds {found}, and CIFAR-10 50000 and 10000 of (3, 32, 32), 10: give its path as --data")

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
 from os import PathLike
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError, near_miss, shown
+from ..registry import imported
 from ..schedules import NoiseSchedule
 from . import safe, unet
 from .discrete import Discrete
@@ -49,7 +49,7 @@ def get_network(spec: str | PathLike, dtype: str | torch.dtype = "float32", devi
     Nothing in weights is ever executed (a factory is the user's own code, of course).  Raises UsageError for everything that
     is not there, is damaged or cannot be sampled.
     """
-    if not isinstance(spec, str | PathLike):
+    if not isinstance(spec, str | PathLike) or not str(spec).strip():
         raise UsageError(f"{shown(spec)} is no network: give a name, as 'digits', or a folder")
     return _cast(_loaded(str(spec), download), dtype, device)
 
@@ -71,8 +71,10 @@ def _loaded(spec: str, download: bool) -> NetworkProblem:
         return _from_folder(Path(spec))
     if re.fullmatch(r"[\w.]+:[\w.]+", spec):
         return _from_factory(spec)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", spec):
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", spec):
         return _from_folder(_from_hub(spec, download), spec)
+    if "/" in spec:
+        raise UsageError(f"there is no folder {spec!r}: give one in the layout of diffusers, or owner/name of the hub")
     known = f"{near_miss(spec, shipped_names())} (shipped: {', '.join(shipped_names()) or 'none'})"
     raise UsageError(f"unknown network {spec!r}{known}: give one of them, a folder in the layout of diffusers, "
                      "owner/name of the hub, or module:factory")  # fmt: skip
@@ -128,11 +130,7 @@ def _from_hub(name: str, download: bool) -> Path:
 
 @lru_cache(maxsize=4)
 def _from_factory(spec: str) -> NetworkProblem:
-    module, _, attribute = spec.partition(":")
-    try:
-        factory = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"cannot load network {spec!r} ({error}): give package.module:factory, on the Python path") from None
+    factory = imported("network", spec, "factory")
     try:
         made = factory()
     except TypeError as error:  # it wants arguments, or is none

@@ -34,8 +34,10 @@ def device_of(name: str | torch.device) -> torch.device:
         found = torch.empty(1, device=name)
         found.cpu()  # what has no numbers, as meta, is refused
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        what = str(error).splitlines()[0].rstrip(".")
-        raise UsageError(f"no device {str(name)!r} here ({what}): give cpu, or a device that this machine has") from None
+        there = ["cpu", *(kind for kind in ("cuda", "mps") if getattr(torch, kind).is_available())]
+        known = str(name).partition(":")[0] in there  # and then torch knows what is the matter with it
+        what = f" ({str(error).splitlines()[0].rstrip('.')})" if known else ""
+        raise UsageError(f"no device {str(name)!r} here{what}: give {' or '.join(there)}") from None
     return found.device
 
 

@@ -54,7 +54,7 @@ def study(name: str) -> ModuleType:
 
 
 def build(registry: Registry, spec: str) -> Any:
-    """The solver or problem of a spec string; a UsageError also where a user's own class cannot be imported or made."""
+    """The solver or problem of a spec string; a UsageError also where a user's own class cannot be made."""
     from .. import catalogue  # noqa: F401  fills the registries; here, because it imports torch
 
     try:
@@ -63,7 +63,7 @@ def build(registry: Registry, spec: str) -> Any:
         raise
     except Exception as error:  # a stranger's code may fail in any way
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        advice = "give a class that imports, and whose fields all have defaults"
+        advice = "give a class whose fields all have defaults"
         raise UsageError(f"cannot make {registry.kind} {spec!r} ({what}): {advice}") from None
 
 
@@ -71,8 +71,9 @@ def solver(spec: str) -> Any:
     """The solver of a spec string, made; UsageError for a class that is not one."""
     from ..solver import checked
 
+    made = build(SOLVERS, spec)
     try:
-        return checked(build(SOLVERS, spec))
+        return checked(made)
     except UsageError as error:
         if spec in SOLVERS.entries or ":" not in spec:
             raise

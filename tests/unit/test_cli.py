@@ -202,15 +202,20 @@ ARGUMENTS = {
     "a misspelt solver of a list": (("list", "solvers", "dimm"), "did you mean 'ddim'"),
     "some of a list without names": (("list", "grids", "karras"), "give names after solvers or problems only"),
     "a misspelt option": (("run", "--ouy", "x"), "--ouy"),
-    "a missing solver": (("order",), "Missing argument"),
+    "a missing solver": (("order",), "type for example 'sdebench order unipc-3' ('sdebench order --help' shows"),
+    "no whole number": (("run", "--jobs", "a"), "--jobs is 'a': give a whole number ('sdebench run --help' shows"),
+    "no number": (("fid", "--patience", "x"), "--patience is 'x': give a number"),
     "a misspelt solver": (("order", "dpmpp-2m"), "unknown solver 'dpmpp-2m'"),
     "a misspelt problem": (("order", "ddim", "--problem", "mixture1d"), "did you mean 'mixture-1d'"),
     "a misspelt grid": (("order", "ddim", "--grid", "kerras"), "did you mean 'karras'"),
-    "no module": (("order", "no_such_module:Mine"), "cannot load solver 'no_such_module:Mine'"),
+    "no module": (("order", "no_such_module:Mine"), "sdebench: cannot load solver 'no_such_module:Mine' (No module named"),
+    "a name that is far from all": (("order", "qqqq"), "one of your own that is no entry point: module:Class"),
     "no solver": (("order", "json:dumps"), "'json:dumps'"),
     "no class": (("order", "boasting:Boats"), "boasting"),
     "a field without default": (("order", "boasting:Needy"), "scale"),
-    "a module that raises": (("order", "broken:Mine"), "SyntaxError"),
+    "a module with a mistake": (("order", "broken:Mine"), "broken.py, line 2): mend it"),
+    "a module that raises": (("order", "raising:Mine"), "raising.py, line 3): mend it"),
+    "a network's module that raises": (("fid", "--model", "raising:made"), "raising.py, line 3): mend it"),
     "a misspelt suite": (("run", "quikc"), "did you mean 'quick'"),
     "no file": (("run", "none.toml"), "there is no file none.toml"),
     "no jobs": (("run", "--jobs", "0"), "1 or more"),
@@ -221,6 +226,7 @@ ARGUMENTS = {
     "a report of a missing file": (("report", "none.jsonl"), "there is no results file none.jsonl"),
     "no baseline": (("check", "ddim"), "there is no baseline results/baseline.json"),
     "a baseline that is none": (("check", "--baseline", "notes.txt"), "notes.txt is not a baseline"),
+    "a folder for a baseline": (("check", "--baseline", "folder"), "folder is a folder: give a baseline file"),
     "no baseline to write over": (("baseline", "ddim", "--out", "notes.txt"), "notes.txt is not a baseline"),
     "a misspelt solver of a baseline": (("baseline", "dimm"), "did you mean 'ddim'"),
     "no baseline to write anew": (("baseline",), "'sdebench baseline all' makes one"),
@@ -233,7 +239,8 @@ ARGUMENTS = {
 @pytest.mark.parametrize("case", ARGUMENTS)
 def test_bad_input_ends_with_status_2_and_one_line_and_nothing_is_lost(sdebench, case):
     Path("boasting.py").write_text(WRONG_SOLVER)
-    Path("broken.py").write_text("class\n")
+    Path("broken.py").write_text('"""Mine."""\nclass\n')
+    Path("raising.py").write_text('"""Mine."""\n\n1 / 0\n')
     Path("one.toml").write_text(ONE_CASE)
     Path("folder").mkdir()
     Path("notes.txt").write_text("precious\n")
@@ -262,7 +269,8 @@ def test_a_run_measures_reports_and_then_has_nothing_left_to_do(sdebench):
     assert "2 cases measured" in err
     assert "ddim" in out
     assert "index.html" in out
-    assert Path("reports/index.html").stat().st_size > 1000
+    assert Path("reports/one/index.html").stat().st_size > 1000
+    assert [path.name for path in Path("reports").iterdir()] == ["one"], "what is published in reports/ stays as it is"
     assert {r["case"]["kind"] for r in records.read("results/one.jsonl")} == {"local", "global"}
     status, out, _ = sdebench("run", "one.toml", "--no-report", "--json")
     assert status == 0
@@ -270,6 +278,11 @@ def test_a_run_measures_reports_and_then_has_nothing_left_to_do(sdebench):
         "cases": 2, "measured": 0, "skipped": 2, "failed": [], "report": []}  # fmt: skip
     assert sdebench("report", "results/one.jsonl", "--out", "again")[0] == 0
     assert Path("again/index.html").exists()
+
+
+def test_the_other_lists_are_named_after_the_solvers(sdebench):
+    assert "'sdebench list grids': problems, schedules, grids, suites, recipes" in sdebench("list")[2]
+    assert sdebench("list", "solvers")[2] == sdebench("list", "--json")[2] == ""
 
 
 def test_a_torn_results_file_is_mended_with_a_message(sdebench):

@@ -209,3 +209,10 @@ def test_the_command_line_ends_with_status_2_and_one_line(tmp_path, monkeypatch,
     monkeypatch.setattr(cli, "app", lambda *args, **options: load(root))
     assert cli._status([]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_variable_that_leads_nowhere_is_named(tmp_path, monkeypatch):
+    for folder, says in ((tmp_path / "none", "there is no data at"), (tmp_path, "no train images")):
+        monkeypatch.setenv(loading.VARIABLE, str(folder))
+        with pytest.raises(UsageError, match=f"^SDEBENCH_CIFAR10: .*{says}"):
+            load("cifar10")

@@ -186,18 +186,21 @@ def test_a_card_against_its_scheduler_is_refused(tmp_path):
 def test_specs_dtypes_and_devices_that_are_not_there(tmp_path):
     path = folder(tmp_path / "model", chain=CHAIN)
     refused("unknown network 'no-such'", "no-such")
-    with pytest.raises(sb.UsageError, match="5 is no network: give a name"):
-        sb.get_network(5)
+    for nothing in (5, "", " "):
+        with pytest.raises(sb.UsageError, match=f"{nothing!r} is no network: give a name"):
+            sb.get_network(nothing)
+    for place in ("./none", "../none", "/none", "a/b/none", "none/"):
+        refused(f"there is no folder '{place}': give one in the layout of diffusers, or owner/name of the hub", place)
     refused("cannot load network 'no_such_module:make'", "no_such_module:make")
     refused("cannot load network 'sdebench:no_such'", "sdebench:no_such")
     refused("lacks kind, schedule, shape, lams", "builtins:dict")
     refused("cannot call json:loads without arguments", "json:loads")
     refused("unknown dtype 'float63'; did you mean", path, dtype="float63")
     refused("unknown dtype 'float16'", path, dtype="float16")
-    refused("no device 'nowhere' here", path, device="nowhere")
+    assert len(refused("no device 'nowhere' here: give cpu", path, device="nowhere")) < 60
     refused("no device 'meta' here", path, device="meta")
     if not torch.cuda.is_available():
-        refused("no device 'cuda' here", path, device="cuda")
+        refused("no device 'cuda' here: give (cpu|cpu or mps)$", path, device="cuda")
     for n, first in ((0, 0), (1, -1)):
         with pytest.raises(sb.UsageError, match="give n >= 1"):
             sb.get_network(str(path)).initial(n, 0, first)

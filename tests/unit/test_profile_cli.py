@@ -89,11 +89,14 @@ ARGUMENTS = {
     "no executor": (("--executor", "fusde"), "did you mean 'fused'"),
     "no graph on a CPU": (("--executor", "graph"), "needs a CUDA device"),
     "no batch": (("--batch", "1,x"), "--batch is '1,x'"),
-    "an empty batch": (("--batch", "0"), "batches is [0]"),
+    "an empty batch": (("--batch", "0"), "--batch is '0': give whole numbers with commas, 1 or more"),
+    "no solver": (("--solvers", ""), "--solvers is '': give a name"),
     "an adaptive solver": (("--solvers", "scipy-rk45"), "chooses its own steps"),
     "no time": (("--seconds", "0"), "seconds is 0"),
     "no steps": (("--steps", "0"), "steps is 0"),
-    "several traces": (("--trace", "t.json"), "--trace shows one run"),
+    "several traces": (("--trace", "t.json", "--batch", "8"), "--solvers has 5, --executor has 2: give one of each, as --s"),
+    "no folder for a trace": (("--trace", "none/t.json"), "--trace is 'none/t.json', and there is no folder none"),
+    "a folder for a trace": (("--trace", "."), "--trace is '.', a folder: give a file"),
     "nothing to compile": (("--compiled", "--solvers", "scipy-rk45"), "chooses its own steps"),
 }
 

@@ -76,7 +76,7 @@ def test_an_unregistered_class_has_its_path_for_a_name():
 
 @pytest.mark.parametrize(("spec", "message"), [
     ("thin", "unknown thing 'thin'; did you mean 'thing'"),
-    ("zzz", "unknown thing 'zzz' ('sdebench list things' shows all)"),
+    ("zzz", "unknown thing 'zzz' ('sdebench list things' shows all; one of your own that is no entry point: module:Class)"),
     ("thing[sise=3]", "setting 'sise' of thing 'thing'; did you mean 'size'? (it has settings: size, weight, loud, name)"),
     ("no.such.module:C", "cannot load thing 'no.such.module:C'"),
     ("math:no_such", "give package.module:Class, on the Python path"),
