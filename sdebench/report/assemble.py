@@ -147,7 +147,7 @@ def _quality_plans(made: dict[str, Table], found: list[Group]) -> Iterator[Plan]
 
 
 def _profile_plans(table: Table) -> Iterator[Plan]:
-    for label in dict.fromkeys(table.frame["label"] if len(table.frame) else ()):
+    for label in profile_figures.places(table):
         for name, key, draw, caption in profile_figures.DRAWN:
             shown, others = profile_figures.chosen(table, label, key)
             if shown:

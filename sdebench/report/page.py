@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from ..claims import WHOLE_RUNS
-from . import emit, facts
+from . import emit, facts, profile_figures
 from .facts import DETERMINISTIC, GRIDS, STOCHASTIC, VERDICTS, Measured, Record, measured, series, sort_of
 from .tables import Table, confirmed_with, headline
 
@@ -112,9 +112,8 @@ def stem(name: str) -> str:
 
 
 def _places(profile: Table) -> list[tuple[str, str]]:
-    """(label, section of its figures) of each place of the profile study."""
-    found = dict.fromkeys(profile.frame["label"]) if len(profile.frame) else ()
-    return [(label, f"profile {stem(label)}") for label in found]
+    """(label, section of its figures) of each place of the profile study that has figures."""
+    return [(label, f"profile {stem(label)}") for label in profile_figures.places(profile)]
 
 
 def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Picture], journeys: Sequence[Journey] = (),

@@ -113,9 +113,10 @@ def _case(record: Record) -> dict:
 
 
 def _place(cell: Cell) -> tuple:
-    """Where it was measured, to sort by: numbers by their size."""
+    """Where it was measured, to sort by: null models first, for there is only the solver; numbers by their size."""
     values = (cell.case.get(name, "") for name in PLACE)
-    return tuple(f"{value:09d}" if isinstance(value, int) else str(value) for value in values)
+    told = (f"{value:09d}" if isinstance(value, int) else str(value) for value in values)
+    return not str(cell.case.get("model", "")).startswith("null"), *told
 
 
 def cells(records: Iterable[Record]) -> list[Cell]:

@@ -27,6 +27,13 @@ def _of(table: Table, label: str, key: str) -> pd.DataFrame:
     return frame[(frame["label"] == label) & frame[key].notna()] if len(frame) else frame
 
 
+def places(table: Table) -> list[str]:
+    """The labels of the places that have figures: those of several batches, all where none has."""
+    frame = table.frame
+    batches = frame.groupby("label", sort=False)["batch"].nunique() if len(frame) else pd.Series(dtype=int)
+    return list(batches.index[batches > 1]) or list(batches.index)
+
+
 def chosen(table: Table, label: str, key: str) -> tuple[list[str], list[str]]:
     """(the solvers that a figure of the number `key` shows, those that it leaves out): the fastest, the slowest and evenly
     between, by their longest step."""

@@ -223,13 +223,13 @@ def test_the_terminal_has_a_part_for_each_place_that_fits_it():
     for r in made:
         r["data"]["seconds"]["rest"] = [u + 1e-9 * (-1) ** i for i, u in enumerate(r["data"]["seconds"]["update"])]
     parts = profile.profile_rows(made)
-    titles = [f"{model}, float32, cpu: a step, and its parts in %" for model in ("digits", "null model")]
+    titles = [f"{model}, float32, cpu: a step, and its parts in %" for model in ("null model", "digits")]
     assert [title for title, _, _ in parts] == titles
     for _, headings, rows in parts:
         assert len(rows) == 12
         columns = list(zip(headings, *rows))
         assert sum(max(map(cell_len, column)) + 1 for column in columns) <= 120
-    assert " or " in "".join(row[-2] for row in parts[1][2])
+    assert " or " in "".join(row[-2] for row in parts[0][2])
     assert profile.profile_rows([of_order()]) == []
 
 
@@ -280,6 +280,15 @@ def test_the_roof_of_a_network_that_costs_nothing_is_out_of_the_picture():
     assert [f.axes[0].get_ylim()[1] for f in figures] == [40, 40]
     named = [[t.get_text() for t in f.legends[0].get_texts()] for f in figures]
     assert ["roof: network alone" in names for names in named] == [False, True]
+
+
+def test_null_models_come_first_and_a_place_of_one_batch_has_no_figures_beside_others():
+    many = [p.record(model=model, batch=batch) for model in ("digits", "null") for batch in (10, 40)]
+    table = table_of(*many, p.record(model="alone"))
+    assert [label.partition(",")[0] for label in dict.fromkeys(table.frame["label"])] == ["null model", "alone", "digits"]
+    assert [label.partition(",")[0] for label in profile_figures.places(table)] == ["null model", "digits"]
+    assert len(profile_figures.places(table_of(p.record()))) == 1
+    assert not profile_figures.places(profile.profile_table([]))
 
 
 def test_a_single_batch_has_roofs_from_side_to_side():
