@@ -4,6 +4,7 @@ Distances are made from statistics that lie beside the records; they are read a 
 large.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -207,8 +208,10 @@ def _finest(found: Iterable[Record]) -> dict[Run, Record]:
 
 
 def _labels(contexts: dict[tuple, dict]) -> dict[tuple, str]:
-    """A name for each group, no longer than tells it from the others."""
-    names = {key: c["model"] if c["model"] == c["data"] else f"{c['model']} on {c['data']}" for key, c in contexts.items()}
+    """A name for each group, no longer than tells it from the others; a network of the package by the name it has there."""
+    called = {key: key[0] if re.fullmatch(r"[\w.-]+", key[0]) else c["model"] for key, c in contexts.items()}
+    names = {key: called[key] if c["data"] in (called[key], c["model"]) else f"{called[key]} on {c['data']}"
+             for key, c in contexts.items()}  # fmt: skip
     for more in ("metric", "model_sha256", "data_sha256"):
         values: dict[str, set[str]] = {}
         for key, name in names.items():

@@ -242,6 +242,14 @@ def test_another_checkpoint_or_feature_space_is_another_group(read):
     assert "Model" in [c.heading for c in quality.quality_table(found).columns]
 
 
+def test_a_network_of_the_package_has_the_name_that_it_has_there(read):
+    """Two networks of one data set call themselves by it; a path or a factory is called what its card says."""
+    smooth = {"model": "digits-smooth", "model_sha256": "f" * 16, "about": q.context(model_sha256="f" * 64)}
+    own = {"model": "runs/mine", "model_sha256": "e" * 16, "about": q.context(model="mine", model_sha256="e" * 64)}
+    found = read([q.samples("ddim", 5), q.samples("ddim", 5, **smooth), q.samples("ddim", 5, **own)])
+    assert [group.label for group in found] == ["digits", "digits-smooth", "mine on digits"]
+
+
 def test_levels_far_below_all_samples_are_named_and_not_drawn(read):
     """Distances of 0.4 and more; levels of 0.05: within a factor of 10 they are lines, and names elsewhere."""
     for shift, lines, named in ((0.0, 2, 0), (3.0, 0, 1)):
