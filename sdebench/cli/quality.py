@@ -12,9 +12,14 @@ from .places import Backend, Patience, Scheduler, place
 from .study import measured
 
 
+def _parts(text: str) -> list[str]:
+    """The parts between commas; those inside of brackets belong to a spec."""
+    return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]
+
+
 def listed(text: str, option: str) -> list[str]:
-    """The parts between commas; those inside of brackets belong to a spec.  Raises UsageError, naming the option, for none."""
-    parts = [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]
+    """The parts between commas.  Raises UsageError, naming the option, for none."""
+    parts = _parts(text)
     if not parts:
         raise UsageError(f"{option} is {text!r}: give a name, or several with commas")
     return parts
@@ -22,7 +27,7 @@ def listed(text: str, option: str) -> list[str]:
 
 def numbers(text: str, option: str) -> list[int]:
     """The whole numbers between commas.  Raises UsageError, naming the option, for anything else."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
+    parts = _parts(text)
     if not parts or not all(part.isdecimal() and int(part) for part in parts):
         raise UsageError(f"{option} is {text!r}: give whole numbers with commas, 1 or more, as 5,10,20")
     return [int(part) for part in parts]
