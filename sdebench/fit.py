@@ -44,6 +44,11 @@ class Fit:
         """Whether no rung stood above the floor: the method is exact here, as far as can be measured."""
         return self.reason.startswith("exact")
 
+    @property
+    def diverges(self) -> bool:
+        """Whether the error is not finite, where smaller steps should have made it small."""
+        return self.reason.startswith("diverges")
+
 
 def _unresolved(reason: str, order: float = np.nan, half_width: float = np.inf, window: tuple[int, ...] = ()) -> Fit:
     return Fit(order, half_width, np.nan, window, reason)
@@ -88,9 +93,10 @@ def fit_order(h: Sequence[float], error: Sequence[float], floor: Sequence[float]
     h, error = np.asarray(h, float), np.asarray([np.nan if e is None else e for e in error], float)
     floor = np.broadcast_to(np.asarray(floor, float), h.shape)
     order = np.argsort(-h, kind="stable")
-    finite = order[np.isfinite(error[order])]
-    if len(finite) < len(order) and (len(finite) == 0 or not np.isfinite(error[order[-1]])):
-        return _unresolved("diverges: the error is not finite at the smallest steps")
+    is_finite = np.isfinite(error[order])
+    if len(order) and not is_finite[is_finite.argmax() :].all():  # at the largest steps alone it may be anything
+        return _unresolved("diverges: the error is not finite at small steps")
+    finite = order[is_finite]
     above = finite[error[finite] > MARGIN * floor[finite]]
     if len(above) == 0:
         return _unresolved("exact: the error is at the floor at every step")
@@ -120,9 +126,11 @@ def verdict(fit: Fit, claim: float) -> str:
     Confirmed: the order is the claim or a higher integer, to 0.1 beyond its interval.  Orders are integers, or multiples of
     1/2 where the claim is one (strong order 1.5): one in between is the mark of an error that changes sign, and a one-sided
     test would let its spuriously high slope confirm anything.
-    Refuted: the whole interval lies below the claim less 0.1.  Anything else, and anything unresolved, is not asymptotic,
-    which is never counted as confirmed.
+    Refuted: the whole interval lies below the claim less 0.1, or the error diverges.  Anything else, and anything
+    unresolved, is not asymptotic, which is never counted as confirmed.
     """
+    if fit.diverges:
+        return "refuted"
     if not fit.resolved:
         return "not asymptotic"
     if fit.order >= claim - TOLERANCE:

@@ -49,13 +49,16 @@ def assert_order(solver: Any, order: int, problem: str | None = None, grids: Seq
 
 
 def _line(m: Any) -> str:
-    """One measurement: what, verdict, order, and the slope between each two rungs."""
+    """One measurement: what, verdict, order, and the slope between each two rungs; of one that diverges, where it does."""
     from .fit import slopes
 
-    values = " ".join(f"{s:.2f}" for s in slopes(*zip(*m.points)))
     what = f"{m.kind} {m.grid}".strip()
+    start = f"  {m.verdict:14s} {what:20s} expected {m.claim}"
+    if m.fit.diverges:
+        return f"{start}, {m.reason}"
+    values = " ".join(f"{s:.2f}" for s in slopes(*zip(*m.points)))
     measured = f"{m.order:.2f} +- {m.half_width:.2f}" if m.half_width < float("inf") else m.reason
-    return f"  {m.verdict:14s} {what:20s} expected {m.claim}, measured {measured}   slopes {values}"
+    return f"{start}, measured {measured}   slopes {values}"
 
 
 @pytest.fixture(name="assert_order")

@@ -13,6 +13,7 @@ Stochastic methods have, in their place, `weak` on each grid family and `strong`
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from math import isfinite
 
 from torch import Tensor
 
@@ -244,6 +245,14 @@ class Measurement:
         return "measured" if self.claim is None else verdict(self.fit, self.claim)
 
 
+def _first_lost(kind: str, data: dict[str, list]) -> str:
+    """Where on the ladder, from its largest steps on, an error first is not finite: its square, past 1e154, is not either."""
+    n, h = next((n, h) for n, h, error in zip(data["n"], data["h"], data["rms"]) if not isfinite(error))
+    if kind == "tolerance":
+        return f"at tolerance {h:.3g}"
+    return f"at h = {h:.3g}" if kind == "local" else f"at {n} steps"
+
+
 def default_problem(kind: str) -> str:
     """Where a kind is measured unless a problem is named: weak orders where every chain has an exact law."""
     return "gaussian" if kind == "weak" else "mixture-1d"
@@ -285,5 +294,7 @@ def measure_order(solver, problem=None, kind: str | None = None, grid: str = "",
     fit = fit_order(data["h"], data["rms"], data["floor"])
     if fit.exact and max(data["floor"]) > _ROUNDING:
         fit = replace(fit, reason="hidden: the error is below the error bar of the reference, or of the samples")
+    if fit.diverges:
+        fit = replace(fit, reason=f"diverges: the state is not finite, first {_first_lost(kind, data)}")
     claim = claim_of(solver, kind, grid) if claim is None else claim
     return Measurement(kind, grid, fit, claim, tuple(zip(data["h"], data["rms"])))

@@ -137,6 +137,12 @@ class Raises(Boast):
     def step(self, model, x, s, t, past=(), noise=None):
         raise ArithmeticError("no")
 
+class Nothing(Boast):
+    order = 1
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        return sb.Step(float("nan") * super().step(model, x, s, t).x)
+
 @dataclass(frozen=True)
 class Needy(Boast):
     scale: float
@@ -153,6 +159,14 @@ def test_a_claim_of_one_s_own_that_is_refuted_ends_with_status_1(sdebench):
     status, out, _ = sdebench("order", "boasting:Raises", "--grid", "uniform_lam")
     assert status == 1
     assert "ArithmeticError: no" in out
+
+
+def test_a_state_that_is_not_finite_is_said_and_ends_with_status_1(sdebench):
+    Path("boasting.py").write_text(WRONG_SOLVER)
+    status, out, _ = sdebench("order", "boasting:Nothing", "--grid", "uniform_lam")
+    assert status == 1
+    assert "global uniform_lam: diverges: the state is not finite, first at 24 steps\n" in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def changed(old: str, new: str) -> str:

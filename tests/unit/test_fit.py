@@ -129,9 +129,10 @@ def test_divergence_is_said(bad):
     e = [*(H**2)[:6], bad, bad, bad, bad]
     fit = fit_order(H, e)
     assert not fit.resolved
-    assert fit.reason.startswith("diverges")
-    assert verdict(fit, 0) == "not asymptotic"
-    assert fit_order(H, [bad] * len(H)).reason.startswith("diverges")
+    assert fit.diverges
+    assert verdict(fit, 0) == "refuted"
+    assert fit_order(H, [bad] * len(H)).diverges
+    assert fit_order(H, [*(H**2)[:3], bad, *(H**2)[4:]]).diverges, "where larger steps had an error"
 
 
 def test_infinite_errors_at_large_steps_alone_are_left_out():
@@ -214,7 +215,7 @@ def test_inputs_are_not_touched():
     (1.3, 0.02, "", 1.5, "refuted"),
     (2.0, 0.5, "slopes disagree", 2, "not asymptotic"),  # unresolved, whatever the number says
     (9.0, 0.0, "exact", 2, "not asymptotic"),
-    (nan, inf, "diverges", 0, "not asymptotic"),
+    (nan, inf, "diverges", 0, "refuted"),
 ])  # fmt: skip
 def test_verdicts(order, half_width, reason, claim, expected):
     assert verdict(Fit(order, half_width, 1.0, (0, 1, 2, 3), reason), claim) == expected
@@ -232,7 +233,7 @@ def test_whatever_comes_unresolved_is_never_confirmed(e, claim):
         assert fit.half_width <= RESOLVED
         assert np.isfinite(fit.constant)
     else:
-        assert verdict(fit, claim) == "not asymptotic"
+        assert verdict(fit, claim) == ("refuted" if fit.diverges else "not asymptotic")
 
 
 def test_slopes_between_neighbours():

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isinf, isnan, nan
+from math import isfinite, isinf, isnan, nan
 
 import pytest
 import torch
@@ -46,6 +46,19 @@ class Explodes(Mine):
 class Nothing(Mine):
     def step(self, model, x, s, t, past=(), noise=None):
         return Step(x * nan)
+
+
+class LostOnce(Mine):
+    """Not a number on one grid alone."""
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        new, (s_48, t_48) = super().step(model, x, s, t).x, _first_of_48()
+        return Step(new * (nan if (s, t) == (s_48, t_48) else 1))
+
+
+def _first_of_48():
+    problem = sb.get_problem("mixture-1d")
+    return grids.uniform_lam(problem.schedule, *problem.span, 48)[:2]
 
 
 class Raises(Mine):
@@ -96,11 +109,11 @@ def test_a_method_that_does_not_converge_is_refuted():
     assert m.order < 0.3
 
 
-@pytest.mark.parametrize("kind", ["local", "global"])
-def test_not_a_number_is_divergence(kind):
+@pytest.mark.parametrize(("kind", "where"), [("local", "at h = 0.5"), ("global", "at 24 steps")])
+def test_not_a_number_is_divergence(kind, where):
     m = sb.measure_order(Nothing(), kind=kind, points=8)
-    assert m.verdict == "not asymptotic"
-    assert m.reason.startswith("diverges")
+    assert m.verdict == "refuted"
+    assert m.reason == f"diverges: the state is not finite, first {where}"
     assert isnan(m.order)
     assert isinf(m.half_width)
     assert all(isinf(e) for _, e in m.points)
@@ -108,8 +121,15 @@ def test_not_a_number_is_divergence(kind):
 
 def test_an_explosion_is_divergence():
     m = sb.measure_order(Explodes(), points=8)
-    assert m.verdict != "confirmed"
-    assert m.reason.startswith("diverges")
+    assert isfinite(m.points[0][1])
+    assert m.verdict == "refuted"
+    assert m.reason == "diverges: the state is not finite, first at 48 steps"
+
+
+def test_not_a_number_on_one_grid_alone_is_divergence_too():
+    m = sb.measure_order(LostOnce(), points=8)
+    assert m.verdict == "refuted"
+    assert m.reason.endswith("first at 48 steps")
 
 
 @pytest.mark.parametrize("kind", ["local", "global"])

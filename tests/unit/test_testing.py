@@ -1,9 +1,12 @@
 """What users hold their samplers with."""
 
+from math import nan
+
 import pytest
 from mutants.stochastic import FreshNoise
 
 from sdebench.errors import UsageError
+from sdebench.solver import Solver, Step
 from sdebench.testing import assert_order
 
 ONE = {"grids": ("uniform_lam",)}
@@ -42,3 +45,16 @@ def test_a_deterministic_sampler_is_held_to_its_local_and_global_order():
     assert_order("ddim", 1, grids=("uniform_lam",), points=8)
     with pytest.raises(pytest.fail.Exception, match=r"(?s)global uniform_lam.*slopes"):
         assert_order("ddim", 2, grids=("uniform_lam",), points=8)
+
+
+class Nothing(Solver):
+    order, nfe_per_step = 1, 1
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        return Step(nan * model(x, s).x0)
+
+
+def test_a_state_that_is_not_finite_is_said():
+    message = "refuted        global uniform_lam   expected 1, diverges: the state is not finite, first at 24 steps$"
+    with pytest.raises(pytest.fail.Exception, match=message):
+        assert_order(Nothing(), 1, grids=("uniform_lam",), points=8)
