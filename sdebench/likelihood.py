@@ -22,7 +22,7 @@ from .errors import UsageError, is_number, near_miss, shown, whole
 from .family import divergence as exact_divergence
 from .matching.losses import hutchinson
 from .noise import normals, stream
-from .prediction import Counted, ModelLike
+from .prediction import Counted, ModelLike, check_model
 from .schedules import NoiseSchedule, checked
 
 DIVERGENCES = ("exact", "hutchinson")
@@ -73,8 +73,7 @@ def log_likelihood(
 
 def _check(model, x, s, t, prior, divergence, probes, seed, tol, first) -> NoiseSchedule:
     """The schedule.  Raises UsageError for what is no model, state, interval, prior, divergence, number or tolerance."""
-    if not (hasattr(model, "schedule") and callable(model)):
-        raise UsageError(f"{shown(model)} is not a model: give sdebench.Model(fn, schedule, kind), or a problem's .model")
+    check_model(model)
     if not (isinstance(x, Tensor) and x.is_floating_point() and x.ndim > 1 and x.numel()):
         what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else shown(x)
         raise UsageError(f"the states are {what}: give a floating tensor (B, *D), one sample a row")

@@ -10,7 +10,7 @@ appendix D; `score = -eps/sigma`: Song et al. 2021.  `velocity` is dx/dt of the 
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -55,9 +55,9 @@ def lincomb(a: float, x: Tensor, *rest) -> Tensor:
     terms = iter(rest)
     if a == 1.0 and rest:
         c = next(terms)
-        out = torch.add(x, next(terms), alpha=c)
+        out = x.add(next(terms), alpha=c)
     elif x.dtype is torch.float32:  # a * x, but torch casts a float64 factor of it in a pass of its own
-        out = torch.add(_ZERO, x, alpha=a)
+        out = _ZERO.add(x, alpha=a)
     else:
         out = a * x
     for c, v in zip(terms, terms):
@@ -81,17 +81,18 @@ class Prediction:
         """The reading named `kind`."""
         value = self._read.get(kind)
         if value is None:
-            value = lincomb(*(z for part in self.parts(kind) for z in part))
+            c, d, value = self.parts(kind)
+            value = lincomb(d, value) if c == 0.0 else lincomb(c, self.x, d, value)
             self._read[kind] = value
         return value
 
-    def parts(self, kind: str) -> tuple[tuple[float, Tensor], ...]:
-        """The reading named `kind` as a linear combination, (coefficient, tensor) pairs, without forming it."""
+    def parts(self, kind: str) -> tuple[float, float, Tensor]:
+        """`(c, d, value)` with `c x + d value` the reading named `kind`, which is not formed."""
         known = self._read.get(kind)
         if known is not None:
-            return ((1.0, known),)
+            return 0.0, 1.0, known
         c, d = conversion(self.kind, kind, self.schedule.alpha(self.t), self.schedule.sigma(self.t))
-        return ((d, self.value),) if c == 0.0 else ((c, self.x), (d, self.value))
+        return c, d, self.value
 
     @property
     def held(self) -> tuple[Tensor, ...]:
@@ -117,6 +118,12 @@ class Prediction:
     def score(self) -> Tensor:
         """grad log p_t."""
         return self.read("score")
+
+
+def not_like(value: Any, x: Tensor, who: str) -> UsageError:
+    """The error of somebody who gave `value` where a tensor of the shape of the state `x` was due."""
+    what = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else shown(value)
+    return UsageError(f"{who} gave {what} for a state {tuple(x.shape)}: return a tensor of the state's shape")
 
 
 class ModelLike(Protocol):
@@ -146,10 +153,15 @@ class Model:
 
     def __call__(self, x: Tensor, t: float) -> Prediction:
         value = self.fn(x, t)
-        if getattr(value, "shape", None) != x.shape or not isinstance(value, Tensor):
-            what = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else shown(value)
-            raise UsageError(f"the model gave {what} for a state {tuple(x.shape)}: return a tensor of the state's shape")
+        if not (isinstance(value, Tensor) and value.shape == x.shape):
+            raise not_like(value, x, "the model")
         return Prediction(self.kind, value, x, t, self.schedule)
+
+
+def check_model(model: Any) -> None:
+    """Raise UsageError unless it is a model: a function that has a schedule."""
+    if not (hasattr(model, "schedule") and callable(model)):
+        raise UsageError(f"{shown(model)} is not a model: give sdebench.Model(fn, schedule, kind), or a problem's .model")
 
 
 class Counted:

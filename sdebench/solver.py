@@ -13,7 +13,7 @@ from torch import Tensor
 
 from . import grids
 from .errors import UsageError, is_number, near_miss, shown
-from .prediction import ModelLike, Prediction
+from .prediction import ModelLike, Prediction, check_model, not_like
 from .schedules import NoiseSchedule
 
 
@@ -172,8 +172,7 @@ def integrate(
     module, _, name = EXECUTORS[executor].partition(":")
     end = getattr(import_module(module), name)(solver, model, x, grid, noise)
     if not (isinstance(end, Tensor) and end.shape == x.shape):
-        what = f"a state {tuple(end.shape)}" if isinstance(end, Tensor) else shown(end)
-        raise UsageError(f"{type(solver).__name__} made {what} of one {tuple(x.shape)}: return a tensor of the state's shape")
+        raise not_like(end, x, type(solver).__name__)
     return end
 
 
@@ -186,8 +185,7 @@ def eager(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[
 
 def _check_run(model: ModelLike, x: Tensor) -> None:
     """Raise UsageError unless the model is one, and the state a tensor."""
-    if not (hasattr(model, "schedule") and callable(model)):
-        raise UsageError(f"{shown(model)} is not a model: give sdebench.Model(fn, schedule, kind), or a problem's .model")
+    check_model(model)
     if not isinstance(x, Tensor):
         raise UsageError(f"the state is {shown(x)}: give a tensor (B, *D), as a problem's .initial(n, seed) is")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError, shown
-from ..prediction import KINDS, Prediction
+from ..errors import UsageError
+from ..prediction import KINDS, Prediction, not_like
 from ..schedules import NoiseSchedule
 
 
@@ -51,11 +51,8 @@ class NetworkModel:
         with torch.set_grad_enabled(x.requires_grad and torch.is_grad_enabled()):
             value = self.net(x.to(self.device, self.dtype), self._told(x, t))
         value = getattr(value, "sample", value)
-        if not isinstance(value, Tensor):
-            raise UsageError(f"the network gave {shown(value)}: it has to return a tensor, or an object with one as .sample")
-        if value.shape != x.shape:
-            raise UsageError(f"the network gave {tuple(value.shape)} for a state {tuple(x.shape)}: give a state of its shape, "
-                             "and a network that predicts one number for each of its own")  # fmt: skip
+        if not (isinstance(value, Tensor) and value.shape == x.shape):
+            raise not_like(value, x, "the network")
         return Prediction(self.kind, value.to(x.device, x.dtype).contiguous(), x, t, self.schedule)
 
 

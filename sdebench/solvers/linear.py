@@ -50,11 +50,12 @@ def combine(a: float, x: Tensor, *terms: tuple[float, Prediction | Tensor]) -> T
         if not isinstance(m, Prediction):
             flat += (w, m)
             continue
-        for c, v in m.parts("eps"):
-            if v is x:
-                a += w * c
-            else:
-                flat += (w * c, v)
+        c, d, value = m.parts("eps")
+        if m.x is x:
+            a += w * c
+        elif c:
+            flat += (w * c, m.x)
+        flat += (w * d, value)
     return lincomb(a, x, *flat)
 
 

@@ -266,9 +266,9 @@ def test_a_network_model_refuses_what_it_cannot_read():
     ns = sb.schedules.EDM()
     with pytest.raises(sb.UsageError, match="unknown kind of prediction 'noise'"):
         NetworkModel(lambda x, t: x, ns, "noise")
-    with pytest.raises(sb.UsageError, match=r"the network gave \(5, 2, 4, 4\) for a state \(5, 1, 4, 4\)"):
+    with pytest.raises(sb.UsageError, match=r"the network gave a tensor \(5, 2, 4, 4\) for a state \(5, 1, 4, 4\)"):
         NetworkModel(lambda x, t: torch.cat([x, x], 1), ns, "eps", Scaled())(X, 1.0)
-    with pytest.raises(sb.UsageError, match="the network gave 'noise': it has to return a tensor"):
+    with pytest.raises(sb.UsageError, match=r"the network gave 'noise' for a state .*: return a tensor"):
         NetworkModel(lambda x, t: "noise", ns, "eps", Scaled())(X, 1.0)
 
 

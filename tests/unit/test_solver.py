@@ -160,13 +160,13 @@ def test_a_run_of_what_is_none_is_refused_in_one_line(arguments, says):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("end", "what"), [("a", "'a'"), (None, "None"), (X[:2], "a state"), (X.numpy(), "array")])
+@pytest.mark.parametrize(("end", "what"), [("a", "'a'"), (None, "None"), (X[:2], "a tensor"), (X.numpy(), "array")])
 def test_a_run_that_ends_in_no_state_is_refused(end, what):
     class Ends(Told):
         def step(self, model, x, s, t, past=(), noise=None):
             return sb.Step(end)
 
-    with pytest.raises(UsageError, match=f"Ends made {what}.* of one .*: return a tensor of the state's shape"):
+    with pytest.raises(UsageError, match=f"Ends gave {what}.* for a state .*: return a tensor of the state's shape"):
         integrate(Ends(), PB.model, X, PB.span)
 
 
