@@ -137,6 +137,7 @@ def order(
     """Measure the order of solvers, one's own too, against what is claimed; exit status 1 if a claim is refuted.
 
     The claim is the literature's (claimed_order); beside it stands the order that the method itself states.
+    Network evaluations are counted, and held against nfe_per_step.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -149,15 +150,32 @@ def order(
     if problem:
         base.problem(problem)
     report_broken()
-    found = []
+    found, counts = [], {spec: _evaluations(spec, problem) for spec in specs}
     with Console(stderr=True).status("") as status:
         for spec in specs:
             found += _measured(spec, problem, families, lambda what: status.update(escape(what)))
     if as_json:
-        emit(found)
+        emit([row | _nfe(counts[row["solver"]]) for row in found])
     else:
-        _show_measured(specs, found)
-    return int(any(row["verdict"] in ("refuted", "failed") for row in found))
+        _show_measured(counts, found)
+    wrong = any(count is not None and not count.agree for count in counts.values())
+    return int(wrong or any(row["verdict"] in ("refuted", "failed") for row in found))
+
+
+def _evaluations(spec: str, problem: str | None) -> Any:
+    """The evaluations of a step, stated and counted: None for a method that chooses its steps, or cannot be run."""
+    from ..studies import base
+    from ..studies.nfe import evaluations
+
+    try:
+        return evaluations(base.solver(spec), base.problem(problem or "mixture-1d"))
+    except Exception:  # the rows say what a stranger's solver does wrong
+        return None
+
+
+def _nfe(count: Any) -> dict[str, float | None]:
+    """What a row says of them."""
+    return {"nfe_stated": count and count.stated, "nfe_counted": count and count.counted}
 
 
 def _measured(spec: str, problem: str | None, families: list[str], note: Callable[[str], None]) -> Iterator[dict]:
@@ -183,23 +201,31 @@ def _measured(spec: str, problem: str | None, families: list[str], note: Callabl
                 yield row | {name: getattr(got, name) for name in _MEASURED}
 
 
-def _show_measured(specs: list[str], found: list[dict]) -> None:
-    from ..studies import base
-
-    for spec in specs:
+def _show_measured(counts: dict[str, Any], found: list[dict]) -> None:
+    """A table for each solver; `counts` are its evaluations a step."""
+    for spec, count in counts.items():
         rows = [row for row in found if row["solver"] == spec]
         if not rows:
             print(f"{spec} states that its law does not tend to the exact one: no order to measure (the study 'law' has it)")
-            continue
-        cells = [(row["kind"], row["grid"], row["claim"], row["stated"], *_figures(row), row["verdict"]) for row in rows]
-        heads = ("kind", "grid", "claim", "stated", "measured", "constant", "verdict")
-        solver = base.solver(spec)
-        where = " and ".join(dict.fromkeys(row["problem"] for row in rows))
-        title = f"{spec} on {where}; claimed: {'weak ' * solver.stochastic}order {solver.claimed_order}"
-        table(heads, cells, title, ("claim", "stated", "measured", "constant"))
-        for row in rows:
-            if row["reason"]:
-                print(f"{row['kind']} {row['grid']}: {row['reason']}".replace(" :", ":"))
+        else:
+            _show_rows(spec, rows)
+        if count is not None:
+            print(f"NFE a step: {count}")
+
+
+def _show_rows(spec: str, rows: list[dict]) -> None:
+    """The table of one solver, and why there is no order where there is none."""
+    from ..studies import base
+
+    cells = [(row["kind"], row["grid"], row["claim"], row["stated"], *_figures(row), row["verdict"]) for row in rows]
+    heads = ("kind", "grid", "claim", "stated", "measured", "constant", "verdict")
+    solver = base.solver(spec)
+    where = " and ".join(dict.fromkeys(row["problem"] for row in rows))
+    title = f"{spec} on {where}; claimed: {'weak ' * solver.stochastic}order {solver.claimed_order}"
+    table(heads, cells, title, ("claim", "stated", "measured", "constant"))
+    for row in rows:
+        if row["reason"]:
+            print(f"{row['kind']} {row['grid']}: {row['reason']}".replace(" :", ":"))
 
 
 def _figures(row: dict) -> tuple[str, str]:

@@ -24,7 +24,7 @@ class Restart(Sampler):
     from another law the limit of the runs is not the law of a process of the family.
     Its noise belongs to no interval.
 
-    Not 2 evaluations a step: with m steps within the interval, `2 (N + k m)` in all.
+    Not 2 evaluations a step: with m steps within the interval, `2 (N + k m)` in all, which `evaluations` states.
     """
 
     begin: float = 0.25
@@ -42,6 +42,11 @@ class Restart(Sampler):
         """The nodes (of rho_max, of rho_min) of a grid of n steps."""
         i = min(round(self.begin * n), n - 1)
         return i, max(round(self.end * n), i + 1)
+
+    def evaluations(self, n: int) -> int:
+        """Network evaluations of a run of n steps."""
+        i, j = self.interval(n)
+        return 2 * (n + self.k * (j - i))
 
     def sample(self, model, x, grid: Sequence[float], noise=None):
         ns, heun = model.schedule, HeunEDM()

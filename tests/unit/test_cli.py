@@ -137,6 +137,10 @@ class Raises(Boast):
     def step(self, model, x, s, t, past=(), noise=None):
         raise ArithmeticError("no")
 
+class Thrifty(Boast):
+    def step(self, model, x, s, t, past=(), noise=None):
+        return sb.get_solver("heun-edm").step(model, x, s, t)
+
 class Nothing(Boast):
     order = 1
 
@@ -159,6 +163,19 @@ def test_a_claim_of_one_s_own_that_is_refuted_ends_with_status_1(sdebench):
     status, out, _ = sdebench("order", "boasting:Raises", "--grid", "uniform_lam")
     assert status == 1
     assert "ArithmeticError: no" in out
+
+
+def test_evaluations_are_counted_and_a_wrong_statement_ends_with_status_1(sdebench):
+    Path("boasting.py").write_text(WRONG_SOLVER)
+    status, out, _ = sdebench("order", "boasting:Thrifty", "--grid", "uniform_lam")
+    assert status == 1
+    assert out.endswith("\nNFE a step: 1 stated, 2 counted: refuted\n")
+    status, out, _ = sdebench("order", "boasting:Thrifty", "--grid", "uniform_lam", "--json")
+    assert status == 1
+    assert {(row["nfe_stated"], row["nfe_counted"], row["verdict"]) for row in json.loads(out)} == {(1, 2, "confirmed")}
+    status, out, _ = sdebench("order", "heun-edm", "--grid", "uniform_lam")
+    assert status == 0
+    assert out.endswith("\nNFE a step: 2 as stated\n")
 
 
 def test_a_state_that_is_not_finite_is_said_and_ends_with_status_1(sdebench):
