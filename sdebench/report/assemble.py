@@ -175,7 +175,8 @@ def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture
         parts.append("[The seed, statement by statement](seed.md): every formula of the survey behind this suite, measured.")
     if not made["orders"].frame.empty:
         parts += ["## Orders", made["orders"].caption, emit.markdown(made["orders"])]
-    for table in (made[name] for name in ("quality-error", "quality", "quality-rank") if len(made[name].frame)):
+    quality_tables = [made[f"quality{name}"] for name in ("-error", "", "-yardsticks", "-rank")]
+    for table in (table for table in quality_tables if len(table.frame)):
         parts += [f"## {table.title}", table.caption, emit.markdown(table)]
     parts += _costs(made["profile"])
     parts += ["## Figures", *(f"![{p.caption}](figures/{p.name}.svg)\n\n{p.caption}" for p in pictures)]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata, spearmanr
 
+from . import yardsticks
 from .emit import cells as shown
 from .facts import Record, sort_of
 from .quality_cells import MEASURES, Cell, Group, Run, apart, groups, level_for
@@ -210,7 +211,7 @@ def about(group: Group, ranks: pd.DataFrame) -> list[str]:
 
 def tables(found: list[Group]) -> list[Table]:
     """All tables of the study, what is printed first."""
-    return [maker(found) for maker in (error_table, quality_table, rank_table, measures_table, error_runs)]
+    return [maker(found) for maker in (error_table, quality_table, yardsticks.table, rank_table, measures_table, error_runs)]
 
 
 def fid_rows(records: Iterable[Record]) -> list[tuple[str, list[str], list[list[str]]]]:

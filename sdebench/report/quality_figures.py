@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMetho
 
 from ..errors import UsageError
 from ..records import arrays
-from . import style
+from . import style, yardsticks
 from .quality import limit
 from .quality_cells import Group, run_of
 from .tables import Table
@@ -31,10 +31,10 @@ def _looks(names: list[str]) -> dict[str, dict[str, Any]]:
             for i, name in enumerate(names)}  # fmt: skip
 
 
-def _axes(handles: list[Line2D], y_label: str) -> tuple[Figure, Any]:
+def _axes(handles: list[Line2D], y_label: str, right: float = _RIGHT) -> tuple[Figure, Any]:
     """A plot with a legend of all solvers above, two of them a line."""
     lines = -(-len(handles) // 2)
-    width, top = _LEFT + _PLOT + _RIGHT, 0.1 + _LEGEND * lines
+    width, top = _LEFT + _PLOT + right, 0.1 + _LEGEND * lines
     height = _BOTTOM + _TALL + top
     figure = Figure(figsize=(width, height))
     ax = figure.add_axes((_LEFT / width, _BOTTOM / height, _PLOT / width, _TALL / height))
@@ -103,7 +103,7 @@ def quality_curves(quality: Table, runs: Table, ranks: Table, group: Group, grid
     """The Frechet distance against NFE, with its 95 % intervals; dashes are the distances of the data from itself."""
     frame, looks = _of(quality.frame, model=group.label), _looks(solvers_of(quality, runs, group.label, grid))
     here = _of(frame, grid=grid)
-    figure, ax = _axes(_handles(looks, here), group.context["metric"])
+    figure, ax = _axes(_handles(looks, here), group.context["metric"], yardsticks.room(group) or _RIGHT)
     budgets = sorted(int(key.removeprefix("fd_")) for key in frame if key.startswith("fd_"))
     for row in here.to_dict("records"):
         kept = [b for b in budgets if row.get(f"fd_{b}") == row.get(f"fd_{b}") and row.get(f"fd_{b}", 0) > 0]
@@ -117,6 +117,7 @@ def quality_curves(quality: Table, runs: Table, ranks: Table, group: Group, grid
     _levels(ax, group, min(heights, default=0.5), max(heights, default=2.0))
     _shade(ax, _of(ranks.frame, model=group.label))
     _few_decades(ax)
+    yardsticks.ticks(ax, group)
     return figure
 
 

@@ -20,6 +20,7 @@ from ..metrics.sliced import sliced_wasserstein
 from ..metrics.statistics import Statistics, pack
 from ..networks import NetworkProblem
 from ..networks.features import SPACES, get_features
+from .quality_damage import distances
 from .quality_run import Place, Timed, grid_of, sample, steps_for
 from .timing import now
 
@@ -97,12 +98,27 @@ def _compared(features: np.ndarray, reference: np.ndarray, seed: int) -> dict[st
             "coverage": coverage, "swd": sliced_wasserstein(features, reference, seed=seed)}  # fmt: skip
 
 
+def _damaged(case: dict, at: Place, train: list[Statistics]) -> dict:
+    """"damaged": how far real images are that were damaged a little; or why there is none, where their images are not here."""
+    space = get_features(case["features"], at.device)
+    about = _images(case["data"]) if case["data"] else space.data
+    try:
+        images = _images(case["data"] or about.name)
+    except UsageError:
+        images = None
+    if images is None or images.sha256 != about.sha256:
+        return {"damaged": [], "damaged_why": f"the images of {about.name} were not there"}
+    return {"damaged": distances(images, lambda some: _seen(space, some), train, at.seed)}
+
+
 def of_data(case: dict, at: Place) -> tuple[dict, dict]:
-    """(data, arrays) of a case of kind "data": the train side stands where samples do, and is compared with the test side."""
+    """(data, arrays) of a case of kind "data": the train side stands where samples do, and is compared with the test side;
+    so are test images that were damaged on purpose, where the images are there."""
     held = yardstick(case["features"], case["data"], at.device)
     counts = {side: sum(part.count for part in held.parts[side]) for side in _SIDES}
     arrays = {f"{side}.{name}": array for side in _SIDES for name, array in pack(held.parts[side]).items()}
-    return counts | _compared(held.features["train"], held.features["test"], at.seed), arrays
+    told = counts | _compared(held.features["train"], held.features["test"], at.seed)
+    return told | _damaged(case, at, held.parts["train"]), arrays
 
 
 def of_samples(case: dict, at: Place, batch: int = BATCH) -> tuple[dict, dict]:
