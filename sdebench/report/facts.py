@@ -23,7 +23,7 @@ GRIDS = (*SMOOTH, *IRREGULAR)
 FAMILIES = ("Runge-Kutta", "DPM-Solver", "DPM-Solver++", "DEIS", "UniPC", "LMS", "iPNDM", "PNDM", "exponential RK",
             "black box", "Euler-Maruyama", "Score SDE", "NCSN", "DDPM", "DDIM", "Analytic-DPM", "k-diffusion", "EDM",
             "SDE-DPM-Solver", "SDE-DPM-Solver++", "SEEDS", "SA-Solver", "ER-SDE-Solver",
-            "Restart")  # the order in which they are shown, deterministic before stochastic; others follow
+            "Restart", "Consistency")  # the order in which they are shown, deterministic before stochastic; others follow
 DETERMINISTIC, STOCHASTIC = "deterministic", "stochastic"
 _ROUNDING = {"float64": 1e-8, "float32": 1e-3, "bfloat16": 1e-1}  # a floor above these is a poor reference
 _NO_CLAIMS = {"family": "", "claimed_order": np.nan, "order": np.nan, "nfe_per_step": np.nan, "reference": ""}

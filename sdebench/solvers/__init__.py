@@ -27,4 +27,5 @@ from . import (  # noqa: I001
     edm_stochastic,  # noqa: F401
     restart,  # noqa: F401
     analytic_dpm,  # noqa: F401
+    consistency,  # noqa: F401
 )

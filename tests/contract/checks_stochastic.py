@@ -5,7 +5,7 @@ import torch
 
 import sdebench as sb
 from sdebench import grids
-from sdebench.problems import GaussianMixture, exact_model
+from sdebench.problems import GaussianMixture, consistency_model, exact_model
 from sdebench.schedules import VPLinear
 from sdebench.solver import Sampler, integrate
 from sdebench.studies.order import measure_order
@@ -116,6 +116,19 @@ def weak_order(solver, grid: str = "irregular", problem: str = "gaussian") -> No
 def strong_order(solver) -> None:
     """The error on one Brownian path is O(h^strong_order)."""
     held(measure_order(solver, "mixture-1d", "strong"), STRONG)
+
+
+def exact_with_a_consistency_function(solver) -> None:
+    """With the exact consistency function the law is the marginal after each of 1, 2 and 5 steps, by quadrature to 1e-9."""
+    from sdebench.laws.chain import chain_laws
+    from sdebench.laws.distances import wasserstein2
+
+    problem = sb.get_problem("mixture-1d")
+    ns, model = problem.schedule, consistency_model(problem.law, problem.schedule)
+    for n in (1, 2, 5):
+        grid = grids.irregular(ns, *problem.span, n)
+        for t, law in zip(grid[1:], chain_laws(solver, problem, grid, model=model)[1:], strict=True):
+            assert wasserstein2(law, problem.law.marginal(ns, t)) < 1e-9, f"{n} steps, at t = {t:.3g}"
 
 
 def held(measured, tolerance: float) -> None:

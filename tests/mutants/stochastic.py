@@ -7,6 +7,7 @@ from sdebench.brownian import BrownianPath
 from sdebench.noise import DATA, TIME, Power
 from sdebench.prediction import lincomb
 from sdebench.solver import Node, Step, remember
+from sdebench.solvers.consistency import Consistency
 from sdebench.solvers.ddpm import DDPM
 from sdebench.solvers.euler_maruyama import EulerMaruyama, SRKAdditive
 from sdebench.solvers.linear import combine
@@ -147,6 +148,25 @@ class NoiseOverTheBatch(EulerMaruyama):
                 return z - z.mean(0)
 
         return super().step(model, x, s, t, past, Centred)
+
+
+@dataclass(frozen=True)
+class NoiseOfTheReverseProcess(Consistency):
+    """The noise that a step of the reverse SDE adds, sigma_t sqrt(1 - e^{-2h}), where all of sigma_t is new."""
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        ns = model.schedule
+        sigma = ns.sigma(t) * sqrt(-expm1(-2 * (ns.lam(t) - ns.lam(s))))
+        return Step(lincomb(ns.alpha(t), model(x, s).x0, sigma, noise.fresh(t)))
+
+
+@dataclass(frozen=True)
+class JumpByTheNextTime(Consistency):
+    """f is asked at t, where the state is going, and not at s, where it is."""
+
+    def step(self, model, x, s, t, past=(), noise=None):
+        ns = model.schedule
+        return Step(lincomb(ns.alpha(t), model(x, t).x0, ns.sigma(t), noise.fresh(t)))
 
 
 class ForgetfulPath(BrownianPath):

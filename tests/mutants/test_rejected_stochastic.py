@@ -34,6 +34,8 @@ REJECTED = [
     (broken.SlopeOfTheOde(**TWO_STEP), "sde-dpm-solver++-2m", check.weak_order),
     (broken.DrawsByItself(), "euler-maruyama", check.pure),
     (broken.NoiseOverTheBatch(), "euler-maruyama", check.batch_size),
+    (broken.NoiseOfTheReverseProcess(), "consistency", check.exact_with_a_consistency_function),
+    (broken.JumpByTheNextTime(), "consistency", check.exact_with_a_consistency_function),
 ]
 
 # Why the strict checks are there: these mutants pass a weaker one.

@@ -156,3 +156,23 @@ def test_ddpm_of_diffusers(monkeypatch, grid, name, variance):
     weight = DATA if name == "ddpm" else EPS
     found = diffusers_run(scheduler, grid, [noise.normal(s, t, weight) for s, t in pairwise(grid)], monkeypatch)
     agree(ours(name, VP, grid), found)
+
+
+@on_edm
+def test_consistency_sampling_of_diffusers(monkeypatch, grid):
+    """Its noise is sqrt(sigma^2 - sigma_min^2), ours at sigma_min = 0.  Of what it makes of a network's answer, c_skip and
+    c_out, the inverse is put in, so that f is the model's x0."""
+    diffusers = pytest.importorskip("diffusers")
+    module = importlib.import_module(diffusers.CMStochasticIterativeScheduler.__module__)
+    scheduler = diffusers.CMStochasticIterativeScheduler(len(grid), sigma_min=0.0, clip_denoised=False)
+    scheduler.sigmas = peers.levels(EDM, grid, torch.float64)
+    scheduler.timesteps = torch.arange(len(grid) - 1, dtype=torch.float64)
+    scheduler.is_scale_input_called = True
+    noise, x, times = white(EDM, grid), state(EDM, grid[0]), deque(grid[1:])
+    monkeypatch.setattr(module, "randn_tensor", lambda *a, **k: noise.fresh(times.popleft()))
+    for label, s in zip(scheduler.timesteps, grid[:-1]):
+        skip, out = scheduler.get_scalings_for_boundary_condition(torch.tensor(s, dtype=torch.float64))
+        answer = (denoiser(x, torch.tensor(s, dtype=torch.float64)) - skip * x) / out
+        x = scheduler.step(answer, label, x, return_dict=False)[0]
+    agree(ours("consistency", EDM, grid), x)
+    assert difference(ours("ddim-eta", EDM, grid), x) > WRONG
