@@ -8,12 +8,17 @@ import typer
 
 from ..errors import UsageError, near_miss
 from .output import emit, report_broken, say, table
+from .study import counted
 
 
 def _solvers(which: list[str]) -> list[dict[str, Any]]:
     from ..studies import base
 
-    return [{"name": spec, **base.claims(base.solver(spec))} for spec in base.solver_specs(which or "all")]
+    rows = [{"name": spec, **base.claims(base.solver(spec))} for spec in base.solver_specs(which or "all")]
+    for row in rows:
+        count = counted(row["name"], "gaussian")
+        row |= {"nfe_counted": count and count.counted, "nfe_more": count and count.more}
+    return rows
 
 
 def _problems(which: list[str]) -> list[dict[str, Any]]:
@@ -90,6 +95,14 @@ def _show_grids(rows: list[dict]) -> None:
     table(("grid", "about", "paper"), lines, _counted(rows, "grids"), (), _LEAST_PAPER)
 
 
+def _nfe(row: dict) -> str:
+    """Evaluations a step as counted, and those that a run has beside them; as stated where a method chooses its steps."""
+    if row["nfe_counted"] is None:
+        return str(row["nfe_per_step"])
+    more = f"{row['nfe_more']:+g}" if row["nfe_more"] else ""
+    return f"{row['nfe_counted']:g}{more}"
+
+
 def _show_solvers(rows: list[dict]) -> None:
     """Solvers under their families; `order` is smooth / irregular / of the main scheme, where these differ; then (strong)."""
     lines: list[tuple] = []
@@ -101,10 +114,11 @@ def _show_solvers(rows: list[dict]) -> None:
             if r["strong_order"] is not None:
                 order = f"{order} ({r['strong_order']:g})"
             name = f"  {r['name']}" + " ~" * r["stochastic"]
-            lines.append((name, r["claimed_order"], order, r["nfe_per_step"], r["memory"], r["reference"]))
+            lines.append((name, r["claimed_order"], order, _nfe(r), r["memory"], r["reference"]))
     title = (f"{_counted(rows, 'solvers')}.  claim: the order of the literature; order: the true one, on smooth\n"
              "grids/on irregular ones/of the main scheme where they differ; NFE: evaluations a\n"
-             "step; past: steps remembered; ~: stochastic, by weak orders, and in brackets the\n"
+             "step, counted, and what a run has beside them, +9 where its start-up costs 9;\n"
+             "past: steps remembered; ~: stochastic, by weak orders, and in brackets the\n"
              "strong order, that on one Brownian path, where there is one; paper: where a line\n"
              "has room for it, as with 'sdebench list solvers NAME', and whole by --json")  # fmt: skip
     numbers = ("claim", "order", "NFE", "past")

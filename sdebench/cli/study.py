@@ -150,7 +150,7 @@ def order(
     if problem:
         base.problem(problem)
     report_broken()
-    found, counts = [], {spec: _evaluations(spec, problem) for spec in specs}
+    found, counts = [], {spec: counted(spec, problem or "mixture-1d") for spec in specs}
     with Console(stderr=True).status("") as status:
         for spec in specs:
             found += _measured(spec, problem, families, lambda what: status.update(escape(what)))
@@ -162,14 +162,14 @@ def order(
     return int(wrong or any(row["verdict"] in ("refuted", "failed") for row in found))
 
 
-def _evaluations(spec: str, problem: str | None) -> Any:
+def counted(spec: str, problem: str) -> Any:
     """The evaluations of a step, stated and counted: None for a method that chooses its steps, or cannot be run."""
     from ..studies import base
     from ..studies.nfe import evaluations
 
     try:
-        return evaluations(base.solver(spec), base.problem(problem or "mixture-1d"))
-    except Exception:  # the rows say what a stranger's solver does wrong
+        return evaluations(base.solver(spec), base.problem(problem))
+    except Exception:  # whatever a stranger's solver does wrong
         return None
 
 

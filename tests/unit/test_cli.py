@@ -59,7 +59,7 @@ def test_every_list_fits_80_columns_and_cuts_no_name(sdebench, what):
     assert [name for name in names if name not in out] == []
 
 
-@pytest.mark.parametrize(("what", "more"), [("solvers", 9), ("problems", 5)])
+@pytest.mark.parametrize(("what", "more"), [("solvers", 10), ("problems", 5)])
 def test_every_solver_and_problem_is_one_line_at_80_columns(sdebench, what, more):
     rows = json.loads(sdebench("list", what, "--json")[1])
     lines = sdebench("list", what)[1].splitlines()
@@ -78,6 +78,16 @@ def test_papers_are_listed_where_a_line_has_room_for_them(sdebench, monkeypatch,
     assert max(map(len, lines)) <= int(columns)
     if shown == "whole":
         assert [name for name, paper in papers.items() if not any(name in x and paper in x for x in lines)] == []
+
+
+def test_evaluations_of_a_start_up_are_listed_beside_those_of_a_step(sdebench):
+    names = ("ddim", "pndm", "unipc-3", "dpm-solver-fast", "restart", "scipy-rk45")
+    lines = [line.split() for line in sdebench("list", "solvers", *names)[1].splitlines()]
+    cells = {words[0]: words[3 + (words[1] == "~")] for words in lines if words and words[0] in names}
+    assert cells == {"ddim": "1", "pndm": "1+9", "unipc-3": "1+1", "dpm-solver-fast": "3-3", "restart": "3", "scipy-rk45": "6"}
+    rows = {row["name"]: row for row in json.loads(sdebench("list", "solvers", *names, "--json")[1])}
+    assert [rows["pndm"][k] for k in ("nfe_per_step", "nfe_counted", "nfe_more")] == [1, 1, 9]
+    assert [rows["scipy-rk45"][k] for k in ("nfe_per_step", "nfe_counted", "nfe_more")] == [6, None, None]
 
 
 def test_some_of_the_solvers_are_listed_when_named(sdebench):
