@@ -8,84 +8,17 @@ r"""Noise schedules: `x_t = alpha_t x_0 + sigma_t eps`, floats in, floats out, f
 nothing cancels near an end: `sigma` comes from `expm1` or a product of sines, never from `sqrt(1 - alpha**2)`.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import atan2, cos, exp, expm1, hypot, inf, log, log1p, pi, sin, sqrt, tan
 
-from .errors import UsageError, is_number, shown
+from .errors import UsageError
+from .noise_schedule import NO_NUMBER, NoiseSchedule, all_numbers
+from .noise_schedule import checked as checked
 
 
 def _softplus(z: float) -> float:
     """log(1 + e^z) without overflow."""
     return max(z, 0.0) + log1p(exp(-abs(z)))
-
-
-def _numbers(schedule: "NoiseSchedule") -> bool:
-    """Whether every parameter is a number."""
-    return all(is_number(getattr(schedule, key.name)) for key in fields(schedule))
-
-
-class NoiseSchedule:
-    """Base of all schedules.  A schedule is a frozen dataclass; `domain` is the interval on which `lam` is finite.
-
-    `alpha` and `sigma` accept the closed interval; `lam`, `f` and `g2` need a point where they are finite.
-    Raises `UsageError` (which says what the domain is) outside of it, and for NaN.
-    """
-
-    t_max: float = 1.0
-
-    def alpha(self, t: float) -> float:
-        """Signal amplitude."""
-        raise NotImplementedError
-
-    def sigma(self, t: float) -> float:
-        """Noise amplitude."""
-        raise NotImplementedError
-
-    def lam(self, t: float) -> float:
-        """Half log signal-to-noise ratio, log(alpha/sigma)."""
-        raise NotImplementedError
-
-    def t(self, lam: float) -> float:
-        """Inverse of `lam`."""
-        raise NotImplementedError
-
-    def f(self, t: float) -> float:
-        """d log(alpha)/dt."""
-        raise NotImplementedError
-
-    def g2(self, t: float) -> float:
-        """Squared diffusion coefficient, d(sigma^2)/dt - 2 f sigma^2."""
-        raise NotImplementedError
-
-    def rho(self, t: float) -> float:
-        """sigma/alpha, the noise level of x/alpha (the `sigma` of EDM, the `rho` of DEIS)."""
-        alpha = self.alpha(t)
-        if alpha == 0.0:
-            raise self._outside(t)
-        return self.sigma(t) / alpha
-
-    def _outside(self, t: float) -> UsageError:
-        end = "" if self.t_max == inf else f" <= {self.t_max:g}"
-        return UsageError(f"time {t!r} is outside the domain of {self}: give 0 < t{end}, without an end where lam is infinite")
-
-    def _lam_outside(self, lam: float) -> UsageError:
-        return UsageError(f"lam {lam!r} is not reached by {self}: give lam in [{self.lam_min:.6g}, inf)")
-
-    @property
-    def lam_min(self) -> float:
-        """The smallest lam of the domain."""
-        return self.lam(self.t_max)
-
-    def _checked_inverse(self, t: float, lam: float) -> float:
-        """`t`, if it lies in the domain; an overshoot of the end by rounding is the end itself."""
-        if 0.0 < t <= self.t_max:
-            return t
-        if self.t_max < t <= self.t_max * (1 + 1e-12):
-            return self.t_max
-        raise self._lam_outside(lam)
-
-    def __str__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k.name}={getattr(self, k.name):g}' for k in fields(self))})"
 
 
 @dataclass(frozen=True)
@@ -99,13 +32,16 @@ class VPLinear(NoiseSchedule):
     beta_max: float = 20.0
 
     def __post_init__(self):
-        if not (_numbers(self) and 0 < self.beta_min <= self.beta_max < inf):
+        if not (all_numbers(self) and 0 < self.beta_min <= self.beta_max < inf):
             raise UsageError(f"VPLinear got beta_min={self.beta_min}, beta_max={self.beta_max}: give 0 < beta_min <= beta_max")
 
     def _integral(self, t: float) -> float:
-        if not 0.0 <= t <= 1.0:
-            raise self._outside(t)
-        return t * (self.beta_min + 0.5 * t * (self.beta_max - self.beta_min))
+        try:
+            if 0.0 <= t <= 1.0:
+                return t * (self.beta_min + 0.5 * t * (self.beta_max - self.beta_min))
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
     def alpha(self, t: float) -> float:
         return exp(-0.5 * self._integral(t))
@@ -120,7 +56,10 @@ class VPLinear(NoiseSchedule):
         return -0.5 * (b + log(-expm1(-b)))
 
     def t(self, lam: float) -> float:
-        b, slope = _softplus(-2 * lam), self.beta_max - self.beta_min
+        try:
+            b, slope = _softplus(-2 * lam), self.beta_max - self.beta_min
+        except NO_NUMBER:
+            raise self._lam_outside(lam) from None
         # The root of slope/2 t^2 + beta_min t = b, in the form that does not cancel.
         return self._checked_inverse(2 * b / (self.beta_min + sqrt(self.beta_min**2 + 2 * slope * b)), lam)
 
@@ -128,9 +67,12 @@ class VPLinear(NoiseSchedule):
         return -0.5 * self.g2(t)
 
     def g2(self, t: float) -> float:
-        if not 0.0 <= t <= 1.0:
-            raise self._outside(t)
-        return self.beta_min + t * (self.beta_max - self.beta_min)
+        try:
+            if 0.0 <= t <= 1.0:
+                return self.beta_min + t * (self.beta_max - self.beta_min)
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
 
 @dataclass(frozen=True)
@@ -145,15 +87,18 @@ class VPCosine(NoiseSchedule):
     t_max = 1 - 1e-6
 
     def __post_init__(self):
-        if not (_numbers(self) and 0 <= self.s < inf):
+        if not (all_numbers(self) and 0 <= self.s < inf):
             raise UsageError(f"VPCosine got s={self.s}: give s >= 0")
 
     def _angles(self, t: float) -> tuple[float, float]:
         """(b, a - b): the offset, and the angle beyond it."""
-        if not 0.0 <= t <= self.t_max:
-            raise self._outside(t)
-        unit = 0.5 * pi / (1 + self.s)
-        return unit * self.s, unit * t
+        try:
+            if 0.0 <= t <= self.t_max:
+                unit = 0.5 * pi / (1 + self.s)
+                return unit * self.s, unit * t
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
     def alpha(self, t: float) -> float:
         b, _ = self._angles(t)
@@ -170,9 +115,12 @@ class VPCosine(NoiseSchedule):
         return log(self.alpha(t) / sigma)
 
     def t(self, lam: float) -> float:
+        try:
+            alpha, sigma = exp(-0.5 * _softplus(-2 * lam)), exp(-0.5 * _softplus(2 * lam))
+        except NO_NUMBER:
+            raise self._lam_outside(lam) from None
         unit = 0.5 * pi / (1 + self.s)
         b = unit * self.s
-        alpha, sigma = exp(-0.5 * _softplus(-2 * lam)), exp(-0.5 * _softplus(2 * lam))
         sin_a, cos_a = hypot(sin(b), sigma * cos(b)), alpha * cos(b)
         a = atan2(sin_a, cos_a)
         sin_d = (sigma * cos(b)) ** 2 / sin(a + b) if sigma else 0.0
@@ -198,7 +146,7 @@ class VE(NoiseSchedule):
     sigma_max: float = 50.0
 
     def __post_init__(self):
-        if not (_numbers(self) and 0 < self.sigma_min < self.sigma_max < inf):
+        if not (all_numbers(self) and 0 < self.sigma_min < self.sigma_max < inf):
             raise UsageError(f"VE got sigma_min={self.sigma_min}, sigma_max={self.sigma_max}: give 0 < sigma_min < sigma_max")
 
     @property
@@ -206,24 +154,36 @@ class VE(NoiseSchedule):
         return log(self.sigma_max / self.sigma_min)
 
     def alpha(self, t: float) -> float:
-        if not 0.0 <= t <= 1.0:
-            raise self._outside(t)
-        return 1.0
+        try:
+            if 0.0 <= t <= 1.0:
+                return 1.0
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
     def sigma(self, t: float) -> float:
-        if not 0.0 <= t <= 1.0:
-            raise self._outside(t)
-        return self.sigma_min * exp(self._rate * t)
+        try:
+            if 0.0 <= t <= 1.0:
+                return self.sigma_min * exp(self._rate * t)
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
     def lam(self, t: float) -> float:
-        if not 0.0 <= t <= 1.0:
-            raise self._outside(t)
-        return -(log(self.sigma_min) + self._rate * t)
+        try:
+            if 0.0 <= t <= 1.0:
+                return -(log(self.sigma_min) + self._rate * t)
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
     def t(self, lam: float) -> float:
-        t = -(lam + log(self.sigma_min)) / self._rate
-        if -1e-12 <= t <= 0.0:  # lam(0) is finite here: the end itself, up to rounding
-            return 0.0
+        try:
+            t = -(lam + log(self.sigma_min)) / self._rate
+            if -1e-12 <= t <= 0.0:  # lam(0) is finite here: the end itself, up to rounding
+                return 0.0
+        except NO_NUMBER:
+            raise self._lam_outside(lam) from None
         return self._checked_inverse(t, lam)
 
     def f(self, t: float) -> float:
@@ -240,24 +200,36 @@ class EDM(NoiseSchedule):
     t_max = inf
 
     def alpha(self, t: float) -> float:
-        if not 0.0 <= t < inf:
-            raise self._outside(t)
-        return 1.0
+        try:
+            if 0.0 <= t < inf:
+                return 1.0
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
     def sigma(self, t: float) -> float:
-        if not 0.0 <= t < inf:
-            raise self._outside(t)
-        return t
+        try:
+            if 0.0 <= t < inf:
+                return t
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
     def lam(self, t: float) -> float:
-        if not 0.0 < t < inf:
-            raise self._outside(t)
-        return -log(t)
+        try:
+            if 0.0 < t < inf:
+                return -log(t)
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
     def t(self, lam: float) -> float:
-        if not -700.0 < lam < 700.0:
-            raise self._lam_outside(lam)
-        return exp(-lam)
+        try:
+            if -700.0 < lam < 700.0:
+                return exp(-lam)
+        except NO_NUMBER:
+            pass
+        raise self._lam_outside(lam)
 
     def f(self, t: float) -> float:
         return 0.0 * self.alpha(t)
@@ -277,46 +249,57 @@ class Rectified(NoiseSchedule):
     """
 
     def alpha(self, t: float) -> float:
-        if not 0.0 <= t <= 1.0:
-            raise self._outside(t)
-        return 1.0 - t
+        try:
+            if 0.0 <= t <= 1.0:
+                return 1.0 - t
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
     def sigma(self, t: float) -> float:
-        if not 0.0 <= t <= 1.0:
-            raise self._outside(t)
-        return t
+        try:
+            if 0.0 <= t <= 1.0:
+                return t
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
     def lam(self, t: float) -> float:
-        if not 0.0 < t < 1.0:
-            raise self._outside(t)
-        return log1p(-t) - log(t)
+        try:
+            if 0.0 < t < 1.0:
+                return log1p(-t) - log(t)
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
     def t(self, lam: float) -> float:
-        t = exp(-_softplus(lam))
-        if not 0.0 < t < 1.0:
-            raise self._lam_outside(lam)
-        return t
+        try:
+            t = exp(-_softplus(lam))
+            if 0.0 < t < 1.0:
+                return t
+        except NO_NUMBER:
+            pass
+        raise self._lam_outside(lam)
 
     def f(self, t: float) -> float:
-        if not 0.0 <= t < 1.0:
-            raise self._outside(t)
-        return -1.0 / (1.0 - t)
+        try:
+            if 0.0 <= t < 1.0:
+                return -1.0 / (1.0 - t)
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
     def g2(self, t: float) -> float:
-        if not 0.0 <= t < 1.0:
-            raise self._outside(t)
-        return 2.0 * t / (1.0 - t)
+        try:
+            if 0.0 <= t < 1.0:
+                return 2.0 * t / (1.0 - t)
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
 
     @property
     def lam_min(self) -> float:
         return -inf
-
-
-def checked(ns: NoiseSchedule) -> NoiseSchedule:
-    """The schedule itself; raises UsageError for what has no `lam`, and for a class in the place of its instance."""
-    if isinstance(ns, type) or not hasattr(ns, "lam"):
-        raise UsageError(f"{shown(ns)} is not a schedule: give one, as sdebench.schedules.VPLinear(), or a problem's .schedule")
-    return ns
 
 
 SCHEDULES = {c.__name__: c for c in (VPLinear, VPCosine, VE, EDM, Rectified)}

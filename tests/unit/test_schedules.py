@@ -1,13 +1,16 @@
 """Schedules: against multiprecision at the ends, against numerical derivatives between them, and every bad time refused."""
 
+from fractions import Fraction
 from math import inf, isfinite, nan
 
 import mpmath as mp
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdebench.errors import UsageError
+from sdebench.errors import UsageError, shown
 from sdebench.schedules import EDM, SCHEDULES, VE, Rectified, VPCosine, VPLinear
 
 ALL = [VPLinear(), VPCosine(), VE(), EDM(), Rectified(), VPLinear(0.05, 3.0), VPCosine(0.0), VE(0.002, 80.0)]
@@ -154,6 +157,29 @@ def test_lam_is_refused_where_it_is_infinite(ns, t):
 def test_a_lam_that_is_not_reached_is_refused(ns, lam):
     with pytest.raises(UsageError, match="lam"):
         ns.t(lam)
+
+
+NO_NUMBERS = ("a", None, [0.5], (), 1j, {}, np.array([0.2, 0.4]), torch.tensor([[0.2], [0.4]]))
+
+
+@pytest.mark.parametrize("ns", ALL, ids=ids)
+@pytest.mark.parametrize("reading", ["alpha", "sigma", "lam", "f", "g2", "rho", "t"])
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+def test_what_is_no_number_is_refused_in_one_line(ns, reading, value):
+    with pytest.raises(UsageError) as caught:
+        getattr(ns, reading)(value)
+    message = str(caught.value)
+    assert message.startswith(f"{'lam' if reading == 't' else 'time'} {shown(value)} is not one number")
+    assert "give " in message
+    assert "\n" not in message
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("ns", ALL, ids=ids)
+@pytest.mark.parametrize("kind", [np.float32, np.array, torch.tensor, Fraction])
+def test_one_number_of_any_kind_will_do(ns, kind):
+    for reading in ("alpha", "sigma", "lam", "f", "g2", "rho", "t"):
+        assert float(getattr(ns, reading)(kind(0.5))) == pytest.approx(getattr(ns, reading)(0.5), rel=1e-6)
 
 
 @pytest.mark.parametrize("ns", ALL, ids=ids)
