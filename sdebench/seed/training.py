@@ -21,6 +21,7 @@ _MODELS = ((-1.5, 0.8, 0.1), (-0.7, 1.1, -0.4), (0.9, 0.5, 0.3))
 
 
 def model(x: Tensor, k: int) -> Tensor:
+    """s of the k-th model tried."""
     a, b, c = _MODELS[k]
     return a * torch.tanh(b * x) + c
 
