@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -24,6 +25,7 @@ class BlackBox(Sampler):
     rtol: float = 1e-5
     atol: float = 1e-5
     steps: str = "adaptive"
+    rounding: ClassVar[float] = 1.0  # of its answer, in those of one step
     family = "black box"
 
     @property

@@ -6,6 +6,9 @@ from math import inf
 from ..fit import MARGIN, TOLERANCE, fit_order
 
 MOST_RUNGS = 12
+# Steps of lam of the local study: two an octave; for black boxes, whose asymptotic range is short, four.
+LOCAL_STEPS = tuple(0.5 * 2 ** (-i / 2) for i in range(14))
+BLACK_BOX_LOCAL_STEPS = tuple(0.3 * 2 ** (-i / 4) for i in range(16))
 
 
 def ladder(order: int, main_order: int, memory: int) -> tuple[int, ...]:

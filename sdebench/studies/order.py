@@ -29,8 +29,8 @@ from ..registry import SOLVERS
 from ..solver import Node, Sampler, Solver, checked, cross, integrate, integrate_adaptive
 from . import stochastic
 from .base import claims
-from .ladders import black_box_ladder, ladder, rungs, tolerances
-from .setting import LOCAL_STEPS, PAST_RATIOS, Ladder, Setting, context, setting, threads
+from .ladders import BLACK_BOX_LOCAL_STEPS, LOCAL_STEPS, black_box_ladder, ladder, rungs, tolerances
+from .setting import PAST_RATIOS, Ladder, Setting, context, setting, threads
 
 KEYS = frozenset({"problems", "solvers", "grids", "kinds", "points", "seed"})
 PIECES = ("main", "start-up", "end-point")
@@ -79,10 +79,10 @@ def _crossing(method: Solver | Sampler, x: Tensor, times, past: tuple[Node, ...]
 
 def _local(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     out, one, k = Ladder(at.model), _inner(solver), solver.memory
-    for h in LOCAL_STEPS:
+    for h in LOCAL_STEPS if _on_grid(solver) is solver else BLACK_BOX_LOCAL_STEPS:
         times, exact = at.local_rung(h, _reach(k))
         past = _nodes(at.model, times[2 : 2 + k], exact.states[2 : 2 + k])
-        floor = max(exact.error[1], at.rounding(1))
+        floor = max(exact.error[1], at.rounding(1) * getattr(one, "rounding", 1.0))
         out.rung(1, h, floor, exact.states[1], _crossing(one, exact.states[0], times[:2], past))
     return out.data
 

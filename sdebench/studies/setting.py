@@ -21,7 +21,6 @@ from ..problems import ExactModel, Problem
 from ..solver import Sampler, Solver, integrate
 
 PAST_RATIOS = (0.6, 1.5, 0.8, 1.3, 0.7, 1.1)  # steps before the current one, in units of it: UNEQUAL, so that wrong ratios show
-LOCAL_STEPS = tuple(0.5 * 2 ** (-i / 2) for i in range(14))
 LOCAL_START = 0.4  # where in the span (of lam) the local step stands
 
 
