@@ -28,6 +28,7 @@ class RES2S(ExponentialRK):
     """Two stages, c_2 = 1/2:  b_2 = phi_2/c_2.  Zhang et al. 2023, arXiv:2308.02157."""
 
     order = 2
+    family = "RES"
     reference = _PAPER
     c = (0.0, 0.5)
     rows = staticmethod(_two_stages)
@@ -49,6 +50,7 @@ class RES3S(ExponentialRK):
     """
 
     order = 3
+    family = "RES"
     reference = _PAPER
     c = (0.0, 0.5, 1.0)
     rows = staticmethod(_three_stages)

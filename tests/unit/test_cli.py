@@ -96,6 +96,7 @@ def test_some_of_the_solvers_are_listed_when_named(sdebench):
 
     assert names("solvers", "unipc-3", "ddpm") == ["unipc-3", "ddpm"]
     assert names("solvers", "family:edm")[0] == "heun-edm"
+    assert names("solvers", "family:RES") == ["res-2s", "res-3s", "res-2m"]
     assert "ddim" not in names("solvers", "stochastic")
     assert names("problems", "gaussian") == ["gaussian"]
     assert "arXiv:2302.04867" in sdebench("list", "solvers", "unipc-3")[1]
