@@ -73,24 +73,39 @@ def fid(
     May be stopped, or killed, at any moment: the same command goes on where it stopped.  'sdebench report' draws the results.
     Exit status 1 if a case failed.
     """
-    from ..studies import base
-
     where = place(jobs, backend, scheduler, patience, default=None if device == "cpu" else 1)
-    if inception is not None:
-        if features:
-            raise UsageError("--inception names a feature space, as --features does: give one of them")
-        features = f"inception:{inception}"
+    features = _feature_space(features, inception)
     if download:
         _fetch(model, data, features, device)
-    budgets = numbers(nfe, "--nfe")
-    cases = base.expand({
-        "study": "quality", "models": [model], "solvers": listed(solvers, "--solvers"), "grids": listed(grid, "--grid"),
-        "budgets": budgets, "ladder": budgets, "samples": samples, "features": features, "data": data,
-        "dtypes": listed(dtype, "--dtype"), "device": device, "seed": seed, "points": points, "reference": reference,
-    })  # fmt: skip
+    cases = _cases(model, solvers, nfe, grid, dtype, samples=samples, features=features, data=data, device=device, seed=seed,
+                   points=points, reference=reference)  # fmt: skip
     report_broken()
     out = out or Path("results") / f"fid-{re.sub(r'[^A-Za-z0-9.-]+', '-', model).strip('-.')}.jsonl"
-    summary, found = measured(cases, out, where)
+    return _told(*measured(cases, out, where), out, as_json)
+
+
+def _feature_space(features: str, inception: Path | None) -> str:
+    """The feature space that the options name, "" for none.  Raises UsageError where two of them do."""
+    if inception is None:
+        return features
+    if features:
+        raise UsageError("--inception names a feature space, as --features does: give one of them")
+    return f"inception:{inception}"
+
+
+def _cases(model: str, solvers: str, nfe: str, grid: str, dtype: str, **settings: Any) -> list[dict]:
+    """The cases of the study, from its settings and from the options that have commas in them."""
+    from ..studies import base
+
+    budgets = numbers(nfe, "--nfe")
+    return base.expand({
+        "study": "quality", "models": [model], "solvers": listed(solvers, "--solvers"), "grids": listed(grid, "--grid"),
+        "budgets": budgets, "ladder": budgets, "dtypes": listed(dtype, "--dtype"), **settings,
+    })  # fmt: skip
+
+
+def _told(summary: Any, found: list[dict], out: Path, as_json: bool) -> int:
+    """Print what was measured; the exit status."""
     if summary.interrupted:
         return 130
     if as_json:
