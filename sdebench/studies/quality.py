@@ -1,7 +1,8 @@
 """Sample quality of trained networks against network evaluations, with the error to the exact trajectory beside it.
 
     data        the yardstick: the statistics of the images themselves, and the distance of their test part
-    error       deterministic solvers: RMS error to the converged trajectory from the same noise, over a ladder of budgets
+    error       deterministic solvers: RMS error to the converged trajectory from the same noise, over a ladder of budgets;
+                of a student (`quality_student`), to its teacher's, within the budgets alone
     samples     a chunk of the samples of (solver, grid, budget): statistics of their features; samples are not kept
     pictures    the first samples of every budget, as pixels; without a solver, those of the converged trajectory
 
@@ -19,6 +20,7 @@ from .base import claims, tell_left_out
 from .quality_error import of_error, of_pictures
 from .quality_metrics import context, described, of_data, of_samples
 from .quality_run import Place, steps_for
+from .quality_student import about, is_student, teacher_of, unpaired
 
 KEYS = frozenset({"models", "solvers", "grids", "budgets", "ladder", "samples", "chunk", "features", "data", "dtypes",
                   "reference", "device", "seed", "points", "kinds"})  # fmt: skip
@@ -91,33 +93,39 @@ def _cases(kind: str, at: Place, settings: dict) -> Iterator[dict]:
     if kind == "data":
         yield {}
     elif kind == "error":
-        for run, budgets in _runs(at, settings, settings["ladder"]):
-            if not get_solver(run["solver"]).stochastic:  # its states have no exact ones to be compared with
-                yield run | {"ladder": budgets} | exact
+        for run, budgets in _runs(at, settings, settings["budgets" if is_student(at) else "ladder"]):
+            paired = [budget for budget in budgets if not unpaired(run["solver"], at, run["grid"], budget)]
+            if paired:
+                yield run | {"ladder": paired} | exact
     elif kind == "samples":
         for run, budgets in _runs(at, settings, settings["budgets"]):
             yield from (run | {"budget": budget} | chunk for budget in budgets for chunk in _chunks(settings))
     else:
-        yield exact
+        if not is_student(at):
+            yield exact
         for run, budgets in _runs(at, settings, settings["budgets"]):
             yield run | {"budgets": budgets}
 
 
 def _left_out(at: Place, settings: dict) -> Iterator[str]:
-    """Why a solver and a budget have no case, for each; empty where they have one."""
-    return (why_not(solver, at, grid, budget) for solver in settings["solvers"] for grid in settings["grids"]
-            for budget in settings["budgets"])  # fmt: skip
+    """Why a solver and a budget have no case, or no error of a student, for each; empty where they have one."""
+    wanted = is_student(at) and "error" in settings["kinds"]
+    return (why_not(*run) or (unpaired(*run) if wanted else "") for run in
+            ((solver, at, grid, budget) for solver in settings["solvers"] for grid in settings["grids"]
+             for budget in settings["budgets"]))  # fmt: skip
 
 
 def cases(settings: dict) -> list[dict]:
     """The cases of a `[[study]]` table, the long ones first; what cannot be run is left out, with a warning.
 
     Raises UsageError where nothing can be run, for a network whose images are not of the data's shape, for a device that is
-    not there, and for names that are none.
+    not there, for names that are none, and for a student whose teacher is not that of its card.
     """
     settings, out = _checked(settings), []
     for model in settings["models"]:
         at = Place(model, settings["dtypes"][0], settings["device"], settings["seed"])
+        if "error" in settings["kinds"]:
+            teacher_of(at)  # says so where it is not here
         head = {"study": "quality", "model": model, "model_sha256": at.problem.sha256[:16], "device": at.device,
                 "seed": at.seed} | described(at.problem, settings["features"], settings["data"], at.device)  # fmt: skip
         out += [head | {"kind": kind} | case for kind in settings["kinds"] for case in _cases(kind, at, settings)]
@@ -137,4 +145,4 @@ def measure(case: dict) -> dict:
         raise RuntimeError(f"the weights of {case['model']} have changed since the run began")
     data, arrays = KINDS[case["kind"]](case, at)
     claimed = claims(get_solver(case["solver"])) if "solver" in case else {}
-    return {"context": context(case, at.problem), "claims": claimed, "data": data, "arrays": arrays}
+    return {"context": context(case, at.problem) | about(at), "claims": claimed, "data": data, "arrays": arrays}

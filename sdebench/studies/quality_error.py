@@ -26,6 +26,7 @@ from ..files import cache, write_atomic
 from ..grids import Grid
 from ..prediction import Counted, ModelLike
 from .quality_run import Place, grid_of, sample, steps_for
+from .quality_student import is_student, teacher_of
 from .setting import Ladder
 
 FINE = (("unipc-3-rk-start", "irregular", 2400), ("lms-4-rk-start", "uniform_lam", 2000))
@@ -74,9 +75,15 @@ def converged(at: Place, points: int) -> Converged:
 
 
 def of_error(case: dict, at: Place) -> tuple[dict, dict]:
-    """(data, arrays) of a case of kind "error": a rung for each number of steps that the budgets of the ladder allow."""
-    exact, problem = converged(at._replace(dtype=case["reference"]), case["points"]), at.problem
+    """(data, arrays) of a case of kind "error": a rung for each number of steps that the budgets of the ladder allow.
+
+    Of a student the trajectory is its teacher's, which `reference_of` names.  A run that draws noise has that of its one step,
+    which is that of the grid's end, as part of its floor.
+    """
+    teacher, problem = teacher_of(at), at.problem
+    exact = converged(teacher._replace(dtype=case["reference"]), case["points"])
     rounding, solver, ns = exact.rounding(case["dtype"]), get_solver(case["solver"]), problem.schedule
+    drawn = ns.rho(problem.span[1]) if solver.stochastic else 0.0
     budgets: dict[int, int] = {}
     for budget in sorted(case["ladder"]):
         budgets.setdefault(steps_for(solver, problem, case["grid"], budget), budget)
@@ -90,9 +97,10 @@ def of_error(case: dict, at: Place) -> tuple[dict, dict]:
     for n in sorted(budgets):
         grid = grid_of(problem, case["grid"], n)
         h = max(ns.lam(t) - ns.lam(s) for s, t in pairwise(grid))
-        out.rung(n, h, max(exact.error, rounding), exact.ends, lambda model, grid=grid: run(model, grid))
+        out.rung(n, h, max(exact.error, rounding, drawn), exact.ends, lambda model, grid=grid: run(model, grid))
     asked = [budgets[n] for n in out.data["n"]]
-    return out.data | {"budget": asked, "exact": [a == b for a, b in zip(out.data["nfe"], asked)], "scale": exact.scale,
+    name = {"reference_of": {"name": teacher.problem.name, "sha256": teacher.problem.sha256}} if is_student(at) else {}
+    return out.data | name | {"budget": asked, "exact": [a == b for a, b in zip(out.data["nfe"], asked)], "scale": exact.scale,
                        "reference_error": exact.error, "rounding": rounding}, {"error": np.stack(errors)}  # fmt: skip
 
 

@@ -1,0 +1,135 @@
+"""Students in the quality study: held against their teacher's trajectory, and refused with another teacher."""
+
+import hashlib
+import json
+import shutil
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from sdebench import get_solver
+from sdebench.errors import UsageError
+from sdebench.networks import get_network
+from sdebench.networks.loading import SHIPPED
+from sdebench.studies import base, quality, quality_error, quality_run
+from sdebench.studies.quality_run import Place
+from sdebench.studies.quality_student import teacher_of
+
+DIGITS = {"name": "digits", "sha256": get_network("digits").sha256}
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch, tmp_path):
+    """Reference runs of a few steps, kept in a folder of the test's own: what they miss is the same on both sides."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(quality_error, "FINE", (("heun-edm", "uniform_lam", 12), ("ddim", "uniform_lam", 20)))
+    quality_error.converged.cache_clear()
+
+
+@pytest.fixture
+def student(tmp_path):
+    """A function that makes a folder with a copy of digits whose answers are a tenth larger, and with more in its card."""
+
+    def make(name="student", **card):
+        folder = tmp_path / name
+        shutil.copytree(SHIPPED / "digits", folder)
+        held = load_file(folder / WEIGHTS)
+        tensors = {key: 1.1 * value if key.startswith("conv_out") else value for key, value in held.items()}
+        save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+        said = json.loads((folder / "card.json").read_text()) | {"teacher": DIGITS} | card
+        said["sha256"] = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        (folder / "card.json").write_text(json.dumps(said))
+        return str(folder)
+
+    return make
+
+
+def cases(model, **settings) -> list[dict]:
+    few = {"models": [model], "solvers": ["ddim"], "grids": ["uniform_t"], "budgets": [1, 2], "samples": 20, "points": 4,
+           "kinds": ["error"], "reference": "float32"}  # fmt: skip
+    return base.expand({"study": "quality"} | few | settings)
+
+
+def rms(x) -> float:
+    return float(x.square().mean().sqrt())
+
+
+def test_its_error_is_that_to_its_teacher_s_trajectory_and_the_record_says_whose(student):
+    """By hand, to 1e-6; to the end of its own trajectory it would be another by more than 1e-3."""
+    model = student(sampled={"solver": "ddim", "grid": "uniform_t", "steps": 2})
+    (case,) = cases(model)
+    found, at = quality.measure(case), Place(model, "float32", "cpu", 0)
+    data, its, own = found["data"], *(quality_error.converged(at._replace(model=m), 4).ends for m in ("digits", model))
+    for i, n in enumerate((1, 2)):
+        grid = quality_run.grid_of(at.problem, "uniform_t", n)
+        ends = quality_run.sample(get_solver("ddim"), at.problem.model, grid, at, 0, 4).flatten(1).double()
+        assert data["rms"][i] == pytest.approx(rms(ends - its), rel=1e-6)
+        assert abs(data["rms"][i] / rms(ends - own) - 1) > 1e-3
+    assert (data["n"], data["nfe"], data["budget"]) == ([1, 2],) * 3
+    assert data["reference_of"] == DIGITS
+    assert found["context"]["teacher"] == DIGITS
+    assert found["context"]["sampled"]["steps"] == 2
+
+
+def test_of_any_other_network_nothing_is_said_of_teachers():
+    (case,) = cases("digits", ladder=[4])
+    found = quality.measure(case)
+    assert case["ladder"] == [1, 2, 4]
+    assert "reference_of" not in found["data"]
+    assert not {"teacher", "sampled"} & set(found["context"])
+
+
+def test_it_has_no_ladder_beyond_its_budgets_and_no_exact_pictures(student):
+    found = cases(student(), kinds=["error", "pictures"], ladder=[64, 96])
+    assert [case["ladder"] for case in found if case["kind"] == "error"] == [[1, 2]]
+    assert [case["solver"] for case in found if case["kind"] == "pictures"] == ["ddim"]
+
+
+def test_of_consistency_sampling_one_step_has_an_error_and_more_are_left_out(student, monkeypatch):
+    """Its floor is the noise of the grid's end, where the reference has no error bar of its own."""
+    monkeypatch.setattr(quality_error, "FINE", (("ddim", "uniform_lam", 4),) * 2)
+    with pytest.warns(UserWarning, match="left out: solver 'consistency' draws noise in its later steps: its error"):
+        found = cases(student(), solvers=["consistency"], budgets=[1, 2, 4], kinds=["samples", "error"])
+    assert [case["ladder"] for case in found if case["kind"] == "error"] == [[1]]
+    assert [case["budget"] for case in found if case["kind"] == "samples"] == [4, 2, 1]
+    problem = get_network("digits")
+    data = quality.measure(next(case for case in found if case["kind"] == "error"))["data"]
+    assert data["floor"] == [problem.schedule.rho(problem.span[1])]
+    with pytest.raises(UsageError, match="give the budget 1"):
+        cases(student("other"), solvers=["consistency"], budgets=[2])
+
+
+def test_a_stochastic_method_of_another_kind_has_no_error_in_one_step(student):
+    with pytest.raises(UsageError, match="solver 'ddpm' draws noise: its states have no exact ones"):
+        cases(student(), solvers=["ddpm"], budgets=[1])
+
+
+def test_what_cannot_be_run_in_one_evaluation_is_said(student):
+    with pytest.warns(UserWarning, match="solver 'heun-edm' makes more than 1 network calls in its shortest run"):
+        assert [case["ladder"] for case in cases(student(), solvers=["ddim", "heun-edm"])] == [[1, 2], [2]]
+
+
+def test_the_teacher_of_a_student_s_student_is_the_first_of_them(student):
+    first = student()
+    second = student("second", teacher={"name": first, "sha256": get_network(first).sha256})
+    at = Place(second, "float32", "cpu", 3)
+    assert teacher_of(at) == at._replace(model="digits")
+    assert teacher_of(at._replace(model="digits")) == at._replace(model="digits")
+
+
+WRONG = {
+    "another teacher": ({"teacher": DIGITS | {"sha256": "a" * 64}}, "had a teacher 'digits' of SHA-256 aaaaaaaaaaaa, and"),
+    "no such teacher": ({"teacher": DIGITS | {"name": "digist"}}, "the teacher of network 'digits' is not here: unknown"),
+    "no hash": ({"teacher": {"name": "digits"}}, "in its card: give its name and sha256"),
+    "a name alone": ({"teacher": "digits"}, "in its card: give its name and sha256"),
+    "another span": ({"lams": [-4.0, 5.5]}, "has another schedule, span or shape than its teacher 'digits'"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_student_of_another_teacher_is_refused_in_one_line(student, what):
+    card, message = WRONG[what]
+    with pytest.raises(UsageError, match=message) as caught:
+        cases(student(**card))
+    assert "\n" not in str(caught.value)
