@@ -1,7 +1,6 @@
 """How figures look, and how they are saved: the same records give the same bytes."""
 
 import io
-import re
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -9,6 +8,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from .compact import compact
 
 INK, GREY, PALE, BAND = "#1a1a1a", "#808080", "#c9c9c9", "#dedede"
 # Okabe and Ito's colours, which stay apart for every common kind of colour blindness; one for each claimed order.  Half
@@ -24,7 +25,6 @@ RC = {
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "hatch.linewidth": 0.6, "axes.grid": True,
     "axes.axisbelow": True, "grid.color": "#ececec", "grid.linewidth": 0.6,
 }
-_FONTS = "'DejaVu Sans', Verdana, sans-serif"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LEFT, _RIGHT, _TOP, _BOTTOM, _WIDE, _GAP = 0.75, 0.2, 0.85, 0.6, 3.1, 0.42  # inches
 
@@ -113,20 +113,6 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return inside
 
 
-def _compact(svg: bytes) -> str:
-    """The same picture in half the bytes: no comments, no metadata, no unused ids, coordinates to 1/100 point."""
-    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<!DOCTYPE.*?>|<\?xml.*?\?>", "", svg.decode(), flags=re.DOTALL)
-    text = re.sub(r'="[^"]*"', lambda m: re.sub(r"(\d\.\d\d)\d+", r"\1", m[0]), text)
-    text = re.sub(r' transform="rotate\(-?0 [^"]*\)"| id="[A-Za-z0-9]+(\.axis)?_\d+"', "", text)
-    text = text.replace("font-family: 'DejaVu Sans'; ", "")
-    text = text.replace("</style>", f"text{{font-family: {_FONTS}}}</style>", 1)
-    text = re.sub(r"\s*\n\s*", "\n", text).strip() + "\n"
-    for _ in range(3):  # groups of one or none
-        text = re.sub(r"<g/>\n|<g>\n</g>\n", "", text)
-        text = re.sub(r"<g>\n(<(?:text|path|use)\b[^<]*(?:/>|</text>))\n</g>", r"\1", text)
-    return text
-
-
 def render(figure: Figure, name: str) -> dict[str, bytes]:
     """The figure as `{"svg": ..., "png": ...}`; no dates are written, so equal figures are equal files.
 
@@ -138,4 +124,4 @@ def render(figure: Figure, name: str) -> dict[str, bytes]:
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, facecolor="white", **options)
             out[kind] = buffer.getvalue()
-    return out | {"svg": _compact(out["svg"]).encode()}
+    return out | {"svg": compact(out["svg"], name).encode()}
