@@ -63,9 +63,9 @@ def _budgets(runs: pd.DataFrame, budgets: tuple[int, ...], what: str) -> tuple[p
     frame = pd.DataFrame(rows)
     shown = [b for b in budgets if len(frame) and frame[f"nfe_{b}"].notna().any()]
     kind = (Column("Kind", "sort"),) if len(frame) and frame["sort"].nunique() > 1 else ()
-    return frame, (*case_columns(frame), Column("Family", "family"), *kind,
-                   *(Column(f"{b} NFE", f"nfe_{b}", "error", why=f"why_{b}",
-                            tip=f"{what} of the longest run within {b} evaluations") for b in shown))  # fmt: skip
+    errors = (Column(f"{b} NFE", f"nfe_{b}", "error", why=f"why_{b}", tip=f"{what} of the longest run within {b} evaluations")
+              for b in shown)  # fmt: skip
+    return frame, (*case_columns(frame), *errors, *kind, Column("Family", "family"))
 
 
 def budget_table(records: Iterable[Record], budgets: tuple[int, ...] = BUDGETS) -> Table:
@@ -135,7 +135,8 @@ def floor_table(records: Iterable[Record]) -> Table:
         Column(f"N, {d}", f"n_{d}", "bound", f"bound_{d}", f"why_{d}", tip.format(d)),
         Column(f"lowest error, {d}", f"level_{d}", "error", why=f"why_{d}")))
     frame = pd.DataFrame(rows)
-    shown = (*case_columns(frame), Column("Grid", "grid"), *per_dtype)
+    grid = (Column("Grid", "grid"),) if len(frame) and frame["grid"].nunique() > 1 else ()
+    shown = (*case_columns(frame), *grid, *per_dtype)
     caption = ("N is the first number of steps whose error is over twice the truncation error that float64 shows; "
                "> N: not within the ladder.")
     return Table("floor", "Where rounding overtakes truncation", caption, frame, shown)

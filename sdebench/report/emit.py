@@ -41,6 +41,11 @@ def _with_spread(value: float, half: float | None) -> str:
     return f"{value:.{digits}f} ± {half:.{digits}f}".replace("-", "−")
 
 
+def _scientific(value: float) -> str:
+    """Two digits and an exponent."""
+    return ("−" if value < 0 else "") + f"{abs(value):.1e}" if value else "0"
+
+
 def plain(value: float) -> str:
     """Three digits, and no exponent of a number that one can read without."""
     return f"{float(f'{value:.3g}'):.10g}".replace("-", "−")
@@ -66,7 +71,7 @@ def cell(row: dict, column: Column) -> Cell:
         return Cell(f"{value:g}", float(value), why)
     if column.kind in ("error", "distance"):
         note = row.get(column.note)
-        text = _with_spread(value, half) if column.kind == "distance" else f"{value:.1e}"
+        text = _with_spread(value, half) if column.kind == "distance" else _scientific(value)
         return Cell(text if _missing(note) else f"{text} {note}", float(value), why)
     if column.kind in ("plain", "percent"):
         text = plain(value) if column.kind == "plain" else f"{round(value, 1) + 0.0:.1f}".replace("-", "−")

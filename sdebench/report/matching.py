@@ -45,7 +45,7 @@ def training_runs(records: Iterable[Record]) -> Table:
             row = {"divergence": divergence[i], "error": error[i], "noise": noise[i]}
             rows.append(head | {k: v[i] for k, v in marks.items()} | row | {"step": int(step)})
     frame = _sorted(rows, ["problem", "loss", "weight", "seed", "step"])
-    columns = (*_problem(frame), Column("Loss", "loss"), Column("λ(t)", "weight"), Column("Seed", "seed", "count"),
+    columns = (*_problem(frame), Column("Loss", "loss"), Column("w(t)", "weight"), Column("Seed", "seed", "count"),
                Column("Step", "step", "count"), Column("Divergence", "divergence", "error"), Column("Noise", "noise", "error"))
     return Table("matching-training-runs", "Training, as measured", "Fisher divergence and gradient noise.", frame, columns)
 
@@ -60,7 +60,7 @@ def level_runs(records: Iterable[Record]) -> Table:
                    "error": weight[i] * error[-1, i], "relative": value[-1, i] / series(r, "energy")[i]}  # fmt: skip
             rows.append({k: r["case"][k] for k in ("problem", "loss", "weight", "seed", "steps")} | row)
     frame = _sorted(rows, ["problem", "loss", "weight", "seed", "lam"])
-    columns = (*_problem(frame), Column("Loss", "loss"), Column("λ(t)", "weight"), Column("λ", "lam", "count"),
+    columns = (*_problem(frame), Column("Loss", "loss"), Column("w(t)", "weight"), Column("λ", "lam", "count"),
                Column("Divergence", "divergence", "error"), Column("Error", "error", "error"))  # fmt: skip
     return Table("matching-levels-runs", "The Fisher divergence over t", "At the end of the training.", frame, columns)
 
@@ -84,7 +84,7 @@ def training_table(records: Iterable[Record]) -> Table:
     frame = pd.DataFrame(rows)
     steps = f" after {int(frame['steps'].max())} steps" if len(frame) else ""
     columns = (
-        Column("Loss", "loss"), *_problem(frame), Column("λ(t)", "weight", tip="the plain squared error of that kind"),
+        Column("Loss", "loss"), *_problem(frame), Column("w(t)", "weight", tip="the plain squared error of that kind"),
         Column("Divergence", "divergence", "error", tip="E σ²|s - score|², mean over λ and seeds"),
         Column("std", "spread", "error", tip="over the seeds"),
         Column("S.e.", "error", "error", tip="of one seed's divergence, by the draws that it is measured with"),
@@ -95,8 +95,9 @@ def training_table(records: Iterable[Record]) -> Table:
         Column("ms a step", "ms", "seconds", tip="processor time, with the making of the batch"),
     )  # fmt: skip
     caption = (f"What each loss has taught one small network{steps}: the true Fisher divergence σ²|s - score|², averaged over "
-               "λ. λ(t) is named by the kind in which the loss is a plain squared error. Noise is the trace of the covariance "
-               "of the gradient over mini-batches of one size, over the squared length of the mean gradient at the start.")
+               "λ. The weight w(t) is named by the kind in which the loss is a plain squared error. Noise is the trace of the "
+               "covariance of the gradient over mini-batches of one size, over the squared length of the mean gradient at "
+               "the start.")  # fmt: skip
     return Table("matching-training", "What each loss teaches", caption, frame, columns)
 
 
@@ -126,11 +127,11 @@ def equivalence_table(records: Iterable[Record]) -> Table:
         Column("Gap", "relative", "error", tip="of mean loss - Fisher divergence - constant, over their sizes"),
         Column("Gap / s.e.", "deviations", "seconds", why="deviations_why", tip="the largest of all, where it is by draws"),
         Column("of", "levels", "count", tip="levels and networks over which the largest is taken"),
-        Column("Gradient", "gradient", "error", why="gradient_why", tip="difference from that of denoising-eps at one λ(t)"),
+        Column("Gradient", "gradient", "error", why="gradient_why", tip="difference from that of denoising-eps at one w(t)"),
     )  # fmt: skip
     caption = ("Each loss is the Fisher divergence plus a constant: the largest gap at fixed networks with every kind of "
                "output. In one dimension by quadrature, to rounding; in two by draws, within their standard error. All "
-               "denoising forms have one gradient under one λ(t).")  # fmt: skip
+               "denoising forms have one gradient under one w(t).")  # fmt: skip
     return Table("matching-equivalence", "The losses are one, up to a constant", caption, frame, columns)
 
 
@@ -178,7 +179,7 @@ def small_noise_table(records: Iterable[Record]) -> Table:
         rows.append(head | {"loss": "least implicit loss"} | least)
     frame = pd.DataFrame(rows)
     columns = (Column("Support", "support"), *_problem(frame), Column("Loss", "loss"),
-               *(Column(f"λ = {lam:g}", f"lam_{lam:g}", "error") for lam in chosen))  # fmt: skip
+               *(Column(f"λ = {lam:g}".replace("-", "−"), f"lam_{lam:g}", "error") for lam in chosen))  # fmt: skip
     caption = ("σ² times the variance of one sample's gradient at the exact score, in units of the Fisher divergence. On full "
                "support implicit matching is the better the smaller the noise; on points denoising is, and the least value of "
                "the implicit losses, -E|score|², falls without bound.")  # fmt: skip
@@ -199,7 +200,7 @@ def finite_runs(records: Iterable[Record]) -> Table:
     frame = _sorted(rows, ["problem", "loss", "size", "seed", "step"])
     columns = (*_problem(frame), Column("Loss", "loss"), Column("Size", "size", "count"), Column("Step", "step", "count"),
                Column("On the set", "on_set", "error"), Column("Divergence", "divergence", "error"))  # fmt: skip
-    return Table("matching-finite-runs", "Trained on a fixed set, as measured", "λ(t) = σ².", frame, columns)
+    return Table("matching-finite-runs", "Trained on a fixed set, as measured", "w(t) = σ².", frame, columns)
 
 
 def finite_table(records: Iterable[Record]) -> Table:

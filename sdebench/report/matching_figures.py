@@ -17,7 +17,7 @@ _SUPPORTS = {"full": "full support", "segments": "segments in the plane", "point
 def _groups(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """(title, rows) of the two panels that show a training: what a loss is, and how it is weighted."""
     denoising = frame["loss"].str.startswith("denoising-")
-    parts = [("losses under one λ(t) = σ²", frame["weight"] == "eps"), ("denoising, each form plain", denoising)]
+    parts = [("losses under one weight, σ²", frame["weight"] == "eps"), ("denoising, each form plain", denoising)]
     return [(title, frame[chosen]) for title, chosen in parts if chosen.any()]
 
 

@@ -68,7 +68,7 @@ def distance_table(records: Iterable[Record]) -> Table:
             row[key] = w2
         rows.append(row)
     frame = pd.DataFrame(rows)
-    shown = (Column(f"λ = {lam:.2f}", key, "error", tip="Wasserstein-2 at that time")
+    shown = (Column(f"λ = {lam:.2f}".replace("-", "−"), key, "error", tip="Wasserstein-2 at that time")
              for key, lam in sorted(times.items(), key=lambda item: item[1]))  # fmt: skip
     columns = (Column("Start", "start"), *_problem(frame), Column("η/g", "eta", "count"), *shown,
                Column("TV at the end", "tv", "error"), Column("KL at the end", "kl", "error"))  # fmt: skip

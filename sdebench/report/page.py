@@ -92,6 +92,12 @@ def _brief(table: Table, row: dict) -> list[str]:
     return [f"claims {row['claimed']:g}", *orders]
 
 
+def _key(cell: emit.Cell) -> str:
+    """What a number sorts by, to six digits; nothing where its text says so."""
+    key = f"{cell.sort:.6g}" if isinstance(cell.sort, float) else cell.sort
+    return "" if key in ("", cell.text) else key
+
+
 def _rows(table: Table) -> list[dict]:
     """The rows of a table as the template wants them: cells, and what the filters look at."""
     frame = table.frame.to_dict("records")
@@ -120,7 +126,7 @@ def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Pict
          pages: Iterable[str] = ()) -> str:  # fmt: skip
     """The whole page as one string that loads nothing; it links to other `pages`."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals.update(rows=_rows, numeric=emit.NUMERIC)
+    environment.globals.update(rows=_rows, key=_key, numeric=emit.NUMERIC)
     folder = files(__package__) / "templates"
     source = {name: (folder / name).read_text(encoding="utf-8") for name in ("index.html.j2", "page.css", "page.js")}
     counts = headline(tables["orders"].frame)

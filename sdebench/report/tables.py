@@ -188,7 +188,7 @@ def grid_table(records: list[Record]) -> Table:
     groups = _grouped(m for m in measured(records) if m.kind in WHOLE_RUNS)
     frame = pd.DataFrame([_grid_row(case, cases) for case, cases in groups.items()])
     orders = (Column(g, g, "order", f"{g}_hw", f"{g}_why", f"order on {g} grids") for g in grid_names(records))
-    shown = (*case_columns(frame), Column("Family", "family"), Column("Claimed", "claimed", "count"), *orders)
+    shown = (*case_columns(frame), Column("Claimed", "claimed", "count"), *orders, Column("Family", "family"))
     caption = "Measured order of whole runs, global or weak, with its 95 % half-width."
     return Table("grids", "Order on each grid", caption, frame, shown)
 

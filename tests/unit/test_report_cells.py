@@ -1,0 +1,32 @@
+"""How numbers are written and sorted on the page, and which columns a telephone shows first."""
+
+from test_report import law_record, record
+
+from sdebench.report import costs, emit, page, tables
+from sdebench.report.tables import Column
+
+ERROR = Column("E", "e", "error")
+
+
+def test_errors_have_a_true_minus_and_nothing_is_plain_zero():
+    texts = [emit.cell({"e": value}, ERROR).text for value in (-0.0123, 0.0, 1.5e-7)]
+    assert texts == ["−1.2e-02", "0", "1.5e-07"]
+
+
+def test_what_a_cell_sorts_by_is_told_once_and_to_six_digits():
+    cells = [emit.Cell("1.00 ± 0.01", 0.99706537508896), emit.Cell("12", 12.0), emit.Cell(emit.DASH, ""), emit.Cell("x", "x")]
+    assert [page._key(cell) for cell in cells] == ["0.997065", "", "", ""]
+
+
+def test_numbers_come_before_kind_and_family():
+    """Of a wide table a telephone shows the first columns."""
+    law = costs.law_table([law_record("two", 2.0), law_record("noisy", 1.0, stochastic=True)])
+    grids = tables.grid_table([record()])
+    assert [c.key for c in law.columns][-2:] == ["sort", "family"]
+    assert [c.heading for c in grids.columns] == ["Solver", "Claimed", "uniform_lam", "Family"]
+
+
+def test_a_grid_that_all_rows_share_is_no_column():
+    one, other = record(study="floor"), record(study="floor", grid="irregular")
+    assert "Grid" not in [c.heading for c in costs.floor_table([one]).columns]
+    assert "Grid" in [c.heading for c in costs.floor_table([one, other]).columns]
