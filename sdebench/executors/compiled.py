@@ -1,7 +1,8 @@
 """Combinations by `torch.compile`: one kernel a pass, with the coefficients as an input, so that no step compiles anew.
 
 For CUDA, where the kernel is Triton's; it runs on the CPU as well, which the tests make use of.  What is compiled is the shape
-of a pass (how many vectors, which of them are read and written): a run has some of these, in its start-up and beyond.
+of a pass (how many vectors, which of them are read and written) for vectors of one size and dtype: a run has some of these, in
+its start-up and beyond.
 """
 
 from collections.abc import Callable
@@ -25,17 +26,17 @@ def _shape(p: Pass) -> tuple[tuple[int, ...], Shape]:
 
 
 @cache
-def _kernel(shape: Shape) -> Callable:
-    """`combine(c, v0, v1, ...)`, which forms the combinations in their order, each in its place."""
+def _kernel(shape: Shape, size: torch.Size, dtype: torch.dtype) -> Callable:
+    """`combine(c, v0, v1, ...)`, which forms the combinations in their order, each in its place, of vectors of that size."""
     lines, done = [], 0
     for out, terms in shape:
         total = " + ".join(f"c[{done + k}] * v{v}.to(c.dtype)" for k, v in enumerate(terms))
         lines.append(f"    v{out}.copy_({total})")
         done += len(terms)
     operands = 1 + max(max(out, *terms) for out, terms in shape)
-    scope: dict = {}  # text, so that each shape is code of its own: torch.compile stops at 8 versions of one code
+    scope: dict = {}  # text, so that each is code of its own: torch.compile raises at the ninth version of one code
     exec("\n".join([f"def combine(c, {', '.join(f'v{v}' for v in range(operands))}):", *lines]), scope)
-    return torch.compile(scope["combine"], fullgraph=True)
+    return torch.compile(scope["combine"], fullgraph=True, dynamic=False)  # or a kernel's speed depends on the sizes before it
 
 
 forget = _kernel.cache_clear
@@ -47,7 +48,8 @@ def _coefficients(plan: Plan, dtype: torch.dtype, device: torch.device) -> list[
     """Those of each pass, on the device as long as the plan is there, since a CUDA graph reads them where they lie."""
     there = _sent.setdefault(plan, {})
     if (dtype, device) not in there:
-        there[dtype, device] = _rows(plan, dtype, device)
+        with torch.inference_mode(False):  # or runs in that mode and out of it are versions of a kernel
+            there[dtype, device] = _rows(plan, dtype, device)
     return there[dtype, device]
 
 
@@ -66,6 +68,6 @@ def compiled(plan: Plan, vectors: list[Tensor | None], x: Tensor) -> tuple[Calla
 
     def form(i: int) -> None:
         places, shape = _shape(plan.passes[i])
-        _kernel(shape)(numbers[i], *(vectors[place] for place in places))
+        _kernel(shape, x.shape, x.dtype)(numbers[i], *(vectors[place] for place in places))
 
     return (lambda place, address: None), form

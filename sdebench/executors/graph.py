@@ -82,8 +82,9 @@ class _Captured:
     """A run on vectors that stay where they are."""
 
     def __init__(self, plan: Plan, ask: Callable[[Tensor, float], Tensor], x: Tensor):
-        self.plan, self.start = plan, x.clone(memory_format=torch.contiguous_format)
-        self.noises = [torch.zeros_like(self.start) for p in plan.passes for q in p.questions for _ in q.answers]
+        with torch.inference_mode(False):  # what is made in that mode is filled in no other
+            self.plan, self.start = plan, x.detach().clone(memory_format=torch.contiguous_format)
+            self.noises = [torch.zeros_like(self.start) for p in plan.passes for q in p.questions for _ in q.answers]
         form = arithmetic(self.start)
         self.replay, self.end = capture(lambda: execute(plan, ask, self.start, _Given(self.noises), form))
 
@@ -97,17 +98,20 @@ class _Captured:
 
 def capture(body: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
     """(what runs the body again, its result, written anew by every run).  Warmed up on a stream of its own, as PyTorch asks."""
+    before = torch.cuda.current_stream()
     try:
         side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
+        side.wait_stream(before)
         with torch.cuda.stream(side):
             for _ in range(3):
                 body()
-        torch.cuda.current_stream().wait_stream(side)
+        before.wait_stream(side)
         made = torch.cuda.CUDAGraph()
         with torch.cuda.graph(made):
             end = body()
     except RuntimeError as error:
-        why = str(error).splitlines()[0]
+        torch.cuda.set_stream(before)  # PyTorch stays on the stream of a capture that failed
+        first = error.__context__  # what went wrong inside: then the end of the capture fails, too
+        why = str(first if isinstance(first, RuntimeError) else error).splitlines()[0]
         raise UsageError(f"the model cannot be captured as a CUDA graph ({why}): give executor='fused'") from error
     return made.replay, end

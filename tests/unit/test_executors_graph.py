@@ -4,7 +4,10 @@ In the place of a CUDA graph stands a tape: the operations of one run with the v
 in their order.  As in a graph, Python does not run again, and what was a number then is the same number now.
 """
 
+import contextlib
 import gc
+import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -34,6 +37,7 @@ class Tape(TorchDispatchMode):
         self.done.append((func, args, kwargs or {}, out))
         return out
 
+    @torch.inference_mode()  # in which all tensors may be written, as by a device
     def replay(self):
         for func, args, kwargs, out in self.done:
             new = func(*args, **kwargs)
@@ -120,12 +124,60 @@ def test_weights_that_change_in_place_are_seen(captures):
         checks.close(graph.replayed(solver, model, x, checks.GRID, None), integrate(solver, model, x, checks.GRID))
 
 
-def test_a_model_that_cannot_be_captured_says_so(monkeypatch):
-    """What CUDA raises is a RuntimeError of many lines."""
-    monkeypatch.setattr(graph, "arithmetic", lambda x: by_torch)
-    with pytest.raises(UsageError, match=r"cannot be captured as a CUDA graph \(.*\): give executor='fused'") as caught:
-        graph.replayed(sb.get_solver("ddim"), KIND, checks.X[:3], checks.GRID, None)
-    assert "\n" not in str(caught.value)
+def test_a_graph_that_was_captured_in_inference_mode_runs_outside_of_it(captures):
+    solver, x = sb.get_solver("ddpm"), checks.X[:4]
+    for seed, mode in enumerate((True, False, True)):
+        noise = WhiteNoise(checks.NS, x.shape, seed)
+        with torch.inference_mode(mode):
+            found = graph.replayed(solver, KIND, x, checks.GRID, noise)
+        checks.close(found, integrate(solver, KIND, x, checks.GRID, noise))
+    assert len(captures) == 1
+
+
+class Device:
+    """torch.cuda, as far as a capture knows it: the current stream, and an end of a capture that fails where its body did."""
+
+    CUDAGraph = SimpleNamespace
+
+    def __init__(self):
+        self.now = self.own = SimpleNamespace(wait_stream=lambda other: None)
+
+    def Stream(self):
+        return SimpleNamespace(wait_stream=lambda other: None)
+
+    def current_stream(self):
+        return self.now
+
+    def set_stream(self, stream):
+        self.now = stream
+
+    def stream(self, stream):
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def graph(self, made):
+        self.now = "the capture's"
+        try:
+            yield
+        except BaseException:
+            raise RuntimeError("operation failed due to a previous error\nduring capture") from None
+        self.now = self.own
+
+
+@pytest.mark.parametrize(("calls", "why"), [(1, "no call 1"), (4, "no call 4")])
+def test_a_model_that_cannot_be_captured_says_so(monkeypatch, calls, why):
+    """What went wrong in the warm-up, three runs, or in the capture itself; and the stream is the caller's again."""
+    device, made = Device(), []
+    monkeypatch.setattr(torch, "cuda", device)
+
+    def body():
+        made.append(1)
+        if len(made) == calls:
+            raise RuntimeError(f"no call {calls}\nof many lines")
+
+    with pytest.raises(UsageError, match=rf"^the model cannot be captured as a CUDA graph \({why}\): give executor='fused'$"):
+        graph.capture(body)
+    assert device.now is device.own
 
 
 # ------------------------------------------------------------------------------------------- combinations by torch.compile
@@ -149,6 +201,20 @@ def test_compiled_combinations_are_eager_and_nothing_is_compiled_anew(dtype):
             checks.close(run(grid), integrate(solver, model, x, grid))
 
 
+def test_no_kernel_has_a_second_version(monkeypatch):
+    """Of one code torch.compile makes eight versions, and raises for the ninth: sizes and dtypes are codes of their own."""
+    made = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda fn, **settings: made(fn, backend="eager", **settings))
+    compiled.forget()
+    solver = sb.get_solver("ddim")
+    for dtype, shape in itertools.product((torch.float32, torch.float64), ((3, 2), (5, 2), (5, 1, 2))):
+        x = torch.ones(shape, dtype=dtype)
+        plan, ask = prepared(solver, KIND, x, checks.GRID)
+        with torch._dynamo.config.patch(error_on_recompile=True), torch.no_grad():
+            checks.close(execute(plan, ask, x, None, compiled.compiled), integrate(solver, KIND, x, checks.GRID))
+    compiled.forget()
+
+
 def test_shapes_of_passes():
     """Operands by number, in the order of their first use; a result that is read again is the same operand."""
     made = prepared(sb.get_solver("heun-edm"), KIND, checks.X, checks.GRID)[0]
@@ -163,7 +229,7 @@ def test_shapes_of_passes():
 
 def test_the_text_of_a_kernel(monkeypatch):
     """Without the compiler the same text gives torch's own result."""
-    monkeypatch.setattr(torch, "compile", lambda fn, fullgraph: fn)
+    monkeypatch.setattr(torch, "compile", lambda fn, **settings: fn)
     compiled._kernel.cache_clear()
     for name in ("ddim", "unipc-3", "dpm-solver++-3m", "exprk5s8"):
         solver = sb.get_solver(name)

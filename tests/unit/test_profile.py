@@ -561,10 +561,10 @@ def test_a_record_says_who_formed_the_combinations(monkeypatch):
 def test_the_first_run_makes_its_plan_and_its_kernels():
     made, shape = bench(get_solver("dpm-solver++-2m"), executor="fused"), ((0, (0, 1)),)
     made.plain()()
-    kernel = compiled._kernel(shape)
+    kernel = compiled._kernel(shape, made.x.shape, made.x.dtype)
     profile_run.first(made)
     assert plan._remembered.cache_info()[:2] == (0, 1), "(found, made)"
-    assert compiled._kernel(shape) is not kernel
+    assert compiled._kernel(shape, made.x.shape, made.x.dtype) is not kernel
 
 
 def test_the_bandwidth_is_measured_in_each_case(monkeypatch):
