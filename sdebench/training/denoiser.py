@@ -7,12 +7,14 @@ arXiv:2006.11239, eq. 14 for eps; Salimans and Ho 2022, arXiv:2202.00512, for v)
 takes most of their share of the variance out of the gradient.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .. import grids
 from ..data import Images, to_state
 from ..networks.model import Scaled
 from ..networks.parametrisation import schedule_of
@@ -56,7 +58,8 @@ class Denoiser:
         x0 = augmented(to_state(self.train[indices(len(self.train), recipe, step).to(self.device)]), recipe, step)
         eps = torch.randn(x0.shape, generator=rng).to(self.device)
         strata = (torch.arange(recipe.batch) + torch.rand(recipe.batch, generator=rng)) / recipe.batch
-        chosen = (strata * _LEVELS).long().clamp(max=_LEVELS - 1)  # in float32 the last of the strata may round to 1
+        n = self.table.shape[1]
+        chosen = (strata * n).long().clamp(max=n - 1)  # in float32 the last of the strata may round to 1
         level = self.table[:, chosen.to(self.device)]
         torch.manual_seed(step)  # of dropout, where there is any
         return self._errors(net, x0, eps, level).mean()
@@ -65,9 +68,13 @@ class Denoiser:
         """Mean square error of each image at its level, (B,)."""
         t, alpha, sigma = (row.reshape(-1, *[1] * (x0.ndim - 1)) for row in level)
         x = alpha * x0 + sigma * eps
+        value = self._value(net, x, t)
+        return (value - target(self.recipe.kind, x0, eps, alpha, sigma)).square().flatten(1).mean(1)
+
+    def _value(self, net: Callable, x: Tensor, t: Tensor) -> Tensor:
+        """What the network says of x at the times t, one for each image."""
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.recipe.autocast):
-            value = net(x, self.time(t.flatten())).sample
-        return (value.float() - target(self.recipe.kind, x0, eps, alpha, sigma)).square().flatten(1).mean(1)
+            return net(x, self.time(t.flatten())).sample.float()
 
     @torch.no_grad()
     def validate(self, net: nn.Module, most: int = 512) -> dict[str, float]:
@@ -76,7 +83,7 @@ class Denoiser:
         eps = torch.randn(x0.shape, generator=generator(self.recipe.seed, 4)).to(self.device)
         found = {}
         for lam, level in zip(self.lams, self.checked.T):
-            parts = [self._errors(net, x, e, level[:, None].expand(3, len(x))) for x, e in zip(x0.split(128), eps.split(128))]
+            parts = [self._errors(net, x, e, level[:, None].expand(-1, len(x))) for x, e in zip(x0.split(128), eps.split(128))]
             found[f"lam={lam:+.1f}"] = float(torch.cat(parts).mean())
         return {"validation": sum(found.values()) / len(found)} | found
 
@@ -94,6 +101,7 @@ class Denoiser:
 
     def picture(self, folder: Path, net: nn.Module, step: int) -> None:
         """A grid of samples, as the network paints now."""
-        from .pictures import sample_grid
+        from .pictures import STEPS, sample_grid
 
-        sample_grid(folder / f"samples-{step:07d}.png", self, net)
+        grid = grids.uniform_lam(self.schedule, *map(self.schedule.t, self.recipe.lams), STEPS)
+        sample_grid(folder / f"samples-{step:07d}.png", self, net, "dpm-solver++-2m", grid)

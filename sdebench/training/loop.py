@@ -14,12 +14,14 @@ from ..errors import UsageError
 from ..files import write_atomic
 from ..networks.problem import device_of
 from .classifier import Labels
+from .consistency import Consistency
 from .denoiser import Denoiser
+from .progressive import Halving
 from .recipe import Recipe
 from .state import CHECKPOINT, State
 
 LOG = "log.jsonl"
-_TASKS = {"denoiser": Denoiser, "classifier": Labels}
+_TASKS = {"denoiser": Denoiser, "classifier": Labels, "consistency": Consistency}
 _LOGGED = 20  # steps between two lines of the log
 
 
@@ -45,25 +47,37 @@ def train(
 ) -> Path:
     """Train by the recipe; returns the folder of the finished network, `folder/model`.
 
+    A progressive distillation is one training after the other, in `folder/steps-16`, `folder/steps-8`, ..., each student the
+    teacher of the next; the last one's folder is returned.
     `folder` gets `checkpoint.safetensors` every so many `minutes` and on an interrupt, `log.jsonl`, pictures of samples and of
     the loss.  A resumed training goes on bit for bit on the same machine and number of threads.  Raises UsageError for a
     folder that holds a training while `resume` is not set, or none where it is, and once the loss is not finite: the last
     checkpoint stays.
     """
-    _check_folder(folder, resume)
+    folders = [folder / f"steps-{n}" for n in recipe.halvings] or [folder]
+    _check_folder(folder, any((each / CHECKPOINT).is_file() for each in folders), resume)
     if not minutes >= 0:
         raise UsageError(f"minutes = {minutes:g} between checkpoints: give a number, 0 or more")
     device_of(device)  # refuses one that is not there
-    task = _TASKS[recipe.task](recipe, data.load(recipe.data, root, download), device)
-    state = State(task.network(), recipe, device)
+    images = data.load(recipe.data, root, download)
+    if not recipe.halvings:
+        return _trained(_TASKS[recipe.task](recipe, images, device), folder, device, minutes, watch)
+    teacher = recipe.teacher
+    for steps, each in zip(recipe.halvings, folders):
+        teacher = str(_trained(Halving(recipe, images, device, teacher, steps), each, device, minutes, watch))
+    return Path(teacher)
+
+
+def _trained(task: Any, folder: Path, device: str, minutes: float, watch: Callable[[Progress], None]) -> Path:
+    """Train, from the checkpoint in the folder on where there is one; one that is finished is finished again, to the bit."""
+    state = State(task.network(), task.recipe, device, getattr(task, "teacher_sha256", ""))
     folder.mkdir(parents=True, exist_ok=True)
-    if resume:
+    if (folder / CHECKPOINT).is_file():
         state.restore(folder)
     return _finish(task, state, folder, _steps(task, state, folder, minutes, watch))
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
-    held = (folder / CHECKPOINT).is_file()
+def _check_folder(folder: Path, held: bool, resume: bool) -> None:
     if held and not resume:
         raise UsageError(f"{folder} holds a training already: add --resume to go on, or give another --out")
     if resume and not held:

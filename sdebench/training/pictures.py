@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .. import grids
 from ..catalogue import get_solver
 from ..data import to_uint8
+from ..grids import Grid
 from ..networks.model import NetworkModel
 from ..noise import normals, stream
 from ..solver import integrate
@@ -17,17 +17,17 @@ from ..solver import integrate
 if TYPE_CHECKING:
     from .denoiser import Denoiser
 
-_ROWS, _COLUMNS, _STEPS = 6, 10, 20
+STEPS = 20  # of a grid of samples by a solver that is not the network's own
+_ROWS, _COLUMNS = 6, 10
 
 
-def sample_grid(path: Path, task: "Denoiser", net: nn.Module) -> None:
-    """Sixty samples, by DPM-Solver++(2M) in 20 steps, always from the same noise, as a PNG."""
-    ns, (noisy, clean) = task.schedule, task.recipe.lams
-    grid = grids.uniform_lam(ns, ns.t(noisy), ns.t(clean), _STEPS)
+def sample_grid(path: Path, task: "Denoiser", net: nn.Module, solver: str, grid: Grid) -> None:
+    """Sixty samples, by the solver over the grid, always from the same noise, as a PNG."""
+    ns = task.schedule
     shape = (_ROWS * _COLUMNS, *task.data.shape)
     x = ns.sigma(grid[0]) * normals(stream(task.recipe.seed, "pictures"), 0, shape, torch.float32).to(task.device)
     model = NetworkModel(net, ns, task.recipe.kind, task.time, device=task.device)
-    x = integrate(get_solver("dpm-solver++-2m"), model, x, grid)
+    x = integrate(get_solver(solver), model, x, grid)
     tiled(path, to_uint8(x / ns.alpha(grid[-1])).cpu(), _COLUMNS)
 
 

@@ -3,13 +3,15 @@
 import tomllib
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import resources
+from itertools import pairwise
 from math import cos, pi
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, near_miss
 
-TASKS = ("denoiser", "classifier")
+TASKS = ("denoiser", "classifier", "progressive", "consistency")
+_PLAIN_LISTS = ("lams", "halvings")
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,9 @@ class Recipe:
     the weights, the one that is kept.  `autocast` runs the network in bfloat16.  `shifts` moves images by up to so many pixels.
     `kind`, `schedule` and `lams`, the interval of lam = (noisy, clean), are of a denoiser, and so is `time_scale`: the network
     is told `time_scale t`, of which its embedding takes sines and cosines of frequencies from 1 down to 1e-4.
+
+    A student has these, and its network, of its `teacher`, a network as `get_network` takes it.  `halvings` are the steps of
+    the students of a progressive distillation, of which each is trained for `steps`; `intervals` those of a consistency model.
     """
 
     name: str
@@ -45,6 +50,9 @@ class Recipe:
     schedule: str = "VPCosine"
     lams: tuple[float, float] = (-5.0, 5.5)
     time_scale: float = 1000.0
+    teacher: str = ""
+    halvings: tuple[int, ...] = ()
+    intervals: int = 0
 
     def __post_init__(self):
         if self.task not in TASKS:
@@ -60,6 +68,24 @@ class Recipe:
             raise UsageError(f"time_scale {self.time_scale} of recipe {self.name!r}: give a number, more than 0")
         if len(self.lams) != 2 or not self.lams[0] < self.lams[1]:
             raise UsageError(f"lams {self.lams} of recipe {self.name!r}: give two numbers, the noisier (lower) first")
+        self._check_student()
+
+    def _check_student(self) -> None:
+        """Raise UsageError for settings of a student that its task has not, or that do not fit together."""
+        ladder, has = self.halvings, {"halvings": self.task == "progressive", "intervals": self.task == "consistency",
+                                      "teacher": self.task in ("progressive", "consistency")}  # fmt: skip
+        for name, known in has.items():
+            if getattr(self, name) and not known:
+                raise UsageError(f"{name} of recipe {self.name!r}, whose task is {self.task!r}: leave it out")
+        if self.teacher and self.network:
+            raise UsageError(f"recipe {self.name!r} has a network and a teacher: leave the network out, it is the teacher's")
+        if self.task == "progressive" and not self.teacher:
+            raise UsageError(f"recipe {self.name!r} has no teacher: give the network to begin with, as teacher = 'digits'")
+        if self.task == "progressive" and not (ladder and ladder[-1] >= 1 and all(a == 2 * b for a, b in pairwise(ladder))):
+            raise UsageError(f"halvings {list(ladder)} of recipe {self.name!r}: give numbers of steps, each half of the one "
+                             "before, as [8, 4, 2, 1]")  # fmt: skip
+        if self.task == "consistency" and self.intervals < 2:
+            raise UsageError(f"intervals {self.intervals} of recipe {self.name!r}: give how many the path has, 2 or more")
 
     def rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -81,7 +107,7 @@ class Recipe:
 
     def plain(self) -> dict[str, Any]:
         """The recipe as plain data."""
-        return asdict(self) | {"lams": list(self.lams)}
+        return asdict(self) | {name: list(getattr(self, name)) for name in _PLAIN_LISTS}
 
 
 def names() -> dict[str, Path]:
@@ -110,12 +136,14 @@ def from_plain(content: dict[str, Any]) -> Recipe:
     for key in content:
         if key not in allowed:
             raise UsageError(f"unknown key {key!r} of a recipe{near_miss(key, allowed)} (it has: {', '.join(allowed)})")
+    if content.get("teacher"):
+        content = {"network": {}} | content
     missing = [name for name, part in allowed.items() if part.default is MISSING and name not in content]
     if missing:
         raise UsageError(f"a recipe without {missing[0]!r}: give it")
     for name, value in content.items():
         _check_type(name, value, allowed[name].type)
-    return Recipe(**content | ({"lams": tuple(content["lams"])} if "lams" in content else {}))
+    return Recipe(**content | {name: tuple(content[name]) for name in _PLAIN_LISTS if name in content})
 
 
 def _check_type(name: str, value: Any, kind: Any) -> None:

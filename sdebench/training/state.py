@@ -19,11 +19,14 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 class State:
-    """Network, the running average of its weights, AdamW's moments, and the number of steps made."""
+    """Network, the running average of its weights, AdamW's moments, and the number of steps made.
 
-    def __init__(self, net: nn.Module, recipe: Recipe, device: str = "cpu"):
+    `teacher` is the SHA-256 of the teacher's weights, where there is one: a checkpoint is gone on from with the same alone.
+    """
+
+    def __init__(self, net: nn.Module, recipe: Recipe, device: str = "cpu", teacher: str = ""):
         layout = torch.channels_last if recipe.channels_last else torch.preserve_format
-        self.recipe, self.step = recipe, 0
+        self.recipe, self.step, self.teacher = recipe, 0, teacher
         self.net = net.to(device, memory_format=layout).train()
         self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=recipe.rate, weight_decay=0.01, fused=True)
@@ -59,13 +62,17 @@ class State:
         for name, tensor in tensors.items():
             if not tensor.isfinite().all():
                 raise self.diverged(f"{name} is not finite")
-        about = {"step": str(self.step), "recipe": json.dumps(self.recipe.plain()), "digest": _digest(tensors)}
+        about = {"step": str(self.step), "recipe": json.dumps(self.recipe.plain()), "digest": _digest(tensors),
+                 "teacher": self.teacher}  # fmt: skip
         write_atomic(folder / CHECKPOINT, save(tensors, about))
 
     def restore(self, folder: Path) -> None:
-        """Go on from the checkpoint.  Raises UsageError for one that is broken or of another recipe."""
-        tensors, step, recipe = _read(folder / CHECKPOINT)
+        """Go on from the checkpoint.  Raises UsageError for one that is broken, or of another recipe or teacher."""
+        tensors, step, recipe, teacher = _read(folder / CHECKPOINT)
         _same(self.recipe, recipe, step)
+        if teacher != self.teacher:
+            raise UsageError(f"the checkpoint in {folder} was made with a teacher of SHA-256 {teacher[:16] or 'none'}, and "
+                             f"this one has {self.teacher[:16] or 'none'}: resume with the same teacher")  # fmt: skip
         self.net.load_state_dict(_part(tensors, "net"))
         self.ema.load_state_dict(_part(tensors, "ema"))
         moments = {m: _part(tensors, m) for m in _MOMENTS}
@@ -97,7 +104,8 @@ def _part(tensors: dict[str, Tensor], head: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{head}."): tensor for name, tensor in tensors.items() if name.startswith(f"{head}.")}
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any], str]:
+    """Tensors, step, recipe, and the teacher's SHA-256."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -106,7 +114,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file is no dict)
             if _digest(tensors) != about["digest"]:
                 raise ValueError("damaged: its numbers have another SHA-256")
-            return tensors, int(about["step"]), json.loads(about["recipe"])
+            return tensors, int(about["step"]), json.loads(about["recipe"]), about.get("teacher", "")
     except (SafetensorError, KeyError, ValueError) as error:
         what = str(error).splitlines()[0]
         raise UsageError(f"cannot read the checkpoint {path} ({what}): give another folder, or train anew") from None

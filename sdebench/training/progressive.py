@@ -1,0 +1,61 @@
+"""Progressive distillation: a student learns to make in one step of DDIM what its teacher makes in two.
+
+Salimans and Ho 2022, arXiv:2202.00512, algorithm 2.  One round makes of a teacher of 2N steps a student of N, on equal steps of
+t; the student is the teacher of the next.  From z at time s, over the teacher's step to m, to z'' at time t:
+
+    x~ = (z'' - sigma_t/sigma_s z) / (alpha_t - sigma_t/sigma_s alpha_s)
+    L  = E max(alpha_s^2/sigma_s^2, 1) | x~ - x0(z, s) |^2                                     (eq. 9, truncated SNR)
+
+One step of DDIM with x~ ends in z''.  For a network of v, x~ - x0 = sigma (v - v~), so that the weight of v is bounded.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import grids
+from ..data import Images
+from .recipe import Recipe
+from .student import Level, Student, ddim, levels
+
+
+def target(z: Tensor, end: Tensor, s: Level, t: Level) -> Tensor:
+    """x~, the x_0 with which one step of DDIM takes z at s to `end` at t."""
+    ratio = t.sigma / s.sigma
+    return (end - ratio * z) / (t.alpha - ratio * s.alpha)
+
+
+class Halving(Student):
+    """The task of one round: `steps` of DDIM for twice as many of the teacher."""
+
+    def __init__(self, recipe: Recipe, data: Images, device: str, teacher: str, steps: int):
+        super().__init__(recipe, data, device, teacher)
+        self.steps = steps
+        grid = grids.uniform_t(self.schedule, *self.teacher.span, 2 * steps)
+        self._prepare(grid[:-1:2], grid[1::2], grid[2::2])
+
+    def _errors(self, net: Callable, x0: Tensor, eps: Tensor, level: Tensor) -> Tensor:
+        """Weighted mean square error of each image in its step, (B,)."""
+        s, m, t = levels(level)
+        z = s.alpha * x0 + s.sigma * eps
+        with torch.no_grad():
+            middle = ddim(z, self._x0(self.teaches, z, s), s, m)
+            end = ddim(middle, self._x0(self.teaches, middle, m), m, t)
+        weight = (s.alpha / s.sigma).square().clamp(min=1)
+        return (weight * (target(z, end, s, t) - self._x0(net, z, s)).square()).flatten(1).mean(1)
+
+    def card(self, figures: dict[str, float]) -> dict[str, Any]:
+        """What a reader of the weights must know: it is right in so many steps alone."""
+        card = super().card(figures)
+        sampled = {"solver": "ddim", "grid": "uniform_t", "steps": self.steps}
+        return card | {"name": f"{card['name']}-{self.steps}", "sampled": sampled}
+
+    def picture(self, folder: Path, net: nn.Module, step: int) -> None:
+        """A grid of samples in the steps that it is taught."""
+        from .pictures import sample_grid
+
+        grid = grids.uniform_t(self.schedule, *self.teacher.span, self.steps)
+        sample_grid(folder / f"samples-{step:07d}.png", self, net, "ddim", grid)

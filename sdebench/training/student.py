@@ -1,0 +1,99 @@
+"""What a student has of its teacher: the network's architecture, kind, schedule and times, and the weights it begins with."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..data import Images
+from ..errors import UsageError
+from ..networks import NetworkProblem, Scaled, get_network
+from .denoiser import Denoiser
+from .recipe import Recipe
+
+_CHECKED = 8  # lessons of the validation loss, at most
+
+
+class Level(NamedTuple):
+    """The times of a batch with their signal and noise, each (B, 1, 1, 1)."""
+
+    t: Tensor
+    alpha: Tensor
+    sigma: Tensor
+
+
+def ddim(x: Tensor, x0: Tensor, s: Level, t: Level) -> Tensor:
+    """`alpha_t x0 + sigma_t/sigma_s (x - alpha_s x0)`: a step of `solvers.ddim`, but from and to a time for each image."""
+    return t.alpha * x0 + t.sigma / s.sigma * (x - s.alpha * x0)
+
+
+def get_teacher(spec: str, shape: tuple[int, ...], device: str = "cpu") -> NetworkProblem:
+    """The network of that spec.  Raises UsageError where it cannot teach: it has no card of continuous time, predicts something
+    else than v, or makes images of another shape.
+    """
+    problem = get_network(spec, device=device)
+    if not isinstance(problem.time, Scaled):
+        raise UsageError(f"the teacher {spec!r} has no card of continuous time: give a network that 'sdebench train' made")
+    if problem.kind != "v":
+        raise UsageError(f"the teacher {spec!r} predicts {problem.kind}: give one that predicts v")
+    if tuple(problem.shape) != tuple(shape):
+        raise UsageError(f"the teacher {spec!r} makes images {tuple(problem.shape)}, and the data has {tuple(shape)}: give a "
+                         "teacher and data of one shape")  # fmt: skip
+    return problem
+
+
+def taught(recipe: Recipe, teacher: NetworkProblem) -> Recipe:
+    """The recipe with what is the teacher's.  Raises UsageError where the recipe says something else."""
+    its = {name: teacher.card[name] for name in ("kind", "schedule", "lams")} | {"time_scale": teacher.time.scale}
+    its["lams"] = tuple(its["lams"])
+    for part in fields(Recipe):
+        mine = getattr(recipe, part.name)
+        if part.name in its and mine not in (part.default, its[part.name]):
+            raise UsageError(f"{part.name} of recipe {recipe.name!r} is {mine!r}, and of its teacher {its[part.name]!r}: "
+                             "leave it out")  # fmt: skip
+    return replace(recipe, **its)
+
+
+class Student(Denoiser):
+    """A network that is taught lessons: times that follow each other, of which a batch begins at the first.
+
+    With a teacher it has the teacher's architecture and begins with its weights.  What it is taught, and by which `_errors`, a
+    task says.
+    """
+
+    def __init__(self, recipe: Recipe, data: Images, device: str = "cpu", teacher: str = ""):
+        spec = teacher or recipe.teacher
+        self.teacher = get_teacher(spec, data.shape, device) if spec else None
+        self.teacher_sha256 = self.teacher.sha256 if self.teacher else ""
+        self.teaches: Callable | None = self.teacher.model.net if self.teacher else None
+        super().__init__(taught(recipe, self.teacher) if self.teacher else recipe, data, device)
+
+    def _prepare(self, *times: tuple[float, ...]) -> None:
+        """Lesson i is of the times `times[0][i]`, `times[1][i]`, ...; each stands with its alpha and sigma in column i."""
+        self.table = torch.cat([self._levels(list(each)) for each in times])
+        n = len(times[0])
+        checked = sorted({round(k * (n - 1) / (_CHECKED - 1)) for k in range(_CHECKED)})
+        self.lams, self.checked = [self.schedule.lam(times[0][i]) for i in checked], self.table[:, checked]
+
+    def network(self) -> nn.Module:
+        """The teacher's network, to be trained on; without a teacher, a new one."""
+        return copy.deepcopy(self.teaches).requires_grad_(True) if self.teacher else super().network()
+
+    def _x0(self, net: Callable, x: Tensor, at: Level) -> Tensor:
+        """What a network of kind v says of x_0, (alpha x - sigma v)/(alpha^2 + sigma^2): at sigma = 0 it is x_0 itself."""
+        v = self._value(net, x, at.t)
+        return (at.alpha * x - at.sigma * v) / (at.alpha.square() + at.sigma.square())
+
+    def card(self, figures: dict[str, float]) -> dict[str, Any]:
+        """What a reader of the weights must know, with the teacher and its weights' hash."""
+        who = {"teacher": {"name": self.teacher.name, "sha256": self.teacher_sha256}} if self.teacher else {}
+        return super().card(figures) | {"name": self.recipe.name} | who
+
+
+def levels(level: Tensor) -> list[Level]:
+    """The levels of a batch of columns of a student's table, (3 k, B): k of them."""
+    rows = [row.reshape(-1, 1, 1, 1) for row in level]
+    return [Level(*rows[i : i + 3]) for i in range(0, len(rows), 3)]
