@@ -21,7 +21,7 @@ from .base import claims, tell_left_out
 from .energy import meter
 from .profile_counts import alone, fewest, history, peak, traced, work
 from .profile_run import Bench, bandwidth, compile_seconds, first, rounds, seconds
-from .profile_subject import Subject, compiles, subject
+from .profile_subject import Subject, compiles, is_exact, subject
 from .setting import threads
 
 KEYS = frozenset({"models", "solvers", "executors", "batches", "dtypes", "devices", "compiled", "threads", "grid", "steps",
@@ -84,6 +84,8 @@ def why_not(case: dict) -> str:
         return f"model {case['model']!r} has no network to compile: give a network, or leave --compiled out"
     if executor == "graph" and not case["device"].startswith("cuda"):
         return f"executor 'graph' needs a CUDA device, this one is {case['device']}: give executor 'fused'"
+    if executor == "graph" and is_exact(case["model"]):
+        return f"model {case['model']!r} is computed on the host, which no CUDA graph records: give executor 'fused'"
     at = subject(case["model"], case["dtype"], case["device"])
     try:
         bench = Bench(solver, at, executor, _grid(case, at), 1, case["seed"])

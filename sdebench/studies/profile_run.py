@@ -12,7 +12,8 @@ to another:
 On CUDA, where the host only queues the work, all noise is drawn before a run: it is made on the host, and sending it waits for
 the device.  (D) and (U) are the device's own time for the run and for a run on nulls, queued while the device is kept busy:
 network = D - U, update = U, noise and run by the host's clock, total = noise + run, and rest = run - D is when the device waits
-for the host.
+for the host.  A device queues some thousand launches, and then the host waits for it: where those of a run are more, D is U and
+as many times that of a network call as there are calls.
 """
 
 from collections.abc import Callable
@@ -192,6 +193,7 @@ class OnCuda:
         answers = cycle([ask() for ask in self.asked])
         drawn = noise and Wrapped(noise, lambda fn: lambda *args, **settings: next(answers))
         self.run = lambda: bench.run(bench.model, bench.x, drawn)
+        self.call, self.calls = lambda: bench.model.fn(bench.x, bench.grid[0]), bench.nfe()
         self.run(), self.bare()
         self.times = repeated(self.run, self.device)
 
@@ -199,22 +201,25 @@ class OnCuda:
         for ask in self.asked:
             ask()
 
-    def _busy(self, run: Callable[[], Any], host: float) -> float:
-        """Seconds that the device works for a run whose queueing takes the host so long."""
+    def _busy(self, run: Callable[[], Any], host: float) -> tuple[float, bool]:
+        """(seconds that the device works for a run whose queueing takes the host so long, whether it was busy until the end)"""
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda._sleep(int(2 * host * _CLOCK))  # the device is kept busy until all is queued, so it never waits in between
         begin.record()
         run()
         end.record()
+        kept = not begin.query()
         end.synchronize()
-        return begin.elapsed_time(end) * 1e-3
+        return begin.elapsed_time(end) * 1e-3, kept
 
     def round(self) -> tuple[float, ...]:
         """Seconds a run: total, network, noise, update, rest."""
         with torch.cuda.device(self.device):
             noise = seconds(self._draw, 1, self.device) if self.asked else 0.0
             run = seconds(self.run, self.times, self.device)
-            work, update = self._busy(self.run, run), self._busy(self.bare, run)
+            (work, kept), (update, _) = self._busy(self.run, run), self._busy(self.bare, run)
+            if not kept:
+                work = update + self.calls * self._busy(self.call, seconds(self.call, 1, self.device))[0]
         return noise + run, work - update, noise, update, run - work
 
 

@@ -73,12 +73,10 @@ def subject(spec: str, dtype: str, device: str, compiled: bool = False) -> Subje
 
     Of a network `dtype` is its own, and the state's is float32 at least.  Raises UsageError for a spec that names none.
     """
-    from .. import catalogue  # noqa: F401  fills the registries
-
     name, settings = split_spec(spec)
     if name == "null":
         return _null(spec, settings, dtype, device)
-    if name in PROBLEMS.names():
+    if is_exact(spec):
         return _exact(spec, dtype, device)
     if not re.search(r"[/:.\\]", name) and name not in shipped_names():
         known = ["null", *PROBLEMS.names(), *shipped_names()]
@@ -87,9 +85,16 @@ def subject(spec: str, dtype: str, device: str, compiled: bool = False) -> Subje
     return _network(spec, dtype, device, compiled)
 
 
+def is_exact(spec: str) -> bool:
+    """Whether it is the exact model of a problem."""
+    from .. import catalogue  # noqa: F401  fills the registries
+
+    return split_spec(spec)[0] in PROBLEMS.names()
+
+
 def compiles(spec: str) -> bool:
     """Whether there is a network to compile."""
-    return split_spec(spec)[0] not in ("null", *PROBLEMS.names())
+    return split_spec(spec)[0] != "null" and not is_exact(spec)
 
 
 def _null(spec: str, settings: dict[str, str], dtype: str, device: str) -> Subject:
