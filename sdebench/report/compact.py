@@ -125,5 +125,6 @@ def compact(svg: bytes, name: str) -> str:
     prefix = "abcdefghijklmnopqrstuvwxyz"[number % 26] + f"{number // 26 % 16**5:05x}"
     text = _markers(_stripped(svg.decode()))
     text = re.sub(r' d="([^"]*)"', lambda m: f' d="{_relative(found)}"' if (found := _commands(m[1])) else m[0], text)
+    text = re.sub(r'clip-path="(url[^"]*)" style="([^"]*)"', r'style="\2; clip-path: \1"', text)
     text = re.sub(r'(?<= style=")[^"]*', lambda m: m[0].replace(": ", ":").replace("; ", ";"), text)
     return _ids(_classes(text, prefix), prefix)

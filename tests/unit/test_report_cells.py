@@ -2,7 +2,7 @@
 
 from test_report import law_record, record
 
-from sdebench.report import costs, emit, page, tables
+from sdebench.report import build, costs, emit, page, tables
 from sdebench.report.tables import Column
 
 ERROR = Column("E", "e", "error")
@@ -30,3 +30,13 @@ def test_a_grid_that_all_rows_share_is_no_column():
     one, other = record(study="floor"), record(study="floor", grid="irregular")
     assert "Grid" not in [c.heading for c in costs.floor_table([one]).columns]
     assert "Grid" in [c.heading for c in costs.floor_table([one, other]).columns]
+
+
+def test_numbers_are_to_the_right_and_texts_to_the_left(tmp_path):
+    """On the page a number has no class: most cells are numbers."""
+    build([record()], tmp_path)
+    text = (tmp_path / "index.html").read_text()
+    assert '<td class="text">DEIS</td>' in text
+    assert "<td>2</td>" in text  # the claim
+    assert ".data td, .data th.num { text-align: right; }" in text
+    assert ".data td:is(.text, .paper, .c-problem, .verdict), .detail td { text-align: left; }" in text

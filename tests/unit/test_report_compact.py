@@ -109,6 +109,13 @@ def test_all_that_is_referred_to_is_there_and_has_no_name_of_another_figure():
     assert not names[0] & names[1]
 
 
+def test_what_cuts_a_line_off_at_the_edge_of_its_plot_is_part_of_its_style():
+    root = ElementTree.fromstring(SHORT)
+    sheet = dict(re.findall(r"\.(\w+)\{([^}]*)\}", root.find(f".//{SVG}style").text))
+    (line,) = [e for e in root.iter(f"{SVG}path") if len(e.get("d")) > 1500 and e.get("d").lower().count("m") == 1]
+    assert "clip-path:url(#" in sheet.get(line.get("class"), line.get("style", ""))
+
+
 def test_a_drawing_is_less_than_half_as_large_as_without_comments_and_metadata():
     assert len(SHORT) < 0.5 * len(compact._stripped(RAW.decode()))
 
