@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from ..download import fetch
 from ..errors import UsageError
 from ..files import cache
+from ..float32 import full_float32
 from .features import pixels
 from .statistics import Statistics
 
@@ -65,7 +66,7 @@ class Inception:
 
     @torch.inference_mode()
     def _features(self, images: Tensor) -> Tensor:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with full_float32():
             return self._network(images.to(self._device), return_features=True)
 
     @property

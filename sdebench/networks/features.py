@@ -14,6 +14,7 @@ from torch import Tensor
 from ..data import Images, to_state
 from ..errors import UsageError, near_miss
 from ..files import write_atomic
+from ..float32 import full_float32
 from ..metrics.features import FeatureSpace, pixels
 from ..metrics.statistics import Statistics, pack, unstack
 from . import classifier, safe
@@ -56,7 +57,7 @@ class ClassifierFeatures:
 
     @torch.inference_mode()
     def _features(self, images: Tensor) -> Tensor:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with full_float32():
             return self._net.features(to_state(images.to(self._device)))
 
     def reference(self, side: str) -> list[Statistics]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
+from ..float32 import full_float32
 from ..prediction import KINDS, Prediction, not_like
 from ..schedules import NoiseSchedule
 
@@ -26,9 +27,9 @@ class NetworkModel:
 
     `net(x, times)` gets the state in `dtype` on `device`, and `times`, (B,), all equal to `time(t)`: float32, or float64 where
     the network is; it returns a tensor like x, or an object that has it as `.sample`.  With `time=None` the network is a
-    function of the schedule's own t, a Python float, instead.  The prediction comes back in the state's dtype, on its device,
-    with a graph only where the state requires one.  Raises UsageError for a kind that is none, and for a prediction of another
-    shape than the state.
+    function of the schedule's own t, a Python float, instead.  No convolution of float32 is one of TF32.  The prediction comes
+    back in the state's dtype, on its device, with a graph only where the state requires one.  Raises UsageError for a kind that
+    is none, and for a prediction of another shape than the state.
     """
 
     gamma = None  # E|eps|^2/d is not known of a network
@@ -48,7 +49,7 @@ class NetworkModel:
         return torch.full((len(x),), self.time(t), dtype=exact, device=self.device)
 
     def __call__(self, x: Tensor, t: float) -> Prediction:
-        with torch.set_grad_enabled(x.requires_grad and torch.is_grad_enabled()):
+        with full_float32(), torch.set_grad_enabled(x.requires_grad and torch.is_grad_enabled()):
             value = self.net(x.to(self.device, self.dtype), self._told(x, t))
         value = getattr(value, "sample", value)
         if not (isinstance(value, Tensor) and value.shape == x.shape):

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import sdebench as sb
 from sdebench import grids
-from sdebench.networks import Discrete, NetworkModel, Scaled, loading, safe, unet
+from sdebench.networks import Discrete, NetworkModel, Scaled, features, loading, safe, unet
 from sdebench.networks.parametrisation import _betas, schedule_of
 from sdebench.prediction import Counted
 from sdebench.schedules import EDM, VE, Rectified, VPCosine, VPLinear
@@ -89,6 +89,31 @@ def test_a_prediction_comes_in_the_states_dtype(saved, dtype, near, state):
     assert next(net.model.net.parameters()).dtype == net.dtype == getattr(torch, dtype)
     rounded = near if state != torch.bfloat16 else 0.1
     assert (told.value.double() - exact).norm() <= rounded * exact.norm()
+
+
+def tf32():
+    """Whether convolutions may use it."""
+    cudnn = torch.backends.cudnn
+    return cudnn.conv.fp32_precision == "tf32" if hasattr(cudnn, "conv") else cudnn.allow_tf32
+
+
+def test_float32_is_not_tf32_in_a_network_and_in_features():
+    """On a GPU it is, unless PyTorch is told otherwise; and what others told it is so again, whatever happens."""
+    seen, before = [], tf32()
+
+    def net(x, t):
+        seen.append(tf32())
+        return x if t < 1 else None
+
+    model = NetworkModel(net, sb.schedules.EDM(), "eps")
+    model(X, 0.5)
+    with pytest.raises(sb.UsageError):
+        model(X, 1.0)
+    space = features.get_features("digits")
+    space._net.stem.register_forward_pre_hook(lambda *_: seen.append(tf32()))
+    space(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
+    assert seen == [False] * 3
+    assert tf32() == before
 
 
 def test_another_dtype_is_cast_from_the_weights_as_loaded(saved):
