@@ -125,11 +125,11 @@ def _show(found: list[dict]) -> None:
 def _cells(found: list[dict]) -> list[dict[str, Any]]:
     """One entry a solver, grid, number format and budget."""
     from ..report.quality_cells import MEASURES, groups
-    from ..report.quality_errors import ladders
+    from ..report.quality_errors import laddered
 
     out = []
     for group in groups(found):
-        errors = ladders(group)
+        errors = laddered(group.errors | group.paired)
         for cell in group.cells:
             data = cell.records[0]["data"]
             out.append({

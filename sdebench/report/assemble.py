@@ -139,6 +139,7 @@ def _quality_plans(made: dict[str, Table], found: list[Group]) -> Iterator[Plan]
         for grid in grids:
             where = f"{group.label}, grid {grid}" if len(grids) > 1 else group.label
             for kind, draw, caption in (c for c in curves if any(run.grid == grid for run in of[c[0]])):
+                caption += "; black marks are distilled networks" if kind == "quality" and group.students else ""
                 yield Plan(f"{kind}-{name}-{stem(grid)}", f"quality {name}", f"{where}: {caption}.",
                            partial(draw, *shown, group, grid))
         for title, rows in quality_figures.sample_figures(group):
@@ -175,7 +176,7 @@ def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture
         parts.append("[The seed, statement by statement](seed.md): every formula of the survey behind this suite, measured.")
     if not made["orders"].frame.empty:
         parts += ["## Orders", made["orders"].caption, emit.markdown(made["orders"])]
-    quality_tables = [made[f"quality{name}"] for name in ("-error", "", "-yardsticks", "-rank")]
+    quality_tables = [made[f"quality{name}"] for name in ("-error", "", "-distilled", "-yardsticks", "-rank")]
     for table in (table for table in quality_tables if len(table.frame)):
         parts += [f"## {table.title}", table.caption, emit.markdown(table)]
     parts += _costs(made["profile"])

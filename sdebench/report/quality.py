@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata, spearmanr
 
-from . import yardsticks
+from . import distilled, yardsticks
 from .emit import cells as shown
 from .facts import Record, sort_of
 from .quality_cells import MEASURES, Cell, Group, Run, apart, groups, level_for
@@ -211,7 +211,8 @@ def about(group: Group, ranks: pd.DataFrame) -> list[str]:
 
 def tables(found: list[Group]) -> list[Table]:
     """All tables of the study, what is printed first."""
-    return [maker(found) for maker in (error_table, quality_table, yardsticks.table, rank_table, measures_table, error_runs)]
+    makers = (error_table, quality_table, distilled.table, yardsticks.table, rank_table, measures_table, error_runs)
+    return [maker(found) for maker in makers]
 
 
 def fid_rows(records: Iterable[Record]) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -220,6 +221,7 @@ def fid_rows(records: Iterable[Record]) -> list[tuple[str, list[str], list[list[
     out = []
     for group in groups(records):
         says = {"quality-error": "RMS error to the exact trajectory of the network",
+                "quality-distilled": "a student, and its error to the exact trajectory of its teacher",
                 "quality-rank": "does quality rank solvers as their error does?",
                 "quality": f"{group.context['metric']}; {BEST} the best, {EQUAL} not told apart from it"}  # fmt: skip
         for table in (t for t in tables([group]) if t.name in says and len(t.frame)):

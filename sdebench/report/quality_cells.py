@@ -83,7 +83,11 @@ class Level(NamedTuple):
 
 
 class Group(NamedTuple):
-    """One network, data set and feature space; `label` names it, `train` is None where the data has no record."""
+    """One network, data set and feature space; `label` names it, `train` is None where the data has no record.
+
+    The `students` of a network stand with it where both were measured; their errors, to the trajectory of their teacher, are
+    `paired`, and are no `errors` of a solver.
+    """
 
     label: str
     context: dict
@@ -93,6 +97,8 @@ class Group(NamedTuple):
     errors: dict[Run, Record]
     pictures: list[Record]
     data: Record | None
+    paired: dict[Run, Record] = {}  # noqa: RUF012
+    students: tuple["Group", ...] = ()
 
 
 def _number(value: float | None) -> float:
@@ -229,14 +235,36 @@ def groups(records: Iterable[Record]) -> list[Group]:
         key = tuple(r["case"].get(name, "") for name in _GROUP)
         of.setdefault(key, {}).setdefault(r["case"]["kind"], []).append(r)
     labels = _labels({key: next(iter(kinds.values()))[0]["context"] for key, kinds in of.items()})
-    return [_group(labels[key], of[key]) for key in sorted(of, key=labels.get)]
+    taught = _taught(of)
+    found = {key: _group(labels[key], of[key]) for key in sorted(of, key=labels.get) if key not in taught}
+    for key in sorted(taught, key=labels.get):
+        its = found[taught[key]]
+        label = labels[key].removesuffix(f" on {its.context['data']}")  # which the teacher's own says
+        found[taught[key]] = its._replace(students=(*its.students, _group(label, of[key], its.train)))
+    return list(found.values())
 
 
-def _group(label: str, kinds: dict[str, list[Record]]) -> Group:
+def _taught(of: dict[tuple, dict[str, list[Record]]]) -> dict[tuple, tuple]:
+    """The group of each student, and that of its teacher, where this was measured on the same data and features."""
+    teachers = {(r["context"]["model_sha256"], *key[2:]): key for key, kinds in of.items() for some in kinds.values()
+                for r in some if "teacher" not in r["context"]}  # fmt: skip
+    found = {}
+    for key, kinds in of.items():
+        for r in (r for some in kinds.values() for r in some if "teacher" in r["context"]):
+            its = (r["data"].get("reference_of", r["context"]["teacher"])["sha256"], *key[2:])
+            if its in teachers:
+                found[key] = teachers[its]
+    return found
+
+
+def _group(label: str, kinds: dict[str, list[Record]], of_teacher: Statistics | None = None) -> Group:
     data, context = next(iter(kinds.get("data", ())), None), next(iter(kinds.values()))[0]["context"]
     train, levels = _of_data(data)
+    train = of_teacher if train is None else train
     cells = [_measure(cell, train) for cell in _cells(kinds.get("samples", []))]
-    return Group(label, context, train, cells, levels, _finest(kinds.get("error", ())), kinds.get("pictures", []), data)
+    errors, none = _finest(kinds.get("error", ())), {}
+    errors, paired = (none, errors) if "teacher" in context else (errors, none)
+    return Group(label, context, train, cells, levels, errors, kinds.get("pictures", []), data, paired)
 
 
 def _cells(chunks: list[Record]) -> Iterator[Cell]:

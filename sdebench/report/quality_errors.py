@@ -38,7 +38,12 @@ class Ladder(NamedTuple):
 
 def ladders(group: Group) -> dict[Run, Ladder]:
     """Those of a group."""
-    return {run: Ladder(run, r, *(series(r, key) for key in ("n", "nfe", "rms", "floor"))) for run, r in group.errors.items()}
+    return laddered(group.errors)
+
+
+def laddered(errors: dict[Run, Record]) -> dict[Run, Ladder]:
+    """The ladder of each record."""
+    return {run: Ladder(run, r, *(series(r, key) for key in ("n", "nfe", "rms", "floor"))) for run, r in errors.items()}
 
 
 def _head(group: Group, ladder: Ladder) -> dict:

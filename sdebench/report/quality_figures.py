@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMetho
 
 from ..errors import UsageError
 from ..records import arrays
-from . import style, yardsticks
+from . import distilled, style, yardsticks
 from .quality import limit
 from .quality_cells import Group, run_of
 from .tables import Table
@@ -18,7 +18,7 @@ from .tables import Table
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#c24e00", "#cc79a7", "#56b4e9", "#7a4fa3", "#6b6b6b")
 _MARKERS = ("o", "s", "^", "D")  # one for each round of the colours
 _LINES = {"float64": "-", "float32": "-", "bfloat16": ":"}
-_TICKS = [3, 5, 10, 20, 50, 100, 200, 500]
+_TICKS = [1, 2, 4, 5, 10, 20, 50, 100, 200, 500]
 _LEFT, _PLOT, _RIGHT, _BOTTOM, _TALL, _LEGEND = 0.62, 3.6, 0.14, 0.5, 3.0, 0.145  # inches, the last of one line of the legend
 _DPI, _ACROSS, _SHOWN = 120, 8, 4  # pixels an inch of a PNG, samples a row, budgets with a figure of samples
 _FAR = 10  # times below all samples: a level that would take half of a plot
@@ -103,7 +103,8 @@ def quality_curves(quality: Table, runs: Table, ranks: Table, group: Group, grid
     """The Frechet distance against NFE, with its 95 % intervals; dashes are the distances of the data from itself."""
     frame, looks = _of(quality.frame, model=group.label), _looks(solvers_of(quality, runs, group.label, grid))
     here = _of(frame, grid=grid)
-    figure, ax = _axes(_handles(looks, here), group.context["metric"], yardsticks.room(group) or _RIGHT)
+    handles = [*_handles(looks, here), *distilled.handles(group)]
+    figure, ax = _axes(handles, group.context["metric"], yardsticks.room(group) or _RIGHT)
     budgets = sorted(int(key.removeprefix("fd_")) for key in frame if key.startswith("fd_"))
     for row in here.to_dict("records"):
         kept = [b for b in budgets if row.get(f"fd_{b}") == row.get(f"fd_{b}") and row.get(f"fd_{b}", 0) > 0]
@@ -112,8 +113,9 @@ def quality_curves(quality: Table, runs: Table, ranks: Table, group: Group, grid
         low = np.minimum(half, 0.99 * y)  # a logarithmic axis has no zero
         ax.errorbar(x, y, np.stack([low, half]), ls=_LINES.get(row["dtype"], "-"), lw=1.2, ms=3.2, mew=0, elinewidth=0.8,
                     zorder=3, **looks[row["solver"]])  # fmt: skip
+    taught = distilled.points(ax, group)
     _x_limits(ax)
-    heights = [y for y in here[[f"fd_{b}" for b in budgets]].to_numpy(float).ravel() if y > 0]
+    heights = taught + [y for y in here[[f"fd_{b}" for b in budgets]].to_numpy(float).ravel() if y > 0]
     _levels(ax, group, min(heights, default=0.5), max(heights, default=2.0))
     _shade(ax, _of(ranks.frame, model=group.label))
     _few_decades(ax)
@@ -160,8 +162,9 @@ def _few_decades(ax) -> None:
 
 
 def shown_budgets(group: Group) -> list[int]:
-    """The budgets whose samples are shown: the least, the largest and two between."""
-    found = sorted({b for r in group.pictures if "solver" in r["case"] for b in r["data"]["budget"]})
+    """The budgets whose samples are shown: the least, the largest and two between, but not those of the students' figure."""
+    taught = {b for student in group.students for r in student.pictures for b in r["data"]["budget"]}
+    found = sorted({b for r in group.pictures if "solver" in r["case"] for b in r["data"]["budget"]} - taught)
     places = np.unique(np.linspace(0, len(found) - 1, _SHOWN).round().astype(int)) if found else ()
     return [found[i] for i in places]
 
@@ -186,6 +189,15 @@ def _rows(group: Group, budget: int) -> list[tuple[str, np.ndarray]]:
         name = f"{solver}{more}, {r['data']['nfe'][i]:g} NFE" if solver else "exact trajectory"
         rows.append((name, images[i][:_ACROSS]))
     return rows
+
+
+def _taught(group: Group) -> list[tuple[str, np.ndarray]]:
+    """The rows of the figure of students, under the exact ends; none where there are no students."""
+    drawn = ((name, _images(r), r["data"]["budget"].index(budget)) for name, r, budget in distilled.shown(group))
+    rows = [(name, images[i][:_ACROSS]) for name, images, i in drawn if images is not None]
+    exact = [(f"exact trajectory of {group.label}", images[0][:_ACROSS]) for r in group.pictures if "solver" not in r["case"]
+             for images in [_images(r)] if images is not None]  # fmt: skip
+    return exact[:1] + rows if rows else []
 
 
 def tiled(images: np.ndarray, gap: int = 1) -> np.ndarray:
@@ -225,4 +237,5 @@ def data_rows(group: Group) -> list[tuple[str, np.ndarray]]:
 def sample_figures(group: Group) -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
     """(title, rows) of each figure of samples."""
     parts = [(f"{budget} NFE", _rows(group, budget)) for budget in shown_budgets(group)]
+    parts.append(("distilled networks", _taught(group)))
     return [(title, rows + data_rows(group)) for title, rows in parts if rows]
