@@ -15,10 +15,18 @@ def is_student(at: Place) -> bool:
     return "teacher" in at.problem.card
 
 
+def _named(card: dict) -> object:
+    """The teacher that a card names: the first of all, where a teacher that was a student itself is named with its own."""
+    its = card["teacher"]
+    while isinstance(its, dict) and "teacher" in its:
+        its = its["teacher"]
+    return its
+
+
 def about(at: Place) -> dict:
     """What a record of a student's says of it: its teacher, and the runs that it is made for."""
     card = at.problem.card
-    return {"teacher": card["teacher"], "sampled": card.get("sampled", {})} if is_student(at) else {}
+    return {"teacher": _named(card), "sampled": card.get("sampled", {})} if is_student(at) else {}
 
 
 def teacher_of(at: Place) -> Place:
@@ -28,7 +36,7 @@ def teacher_of(at: Place) -> Place:
     """
     if not is_student(at):
         return at
-    mine, card = at.problem, at.problem.card["teacher"]
+    mine, card = at.problem, _named(at.problem.card)
     try:
         name, sha256 = str(card["name"]), str(card["sha256"])
     except (TypeError, KeyError):

@@ -13,7 +13,7 @@ from sdebench.networks import get_network
 from sdebench.networks.loading import SHIPPED
 from sdebench.studies import base, quality, quality_error, quality_run
 from sdebench.studies.quality_run import Place
-from sdebench.studies.quality_student import teacher_of
+from sdebench.studies.quality_student import about, teacher_of
 
 DIGITS = {"name": "digits", "sha256": get_network("digits").sha256}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -116,6 +116,13 @@ def test_the_teacher_of_a_student_s_student_is_the_first_of_them(student):
     at = Place(second, "float32", "cpu", 3)
     assert teacher_of(at) == at._replace(model="digits")
     assert teacher_of(at._replace(model="digits")) == at._replace(model="digits")
+
+
+def test_a_teacher_that_is_not_here_may_be_named_with_its_own(student):
+    between = {"name": "not-here", "sha256": "b" * 64, "teacher": DIGITS}
+    at = Place(student(teacher=between), "float32", "cpu", 0)
+    assert teacher_of(at) == at._replace(model="digits")
+    assert about(at)["teacher"] == DIGITS
 
 
 WRONG = {
