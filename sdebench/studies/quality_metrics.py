@@ -21,7 +21,7 @@ from ..metrics.statistics import Statistics, pack
 from ..networks import NetworkProblem
 from ..networks.features import SPACES, get_features
 from .quality_damage import distances
-from .quality_run import Place, Timed, grid_of, sample, steps_for
+from .quality_run import Place, Timed, grid_of, sample, steps_for, warm
 from .timing import now
 
 PART = 50  # images of a part of the statistics, the unit of the bootstrap: of few parts, intervals are wide
@@ -127,6 +127,7 @@ def of_samples(case: dict, at: Place, batch: int = BATCH) -> tuple[dict, dict]:
     n = steps_for(solver, at.problem, case["grid"], case["budget"])
     grid, model = grid_of(at.problem, case["grid"], n), Timed(at.problem.model, at.device)
     seconds, lost, features, end = 0.0, 0, [], case["first"] + case["size"]
+    warm(at, min(batch, case["size"]))
     for first in range(case["first"], end, batch):
         begun = now(at.device)
         x = sample(solver, model, grid, at, first, min(batch, end - first))

@@ -53,6 +53,13 @@ class Place(NamedTuple):
         return torch.promote_types(DTYPES[self.dtype], torch.float32)
 
 
+@lru_cache(maxsize=64)
+def warm(at: Place, n: int) -> None:
+    """Call the network for n states, once in a process: its first call may take as long as a run, on a GPU much longer."""
+    with torch.inference_mode():
+        at.problem.model(at.problem.initial(n, at.seed).to(at.device, at.state), at.problem.span[0])
+
+
 @lru_cache(maxsize=8)
 def _network(model: str, dtype: str, device: str) -> NetworkProblem:
     return get_network(model, dtype, device)

@@ -15,6 +15,7 @@ from sdebench import get_solver, records
 from sdebench.errors import UsageError
 from sdebench.fit import fit_order
 from sdebench.metrics.statistics import merged, unstack
+from sdebench.networks import NetworkModel
 from sdebench.studies import base, quality, quality_error, quality_metrics, quality_run, runner
 from sdebench.studies.quality_run import Place
 
@@ -66,6 +67,23 @@ def test_the_batch_changes_rounding_only(solver):
         assert np.array_equal(whole["count"], other["count"])
         np.testing.assert_allclose(other["total"], whole["total"], rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(other["outer"], whole["outer"], rtol=1e-5, atol=1e-5)
+
+
+def test_the_first_call_of_a_network_is_not_in_the_time_of_an_image(monkeypatch):
+    """Ten seconds for all that it loads; one for each of the four calls of three batches."""
+    seconds, call = [0.0], NetworkModel.__call__
+
+    def slow(self, x, t):
+        seconds[0] += 1.0 if seconds[0] else 10.0
+        return call(self, x, t)
+
+    monkeypatch.setattr(NetworkModel, "__call__", slow)
+    for module in (quality_run, quality_metrics):
+        monkeypatch.setattr(module, "now", lambda device: seconds[0])
+    quality_run.warm.cache_clear()
+    data = quality_metrics.of_samples(one(), AT, 7)[0]
+    assert data["seconds"] == data["network_seconds"] == 3 * 4
+    assert data["images_per_second"] == 20 / 12
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
