@@ -37,6 +37,7 @@ class Declared:
     lams: tuple[float, float]
 
 
+@torch.inference_mode(False)  # what is loaded is kept, and weights that were made in that mode give no gradients outside of it
 def get_network(spec: str | PathLike, dtype: str | torch.dtype = "float32", device: str | torch.device = "cpu",
                 download: bool = False) -> NetworkProblem:  # fmt: skip
     """The network of a spec, in that dtype on that device:

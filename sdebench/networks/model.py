@@ -57,6 +57,7 @@ class NetworkModel:
         return Prediction(self.kind, value.to(x.device, x.dtype).contiguous(), x, t, self.schedule)
 
 
+@torch.inference_mode(False)  # weights that were made in that mode give no gradients outside of it
 def cast(net: Callable, dtype: torch.dtype, device: torch.device | str) -> Callable:
     """The network for inference in that dtype, on that device: a copy where it is another; what is no Module stays."""
     if not isinstance(net, nn.Module):

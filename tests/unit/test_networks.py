@@ -208,6 +208,16 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     assert [found.name for found in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_network_that_was_loaded_in_inference_mode_has_gradients_outside_of_it(dtype, tmp_path):
+    path = folder(tmp_path / "made", CARD)
+    with torch.inference_mode():
+        model = sb.get_network(str(path), dtype).model
+    x = X.to(model.dtype, copy=True).requires_grad_()
+    model(x, 0.5).value.sum().backward()
+    assert x.grad.abs().max() > 0
+
+
 def test_shipped_networks_go_by_name(tmp_path, monkeypatch):
     unet.save(tmp_path / "small", network(), CARD)
     (tmp_path / "features-small").mkdir()  # a classifier: not a network to sample
