@@ -29,7 +29,7 @@ KEYS = frozenset({"models", "solvers", "executors", "batches", "dtypes", "device
 ALONE = True  # its cases are measured one at a time
 SOLVERS = ("ddim", "dpm-solver++-2m", "dpm-solver++-3m", "unipc-3", "heun-edm")
 BATCHES = (1, 16, 256)
-_ENERGY = 0.5  # seconds of work for a reading of the joules, which are counted every millisecond
+_ENERGY, _ENERGY_ON_GPU = 0.5, 2.0  # seconds of work for a reading of the joules, counted every 1 ms, and every 20 to 100 ms
 _BY = {"native": "the kernel in C", "compiled": "torch.compile", "by_torch": "torch's operations"}  # combinations
 _AXES = ("model", "dtype", "device", "compiled", "batch", "solver", "executor")  # the last one turns fastest
 
@@ -155,7 +155,8 @@ def _joules(bench: Bench) -> float | None:
     if read is None:
         return None
     run, device = bench.plain(), bench.x.device
-    times = max(1, round(_ENERGY / seconds(run, 1, device)))
+    least = _ENERGY_ON_GPU if device.type == "cuda" else _ENERGY
+    times = max(1, round(least / seconds(run, 1, device)))
     before = read()
     seconds(run, times, device)
     return (read() - before) / times

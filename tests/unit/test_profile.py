@@ -445,18 +445,15 @@ def test_a_gpu_that_tells_is_asked_by_its_name_and_one_that_does_not_is_let_be(m
     assert energy.meter(torch.device("cuda:1")) is None
 
 
-def test_joules_of_a_run_are_differences_over_runs(hand, monkeypatch):
+@pytest.mark.parametrize(("device", "least"), [("cpu", 0.5), ("cuda", 2.0)])
+def test_joules_of_a_run_are_differences_over_runs(device, least, hand, monkeypatch):
     monkeypatch.setattr(profile, "meter", lambda device: lambda: 2.0 * hand.now)  # two watts
-
-    @dataclass(frozen=True)
-    class Second(Solver):
-        order, nfe_per_step = 1, 1
-
-        def step(self, model, x, s, t, past=(), noise=None):
-            hand.passes(0.02)
-            return Step(x)
-
-    assert profile._joules(bench(Second())) == pytest.approx(2.0 * 0.02 * STEPS, rel=0.05)
+    made = bench(get_solver("ddim"))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(made, "x", SimpleNamespace(device=torch.device(device)))
+    monkeypatch.setattr(made, "plain", lambda: lambda: hand.passes(0.1 - CLOCK))
+    assert profile._joules(made) == pytest.approx(2.0 * 0.1, rel=0.12)
+    assert hand.now > 0.9 * least, "shorter than the counter's own pace"
 
 
 def test_a_trace_opens_and_names_the_parts(tmp_path):
