@@ -41,7 +41,7 @@ from .timing import now
 LEAST, MOST = 6, 60  # rounds; fewer than six give no 95 % interval of a median
 _SAMPLE = 1e-3  # seconds that a sample takes at least, by repeating short runs
 _CALLS = 1000  # of an empty function, to time the clock
-_LARGE = 1 << 26  # bytes of the vectors whose copies give the bandwidth beyond all caches
+_LARGE = {"cpu": 1 << 26, "cuda": 1 << 28}  # bytes of the vectors whose copies give the bandwidth beyond all caches
 _CLOCK = 2e9  # cycles a second, to keep a GPU busy by; at least those of its clock
 
 PARTS = ("total", "network", "noise", "update", "rest")
@@ -244,9 +244,11 @@ def _large(device: str, size: int) -> Callable[[], Any]:
 
 def bandwidth(device: str) -> float:
     """Bytes a second, read and written, of copies between vectors that no cache holds: the median of three samples."""
-    copy, at = _large(device, _LARGE), torch.device(device)
+    at = torch.device(device)
+    size = _LARGE["cuda" if at.type == "cuda" else "cpu"]
+    copy = _large(device, size)
     times = repeated(copy, at)
-    return 2 * _LARGE / median(seconds(copy, times, at) for _ in range(3))
+    return 2 * size / median(seconds(copy, times, at) for _ in range(3))
 
 
 def rounds(bench: Bench, most: float) -> tuple[dict[str, list[float]], list[float]]:

@@ -50,9 +50,9 @@ def train(
     A progressive distillation is one training after the other, in `folder/steps-16`, `folder/steps-8`, ..., each student the
     teacher of the next; the last one's folder is returned.
     `folder` gets `checkpoint.safetensors` every so many `minutes` and on an interrupt, `log.jsonl`, pictures of samples and of
-    the loss.  A resumed training goes on bit for bit on the same machine and number of threads.  Raises UsageError for a
-    folder that holds a training while `resume` is not set, or none where it is, and once the loss is not finite: the last
-    checkpoint stays.
+    the loss.  A resumed training goes on bit for bit on a CPU, with the same number of threads; cuDNN's sums have no order.
+    Raises UsageError for a folder that holds a training while `resume` is not set, or none where it is, and once the loss is
+    not finite: the last checkpoint stays.
     """
     folders = [folder / f"steps-{n}" for n in recipe.halvings] or [folder]
     _check_folder(folder, any((each / CHECKPOINT).is_file() for each in folders), resume)
