@@ -586,7 +586,7 @@ def test_the_first_run_makes_its_plan_and_its_kernels():
 
 
 def test_the_bandwidth_is_measured_in_each_case(monkeypatch):
-    monkeypatch.setattr(profile_run, "_LARGE", 1 << 16)
+    monkeypatch.setattr(profile_run, "_LARGE", {"cpu": 1 << 16})
     found = {profile_run.bandwidth("cpu") for _ in range(20)}
     assert len(found) > 1
     assert min(found) > 1e6
