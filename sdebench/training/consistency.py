@@ -3,11 +3,16 @@
 Song et al. 2023, arXiv:2303.01469: algorithm 2, where a teacher's step makes the other point of the path, and 3, where the
 noise that was added makes it.  Between neighbouring times s > t of a grid of `intervals` equal steps,
 
-    L = E d( f(x_s, s), f(x^_t, t) ),      x^_t = alpha_t x0 + sigma_t eps
+    L = E max(alpha_s^2/sigma_s^2, 1) | f(x_s, s) - f(x^_t, t) |^2,      x^_t = alpha_t x0 + sigma_t eps
 
 with (x0, eps) the teacher's reading of x_s, one step of DDIM, or the image and its noise.  f is the x_0 reading of a network of
 v, alpha x - sigma v: at sigma = 0 it is x whatever the network says, which is the boundary condition (the parametrisation of
 Lu and Song 2024, arXiv:2410.11081, on a cosine schedule), so that the student is a network as any other.
+
+The target comes from the weights as they are now, without a gradient: Song and Dhariwal 2023, arXiv:2310.14189, show why an
+average of them is wrong without a teacher, and with one it was not needed.  The weight is that of progressive distillation, so
+that v counts alike at all levels.  By a plain norm (theirs, eq. 7, or that times alpha/sigma) v is lost where there is little
+noise: that error is in every target from there upwards, and is seen as noise in the images.
 """
 
 from collections.abc import Callable
@@ -20,15 +25,7 @@ from torch import Tensor, nn
 from .. import grids
 from ..data import Images
 from .recipe import Recipe
-from .student import Student, ddim, levels
-
-_FLAT = 0.00054  # of the distance, times sqrt(d): within it a square, beyond it the length itself
-
-
-def distance(a: Tensor, b: Tensor) -> Tensor:
-    """sqrt(|a - b|^2 + c^2) - c of each image, (B,), c = 0.00054 sqrt(d).  Song and Dhariwal 2023, arXiv:2310.14189, eq. 7."""
-    c = _FLAT * a[0].numel() ** 0.5
-    return ((a - b).square().flatten(1).sum(1) + c * c).sqrt() - c
+from .student import Student, ddim, levels, missed
 
 
 class Consistency(Student):
@@ -41,13 +38,13 @@ class Consistency(Student):
         self._prepare(grid[:-1], grid[1:])
 
     def _errors(self, net: Callable, x0: Tensor, eps: Tensor, level: Tensor) -> Tensor:
-        """Distance of what is said at the two times, (B,)."""
+        """Weighted mean square of the difference between what is said at the two times, (B,)."""
         s, t = levels(level)
         x = s.alpha * x0 + s.sigma * eps
         with torch.no_grad():
             said = self._x0(self.teaches, x, s) if self.teacher else x0
             target = self._x0(net, ddim(x, said, s, t), t)
-        return distance(self._x0(net, x, s), target)
+        return missed(self._x0(net, x, s), target, s)
 
     def card(self, figures: dict[str, float]) -> dict[str, Any]:
         """What a reader of the weights must know: the samplers that it is for."""

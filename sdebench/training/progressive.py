@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .. import grids
 from ..data import Images
 from .recipe import Recipe
-from .student import Level, Student, ddim, levels
+from .student import Level, Student, ddim, levels, missed
 
 
 def target(z: Tensor, end: Tensor, s: Level, t: Level) -> Tensor:
@@ -44,8 +44,7 @@ class Halving(Student):
         with torch.no_grad():
             middle = ddim(z, self._x0(self.teaches, z, s), s, m)
             end = ddim(middle, self._x0(self.teaches, middle, m), m, t)
-        weight = (s.alpha / s.sigma).square().clamp(min=1)
-        return (weight * (target(z, end, s, t) - self._x0(net, z, s)).square()).flatten(1).mean(1)
+        return missed(self._x0(net, z, s), target(z, end, s, t), s)
 
     def card(self, figures: dict[str, float]) -> dict[str, Any]:
         """What a reader of the weights must know: it is right in so many steps alone."""

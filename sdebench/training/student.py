@@ -30,6 +30,15 @@ def ddim(x: Tensor, x0: Tensor, s: Level, t: Level) -> Tensor:
     return t.alpha * x0 + t.sigma / s.sigma * (x - s.alpha * x0)
 
 
+def missed(x0: Tensor, target: Tensor, at: Level) -> Tensor:
+    """`max(alpha^2/sigma^2, 1) |x0 - target|^2/d` of each image, (B,): truncated SNR, arXiv:2202.00512, eq. 9.
+
+    For a network of v, x0 - target = sigma (v - v~), so that the weight of v stays within 1/2 and 1.
+    """
+    weight = (at.alpha / at.sigma).square().clamp(min=1)
+    return (weight * (x0 - target).square()).flatten(1).mean(1)
+
+
 def get_teacher(spec: str, shape: tuple[int, ...], device: str = "cpu") -> NetworkProblem:
     """The network of that spec.  Raises UsageError where it cannot teach: it has no card of continuous time, predicts something
     else than v, or makes images of another shape.
