@@ -7,6 +7,7 @@ import torch
 from hypothesis import settings
 
 from sdebench import cli
+from sdebench.studies import runner
 
 torch.set_num_threads(1)
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
@@ -25,3 +26,10 @@ def sdebench(capsys, tmp_path, monkeypatch):
         return (end.value.code, *capsys.readouterr())
 
     return command
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """A run measures in this process, whatever its --jobs: a worker costs seconds of imports, and has tests of its own."""
+    run = runner.run
+    monkeypatch.setattr(runner, "run", lambda cases, path, jobs=None, *rest: run(cases, path, None, *rest))

@@ -18,7 +18,7 @@ budgets = [5]
 """
 
 
-def test_a_run_shows_a_line_a_row_and_at_its_end_what_it_left_out(sdebench, monkeypatch):
+def test_a_run_shows_a_line_a_row_and_at_its_end_what_it_left_out(sdebench, monkeypatch, here):
     monkeypatch.setenv("COLUMNS", "80")
     Path("some.toml").write_text(SOME_CASES)
     status, out, err = sdebench("run", "some.toml", "--no-report", "--jobs", 1)

@@ -38,7 +38,7 @@ def test_what_is_held_is_not_measured_again_and_json_says_all(sdebench, measured
     assert all((c["noise"] > 0) == c["solver"].startswith("sde") for c in cells)
 
 
-def test_repeats_add_rounds(sdebench, measured):
+def test_repeats_add_rounds(sdebench, measured, here):
     def rounds():
         cells = json.loads(sdebench("profile", "--solvers", "ddim", *FEW, "--out", measured, *more, "--json")[1])["cells"]
         return {(c["executor"], c["batch"]): c["rounds"] for c in cells}
@@ -51,7 +51,7 @@ def test_repeats_add_rounds(sdebench, measured):
     assert len({r["key"] for r in records.read(measured)}) == 12
 
 
-def test_a_trace_is_written_beside(sdebench, tmp_path):
+def test_a_trace_is_written_beside(sdebench, tmp_path, here):
     one = ("--solvers", "ddim", "--executor", "fused", "--batch", 2, "--steps", 3, "--seconds", 0.01)
     status, _, err = sdebench("profile", *one, "--trace", "trace.json")
     assert status == 0
@@ -61,7 +61,7 @@ def test_a_trace_is_written_beside(sdebench, tmp_path):
     assert (tmp_path / "results" / "profile.jsonl").is_file()
 
 
-def test_a_failure_is_a_record_and_status_1(sdebench, tmp_path, monkeypatch):
+def test_a_failure_is_a_record_and_status_1(sdebench, tmp_path, here):
     (tmp_path / "mine.py").write_text("""
 from dataclasses import dataclass
 from sdebench import Solver, Step
@@ -111,7 +111,7 @@ def test_bad_input_is_one_line_and_status_2(sdebench, tmp_path, name):
     assert not (tmp_path / "results").exists()
 
 
-def test_a_suite_that_times_is_not_measured_beside_itself(sdebench, tmp_path):
+def test_a_suite_that_times_is_not_measured_beside_itself(sdebench, tmp_path, here):
     few = 'solvers = "ddim"\nbatches = [1]\nsteps = 2\nseconds = 0.01\n'
     (tmp_path / "mine.toml").write_text(f'[[study]]\nstudy = "profile"\n{few}')
     for options in (("--jobs", 2), ("--backend", "dask", "--scheduler", "tcp://localhost:1")):
