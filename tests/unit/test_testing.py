@@ -7,6 +7,7 @@ from mutants.stochastic import FreshNoise
 
 from sdebench.errors import UsageError
 from sdebench.solver import Solver, Step
+from sdebench.studies import stochastic
 from sdebench.testing import assert_order
 
 ONE = {"grids": ("uniform_lam",)}
@@ -18,8 +19,9 @@ def test_a_stochastic_sampler_is_held_to_its_weak_order():
         assert_order("euler-maruyama", 2, problem="gaussian", kinds=["weak"], **ONE)
 
 
-def test_a_stochastic_sampler_is_held_to_the_strong_order_that_it_states():
-    """A fresh normal in the place of the path's integral: right in law, and on no path."""
+def test_a_stochastic_sampler_is_held_to_the_strong_order_that_it_states(monkeypatch):
+    """A fresh normal in the place of the path's integral: right in law, and on no path.  2048 paths of the 16 384."""
+    monkeypatch.setattr(stochastic, "STRONG_PATHS", 2048)
     assert_order("ddpm", 1, **ONE)
     assert_order(FreshNoise(), 1, kinds=["weak"], **ONE)
     with pytest.raises(pytest.fail.Exception, match=r"order 1:\n  refuted        strong +expected 1, .*\n  confirmed +weak"):
