@@ -18,14 +18,15 @@ from sdebench.errors import UsageError
 from sdebench.studies import base, runner
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
-DRIVER = """
+CODE = "pinned: sources that somebody edits meanwhile are no part of these tests"
+DRIVER = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are deaf to it
 from sdebench import records
 from sdebench.cli import main
 from sdebench.studies import base
 base.STUDIES["dummy"] = "dummy_study"
-records.code_hash = lambda extra=(): "pinned: sources that somebody edits meanwhile are no part of these tests"
+records.code_hash = lambda extra=(): {CODE!r}
 main(sys.argv[1:])
 """
 
