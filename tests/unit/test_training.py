@@ -71,6 +71,12 @@ def test_a_resumed_training_equals_an_unbroken_one_to_the_bit(made, task, tmp_pa
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "broken"))
 
 
+def ahead(folder: Path) -> bool:
+    """Whether the log has a line that was written after the checkpoint."""
+    log, checkpoint = (folder / name for name in ("log.jsonl", CHECKPOINT))
+    return log.stat().st_mtime_ns > checkpoint.stat().st_mtime_ns
+
+
 def last_step(folder: Path) -> int:
     """The last step in the log of a training that may be writing it."""
     lines = (folder / "log.jsonl").read_text().splitlines() if (folder / CHECKPOINT).exists() else []
@@ -83,9 +89,11 @@ def test_a_killed_training_loses_at_most_what_came_after_its_checkpoint(tmp_path
     for resume in ([], ["resume"]):
         before, deadline = last_step(tmp_path), time.monotonic() + 300
         command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path), *resume]
-        run = subprocess.Popen(command, start_new_session=True)
+        run = subprocess.Popen(command, start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
         try:
-            while run.poll() is None and last_step(tmp_path) < before + 60 and time.monotonic() < deadline:
+            while run.poll() is None and time.monotonic() < deadline:
+                if last_step(tmp_path) >= before + 60 and ahead(tmp_path):
+                    break
                 time.sleep(0.02)
         finally:
             os.killpg(run.pid, signal.SIGKILL)
