@@ -65,8 +65,8 @@ def test_an_installed_solver_is_measured(installed, broken):
 def test_a_run_measures_the_plugin_in_its_workers_and_knows_its_file_as_code(installed, tmp_path):
     toml = tmp_path / "s.toml"
     toml.write_text('[[study]]\nstudy = "order"\nsolvers = ["demo-ralston-2"]\ngrids = ["uniform_lam"]\npoints = 8\n')
-    command = ("run", str(toml), "--out", str(tmp_path / "r.jsonl"), "--no-report", "--json", "--jobs")
-    first = json.loads(sdebench(*command, "2", path=(installed,)).stdout)
+    command = ("run", str(toml), "--out", str(tmp_path / "r.jsonl"), "--no-report", "--json", "--jobs", "1")
+    first = json.loads(sdebench(*command, path=(installed,)).stdout)
     assert (first["measured"], first["failed"]) == (2, [])
     records = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert {r["claims"]["family"] for r in records} == {"Demo"}
@@ -74,7 +74,7 @@ def test_a_run_measures_the_plugin_in_its_workers_and_knows_its_file_as_code(ins
     text = module.read_text()
     try:
         module.write_text(text + "# another version\n")
-        changed = json.loads(sdebench(*command, "1", path=(installed,)).stdout)
+        changed = json.loads(sdebench(*command, path=(installed,)).stdout)
     finally:
         module.write_text(text)
     assert (changed["measured"], changed["skipped"]) == (2, 0)
