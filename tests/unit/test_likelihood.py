@@ -101,15 +101,15 @@ def test_signs_make_no_difference_where_coordinates_are_apart():
 
 @pytest.mark.parametrize("name", ["mixture-2d", "product-16d"])
 def test_the_estimate_is_unbiased_within_its_standard_error(name):
-    """Over 200 probes a sample: gaps in units of the standard error have mean 0 and variance 1, to four of their own errors."""
+    """Over 80 probes a sample: gaps in units of the standard error have mean 0 and variance 1, to four of their own errors."""
     pb = sb.get_problem(name)
     x = states(pb)
-    exact, estimate = found(pb, x, tol=1e-5), found(pb, x, tol=1e-5, divergence="hutchinson", probes=200)
+    exact, estimate = found(pb, x, tol=1e-5), found(pb, x, tol=1e-5, divergence="hutchinson", probes=80)
     z = (estimate.log_prob - exact.log_prob) / estimate.stderr
     assert float(estimate.stderr.min()) > 1e-4
     assert abs(float(z.mean())) < 4 / 16**0.5
     assert abs(float(z.square().mean()) - 1) < 4 * (2 / 16) ** 0.5
-    fewer = found(pb, x, tol=1e-5, divergence="hutchinson", probes=50)
+    fewer = found(pb, x, tol=1e-5, divergence="hutchinson", probes=20)
     assert float((fewer.stderr / estimate.stderr).mean()) == pytest.approx(2, rel=0.15)
 
 
@@ -168,9 +168,9 @@ def test_held_out_digits_are_likelier_than_noise(images):
 
 
 def test_the_trace_of_a_network_is_exact_or_estimated(images):
-    """On the first twentieth of the path, by 64 passes backwards and by 20 probes."""
+    """On the first fiftieth of the path, by 64 passes backwards and by 20 probes."""
     ns, x, t = DIGITS.schedule, images[0][:1], DIGITS.span[1]
-    s = ns.t(ns.lam(t) - 0.5)
+    s = ns.t(ns.lam(t) - 0.2)
     exact = sb.log_likelihood(DIGITS.model, x, s, t, tol=1e-3)
     estimate = sb.log_likelihood(DIGITS.model, x, s, t, divergence="hutchinson", probes=20, tol=1e-3)
     assert bool(((estimate.log_prob - exact.log_prob).abs() < 4 * estimate.stderr).all())
