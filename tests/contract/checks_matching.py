@@ -1,17 +1,25 @@
 """What every loss of score matching must do.  A check takes a loss, `(net, batch, rng) -> (L, m)`, and may raise
 AssertionError."""
 
+from functools import cache
+
 import torch
 
 import sdebench as sb
 from sdebench.matching.batch import Batch, Levels, batches, draw, stratified
 from sdebench.matching.equivalence import pairs
-from sdebench.matching.losses import fisher
+from sdebench.matching.losses import LOSSES, fisher
 from sdebench.matching.network import ScoreNet
 from sdebench.matching.training import divergence, train
 
 LINE, PLANE = sb.get_problem("mixture-1d"), sb.get_problem("mixture-2d")
 AT = (-0.8, 0.4, 1.3)
+
+
+@cache
+def passes(check, loss: str) -> None:
+    """The check of one of our losses, made once for all tests that ask for it; what fails is made again."""
+    check(LOSSES[loss])
 
 
 def generator(seed=0):
