@@ -97,9 +97,12 @@ class Student(Denoiser):
         return (at.alpha * x - at.sigma * v) / (at.alpha.square() + at.sigma.square())
 
     def card(self, figures: dict[str, float]) -> dict[str, Any]:
-        """What a reader of the weights must know, with the teacher and its weights' hash."""
-        who = {"teacher": {"name": self.teacher.name, "sha256": self.teacher_sha256}} if self.teacher else {}
-        return super().card(figures) | {"name": self.recipe.name} | who
+        """What a reader of the weights must know, with the teacher, its weights' hash, and the teacher's own teacher."""
+        card = super().card(figures) | {"name": self.recipe.name}
+        if self.teacher is None:
+            return card
+        its = {key: self.teacher.card[key] for key in ("teacher",) if key in self.teacher.card}
+        return card | {"teacher": {"name": self.teacher.name, "sha256": self.teacher_sha256} | its}
 
 
 def levels(level: Tensor) -> list[Level]:

@@ -201,7 +201,7 @@ def test_each_students_card_says_its_teacher_and_its_sampler(ladder):
     teacher = sb.get_network(made.teacher)
     assert [p.name for p in (first, second)] == ["ladder-2", "ladder-1"]
     assert first.card["teacher"] == {"name": teacher.name, "sha256": teacher.sha256}
-    assert second.card["teacher"] == {"name": "ladder-2", "sha256": first.sha256}
+    assert second.card["teacher"] == {"name": "ladder-2", "sha256": first.sha256, "teacher": first.card["teacher"]}
     assert second.card["sampled"] == {"solver": "ddim", "grid": "uniform_t", "steps": 1}
     assert second.span == teacher.span
     assert second.card["recipe"]["lams"] == [-5.0, 5.0]
