@@ -261,7 +261,7 @@ TWO = [[0.0, 0.0], [1.0, 1.0]]
         (lambda: sb.get_problem("product-16d").initial(8, None), "seed is None"),
         (lambda: sb.get_problem("product-16d").law.sample(-1, 0), "number of draws is -1: give a whole number, 0 or more"),
         (lambda: GaussianMixture([0.5, 0.5], TWO, EYE).marginal("vp", 0.5), "marginal on 'vp' at the time 0.5: give"),
-        (lambda: GaussianMixture([1.0], [[0.0]], [1.0]).flow(torch.zeros(2, 1), EDM(), "a", 0.5), "at the time 'a': give"),
+        (lambda: GaussianMixture([1.0], [[0.0]], [1.0]).flow(torch.zeros(2, 1), EDM(), "a", 0.5), "time 'a' is not one number"),
         (lambda: sb.get_problem("product-16d").law.marginal(EDM, 0.5), "give a schedule and a number"),
         (lambda: sb.problems.exact_model("law", EDM()), "'law' is not a law: give"),
         (lambda: sb.problems.exact_model(GaussianMixture([0.5, 0.5], TWO, EYE), EDM), "EDM'> is not a schedule: give one"),
