@@ -8,12 +8,17 @@ from torch import Tensor
 from .recipe import Recipe
 
 
-def generator(*parts: int) -> torch.Generator:
-    """A generator whose state is a function of the given non-negative numbers."""
+def mixed(*parts: int) -> int:
+    """A seed that is a function of the given non-negative numbers."""
     seed = 0
     for part in parts:
         seed = (seed * 6364136223846793005 + part + 1442695040888963407) % 2**63
-    return torch.Generator().manual_seed(seed)
+    return seed
+
+
+def generator(*parts: int) -> torch.Generator:
+    """A generator whose state is a function of the given non-negative numbers."""
+    return torch.Generator().manual_seed(mixed(*parts))
 
 
 @lru_cache(maxsize=2)

@@ -35,14 +35,15 @@ class Consistency(Student):
         super().__init__(recipe, data, device)
         span = tuple(self.schedule.t(lam) for lam in self.recipe.lams)
         grid = grids.uniform_t(self.schedule, *span, self.recipe.intervals)
-        self._prepare(grid[:-1], grid[1:])
+        self._prepare(grid[:-1], (*grid[1:-1], 0.0))
 
     def _errors(self, net: Callable, x0: Tensor, eps: Tensor, level: Tensor) -> Tensor:
         """Weighted mean square of the difference between what is said at the two times, (B,)."""
         s, t = levels(level)
         x = s.alpha * x0 + s.sigma * eps
-        with torch.no_grad():
-            said = self._x0(self.teaches, x, s) if self.teacher else x0
+        devices = [x.device] if x.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices):  # so that the call below has the same mask of dropout
+            said = self._told(x, s) if self.teacher else x0
             target = self._x0(net, ddim(x, said, s, t), t)
         return missed(self._x0(net, x, s), target, s)
 

@@ -32,6 +32,7 @@ class Denoiser:
 
     def __init__(self, recipe: Recipe, data: Images, device: str = "cpu"):
         self.recipe, self.data, self.device = recipe, data, device
+        self.draws = recipe  # the one by whose seed batches are drawn
         self.schedule, self.time = schedule_of(recipe.schedule), Scaled(recipe.time_scale)
         noisy, clean = recipe.lams
         last, first = self.schedule.t(noisy), self.schedule.t(clean)
@@ -54,7 +55,7 @@ class Denoiser:
 
     def loss(self, net: nn.Module, step: int) -> Tensor:
         """The loss of the batch of a step."""
-        recipe, rng = self.recipe, generator(self.recipe.seed, 3, step)
+        recipe, rng = self.draws, generator(self.draws.seed, 3, step)
         x0 = augmented(to_state(self.train[indices(len(self.train), recipe, step).to(self.device)]), recipe, step)
         eps = torch.randn(x0.shape, generator=rng).to(self.device)
         strata = (torch.arange(recipe.batch) + torch.rand(recipe.batch, generator=rng)) / recipe.batch

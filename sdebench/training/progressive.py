@@ -10,6 +10,7 @@ One step of DDIM with x~ ends in z''.  For a network of v, x~ - x0 = sigma (v - 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from .. import grids
 from ..data import Images
+from .batches import mixed
 from .recipe import Recipe
 from .student import Level, Student, ddim, levels, missed
 
@@ -33,7 +35,7 @@ class Halving(Student):
 
     def __init__(self, recipe: Recipe, data: Images, device: str, teacher: str, steps: int):
         super().__init__(recipe, data, device, teacher)
-        self.steps = steps
+        self.steps, self.draws = steps, replace(self.recipe, seed=mixed(recipe.seed, 5, steps))  # no two rounds see the same
         grid = grids.uniform_t(self.schedule, *self.teacher.span, 2 * steps)
         self._prepare(grid[:-1:2], grid[1::2], grid[2::2])
 
@@ -42,8 +44,8 @@ class Halving(Student):
         s, m, t = levels(level)
         z = s.alpha * x0 + s.sigma * eps
         with torch.no_grad():
-            middle = ddim(z, self._x0(self.teaches, z, s), s, m)
-            end = ddim(middle, self._x0(self.teaches, middle, m), m, t)
+            middle = ddim(z, self._told(z, s), s, m)
+            end = ddim(middle, self._told(middle, m), m, t)
         return missed(self._x0(net, z, s), target(z, end, s, t), s)
 
     def card(self, figures: dict[str, float]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import fields, replace
+from math import hypot, isclose
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from ..data import Images
 from ..errors import UsageError
+from ..float32 import full_float32
 from ..networks import NetworkProblem, Scaled, get_network
 from .denoiser import Denoiser
 from .recipe import Recipe
@@ -74,11 +76,15 @@ class Student(Denoiser):
     """
 
     def __init__(self, recipe: Recipe, data: Images, device: str = "cpu", teacher: str = ""):
-        spec = teacher or recipe.teacher
+        self.spec = spec = teacher or recipe.teacher
         self.teacher = get_teacher(spec, data.shape, device) if spec else None
         self.teacher_sha256 = self.teacher.sha256 if self.teacher else ""
         self.teaches: Callable | None = self.teacher.model.net if self.teacher else None
         super().__init__(taught(recipe, self.teacher) if self.teacher else recipe, data, device)
+        ns = self.schedule
+        if not all(isclose(hypot(ns.alpha(t), ns.sigma(t)), 1) for t in map(ns.t, self.recipe.lams)):
+            raise UsageError(f"the schedule {ns} of a student does not preserve variance: give VPCosine or VPLinear, to the "
+                             "teacher too")  # fmt: skip
 
     def _prepare(self, *times: tuple[float, ...]) -> None:
         """Lesson i is of the times `times[0][i]`, `times[1][i]`, ...; each stands with its alpha and sigma in column i."""
@@ -96,12 +102,18 @@ class Student(Denoiser):
         v = self._value(net, x, at.t)
         return (at.alpha * x - at.sigma * v) / (at.alpha.square() + at.sigma.square())
 
+    def _told(self, x: Tensor, at: Level) -> Tensor:
+        """What the teacher says of x_0, in the float32 in which it samples."""
+        with full_float32():
+            return self._x0(self.teaches, x, at)
+
     def card(self, figures: dict[str, float]) -> dict[str, Any]:
         """What a reader of the weights must know, with the teacher, its weights' hash, and the teacher's own teacher."""
         card = super().card(figures) | {"name": self.recipe.name}
         if self.teacher is None:
             return card
         its = {key: self.teacher.card[key] for key in ("teacher",) if key in self.teacher.card}
+        its |= {"spec": self.spec} if self.spec == self.recipe.teacher else {}  # not where a round before lies
         return card | {"teacher": {"name": self.teacher.name, "sha256": self.teacher_sha256} | its}
 
 

@@ -106,6 +106,69 @@ def test_without_noise_a_consistency_model_says_the_state_itself(spec):
     assert torch.allclose(task._x0(net, X0, Level(0.2 * one, 0.5 * one, 2 * one)), c * X0 + d * value, atol=1e-6)
 
 
+def test_the_last_lesson_of_a_consistency_model_ends_without_noise(spec):
+    """There the target is what the teacher said, whatever the network says, so that the step to the clean end is taught too."""
+    task = consistency(spec)
+    assert task.table[3:, -1].tolist() == [0, 1, 0]
+    assert task.table[3, :-1].tolist() == task.table[0, 1:].tolist()
+    task.teaches = asked(exact_v)
+    level = task.table[:, [-1]].expand(-1, len(X0))
+    found = task._errors(asked(lambda x, t: exact_v(x, t) if t > 0 else 1e3 * x), X0, EPS, level)
+    assert found.max() < 1e-8
+
+
+def test_both_ends_of_an_interval_are_said_under_the_same_dropout(spec):
+    """With neither signal nor noise between the two times, the same network says the same at both."""
+    task, net = consistency(spec), torch.nn.Dropout(0.5)
+    level, masks = task.table[:, [1]].expand(-1, len(X0)), []
+
+    def said(x, times):
+        masks.append(net(torch.ones_like(x)))
+        return SimpleNamespace(sample=masks[-1] * x)
+
+    torch.manual_seed(0)
+    task._errors(said, X0, EPS, level)
+    assert torch.equal(*masks)
+    assert 0 < (masks[0] == 0).float().mean() < 1
+    task._errors(said, X0, EPS, level)
+    assert not torch.equal(masks[0], masks[2])
+
+
+def full() -> bool:
+    cudnn = torch.backends.cudnn
+    return cudnn.conv.fp32_precision == "ieee" if hasattr(cudnn, "conv") else not cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("kind", ["halving", "paths"])
+def test_a_teacher_is_asked_in_full_float32(kind, spec, halving):
+    task, found = halving if kind == "halving" else consistency(spec), []
+    task.teaches = lambda x, times: found.append(full()) or SimpleNamespace(sample=x)
+    task._errors(asked(lambda x, t: x), X0, EPS, task.table[:, [1]].expand(-1, len(X0)))
+    assert found == [True] * (2 if kind == "halving" else 1)
+    assert not full()
+
+
+def test_no_two_rounds_of_a_ladder_see_the_same_batch(spec, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Halving, "_errors", lambda task, net, x0, eps, level: seen.append((x0, eps, level[0])) or x0)
+    for steps in (4, 4, 2):
+        task = Halving(recipe.from_plain(LADDER | {"teacher": spec, "batch": 16}), images(), "cpu", "", steps)
+        task.table = torch.arange(4096.0).expand(9, -1)
+        task.loss(None, 2)
+    first, again, other = seen
+    assert all(torch.equal(a, b) for a, b in zip(first, again))
+    assert not any(torch.equal(a, b) for a, b in zip(first, other))
+
+
+@pytest.mark.parametrize("schedule", ["EDM", "Rectified", "VE"])
+@pytest.mark.parametrize("task", [LADDER, PATHS])
+def test_a_schedule_that_does_not_preserve_variance_is_refused(task, schedule, tmp_path):
+    teacher = str(folder(tmp_path / "teacher", CARD | {"schedule": schedule, "lams": [-3.0, 3.0]}))
+    made = recipe.from_plain(task | {"teacher": teacher})
+    with pytest.raises(sb.UsageError, match="does not preserve variance: give VPCosine or VPLinear"):
+        Consistency(made, images()) if task is PATHS else Halving(made, images(), "cpu", "", 2)
+
+
 def on_paths(x, t):
     """v of the network whose x_0 reading is where the path of LINE through each pixel ends."""
     end = LINE.flow(x.double().reshape(-1, 1), NS, t, NS.t(4.0)).reshape(x.shape) if t > NS.t(4.0) * (1 + 1e-6) else x.double()
@@ -200,7 +263,7 @@ def test_each_students_card_says_its_teacher_and_its_sampler(ladder):
     first, second = (sb.get_network(place / "whole" / f"steps-{n}" / "model") for n in (2, 1))
     teacher = sb.get_network(made.teacher)
     assert [p.name for p in (first, second)] == ["ladder-2", "ladder-1"]
-    assert first.card["teacher"] == {"name": teacher.name, "sha256": teacher.sha256}
+    assert first.card["teacher"] == {"name": teacher.name, "sha256": teacher.sha256, "spec": made.teacher}
     assert second.card["teacher"] == {"name": "ladder-2", "sha256": first.sha256, "teacher": first.card["teacher"]}
     assert second.card["sampled"] == {"solver": "ddim", "grid": "uniform_t", "steps": 1}
     assert second.span == teacher.span
@@ -213,7 +276,7 @@ def test_a_consistency_model_is_trained_and_read_by_its_card(ladder, tmp_path):
     made = recipe.from_plain(PATHS | {"teacher": ladder[0].teacher})
     problem = sb.get_network(loop.train(made, tmp_path))
     assert problem.card["sampled"] == {"solver": "consistency", "grid": "uniform_t", "steps": [1, 2, 4]}
-    assert problem.card["teacher"]["sha256"] == sb.get_network(made.teacher).sha256
+    assert problem.card["teacher"] == {"name": "small", "sha256": sb.get_network(made.teacher).sha256, "spec": made.teacher}
     assert problem.name == "paths"
 
 
