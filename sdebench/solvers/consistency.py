@@ -19,8 +19,9 @@ class Consistency(StochasticSolver):
     after every step, on any grid, and more steps add nothing.  The paper's paths end at a noise eps > 0, and it adds
     sqrt(tau^2 - eps^2); here eps = 0, and the last step adds the noise of the grid's end, as a state there has it.
 
-    Not a discretisation: z belongs to no path.  With a denoiser E[x_0 | x_t] for f every step loses variance, and fine grids
-    do not bring it back: of one Gaussian of variance C there remains C^2/(2 C + rho_t^2).  So weak order 0.
+    Not a discretisation: z belongs to no path.  With a denoiser E[x_0 | x_t] for f, of one Gaussian of variance C, the variance
+    of x0 is below C after every step; on ever finer grids it tends to C^2/(2 C + rho_t^2), half of C at the end.  So weak
+    order 0.
     """
 
     weak_order, nfe_per_step = 0, 1
