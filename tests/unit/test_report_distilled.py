@@ -69,6 +69,22 @@ def test_its_row_has_its_error_and_the_teacher_s_best_at_as_many_evaluations(rea
     assert row["best_error"] == pytest.approx(q.error_at(best.run.solver, 4))
 
 
+def test_the_teacher_s_best_may_take_fewer_evaluations_and_then_says_how_many(read):
+    made = [q.samples("ddim", 4, shift=2.0), q.samples("heun-edm", 3, shift=0.2), q.samples("ddim", 5, shift=0.0)]
+    made[1]["data"]["nfe"] = 3
+    (group,) = read([q.data(), *made, q.pictures("heun-edm", (3,)), *student()])
+    row = distilled.table([group]).frame.iloc[0]
+    assert row["best"] == "heun-edm, uniform_lam, 3 NFE"
+    assert row["best_fd"] == next(c for c in group.cells if c.nfe == 3).fd
+    assert [name for name, _, _ in distilled.shown(group)] == ["digits: heun-edm, uniform_lam, 3 NFE", "quick: ddim, 4 NFE"]
+
+
+def test_the_caption_says_what_a_student_cannot_undercut_and_that_the_best_is_chosen_after_the_fact(read):
+    caption = distilled.table(read([*teacher(), *student()])).caption
+    assert "DDIM in 32 steps" in caption
+    assert "chosen after the fact" in caption
+
+
 def test_of_a_student_no_order_is_read(read):
     found = read([*teacher(), *student(budgets=(2, 4, 10, 20, 50))])
     assert set(quality_errors.error_table(found).frame["model"]) == {"digits"}
