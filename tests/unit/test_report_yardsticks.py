@@ -19,8 +19,13 @@ def told(**more):
 @pytest.fixture
 def group(tmp_path):
     """Samples at 5 and 10 NFE whose features are moved by 0.9 and 0.5 in each of 4: distances of 3.2 and 1.0, or so."""
-    made = [told(), q.samples("ddim", 5, shift=0.6), q.samples("ddim", 10, shift=0.2), q.samples("ddpm", 10, shift=0.3)]
-    (found,) = quality_cells.groups(facts.checked(q.stored(tmp_path / "r.jsonl", made)))
+    return of(tmp_path, 200)
+
+
+def of(folder, size):
+    made = [q.samples(solver, budget, size=size, shift=shift)
+            for solver, budget, shift in (("ddim", 5, 0.6), ("ddim", 10, 0.2), ("ddpm", 10, 0.3))]  # fmt: skip
+    (found,) = quality_cells.groups(facts.checked(q.stored(folder / "r.jsonl", [told(), *made])))
     return found
 
 
@@ -30,6 +35,16 @@ def test_damages_stand_by_distance_and_say_which_samples_are_as_near(group):
     assert list(rows.index) == ["as they are", "noise 5 %", "blur 1 pixel", "half resolution"]
     assert (rows.loc["blur 1 pixel", "reached"], rows.loc["blur 1 pixel", "reached_by"]) == (10, "ddim")
     assert "| noise 5 % | 200 | 0.70 ± 0.20 | — | — |" in emit.markdown(table)
+    assert "Reached by" in table.caption
+    assert "not to be compared" not in table.caption
+
+
+def test_samples_of_another_number_are_not_held_against_them(tmp_path):
+    table = yardsticks.table([of(tmp_path, 400)])
+    assert "Of digits there are 400 samples and 200 such images: the two are not to be compared." in table.caption
+    assert "Reached" not in table.caption
+    assert [column.key for column in table.columns] == ["damage", "n", "fd"]
+    assert table.frame["reached"].isna().all()
 
 
 def test_names_stand_at_their_distances_and_only_within_the_plot(group):
