@@ -20,7 +20,7 @@ from .base import claims, tell_left_out
 from .quality_error import of_error, of_pictures
 from .quality_metrics import context, described, of_data, of_samples
 from .quality_run import Place, steps_for
-from .quality_student import about, is_student, teacher_of, unpaired
+from .quality_student import about, is_student, unpaired, untaught
 
 KEYS = frozenset({"models", "solvers", "grids", "budgets", "ladder", "samples", "chunk", "features", "data", "dtypes",
                   "reference", "device", "seed", "points", "kinds"})  # fmt: skip
@@ -93,6 +93,8 @@ def _cases(kind: str, at: Place, settings: dict) -> Iterator[dict]:
     if kind == "data":
         yield {}
     elif kind == "error":
+        if untaught(at):
+            return
         for run, budgets in _runs(at, settings, settings["budgets" if is_student(at) else "ladder"]):
             paired = [budget for budget in budgets if not unpaired(run["solver"], at, run["grid"], budget)]
             if paired:
@@ -110,7 +112,10 @@ def _cases(kind: str, at: Place, settings: dict) -> Iterator[dict]:
 def _left_out(at: Place, settings: dict) -> Iterator[str]:
     """Why a solver and a budget have no case, or no error of a student, for each; empty where they have one."""
     wanted = is_student(at) and "error" in settings["kinds"]
-    return (why_not(*run) or (unpaired(*run) if wanted else "") for run in
+    if wanted and (why := untaught(at)):
+        yield f"the error of {at.model}: {why}"
+        wanted = False
+    yield from (why_not(*run) or (unpaired(*run) if wanted else "") for run in
             ((solver, at, grid, budget) for solver in settings["solvers"] for grid in settings["grids"]
              for budget in settings["budgets"]))  # fmt: skip
 
@@ -119,13 +124,11 @@ def cases(settings: dict) -> list[dict]:
     """The cases of a `[[study]]` table, the long ones first; what cannot be run is left out, with a warning.
 
     Raises UsageError where nothing can be run, for a network whose images are not of the data's shape, for a device that is
-    not there, for names that are none, and for a student whose teacher is not that of its card.
+    not there, and for names that are none.  A student whose teacher is not here, or had none, has no errors.
     """
     settings, out = _checked(settings), []
     for model in settings["models"]:
         at = Place(model, settings["dtypes"][0], settings["device"], settings["seed"])
-        if "error" in settings["kinds"]:
-            teacher_of(at)  # says so where it is not here
         head = {"study": "quality", "model": model, "model_sha256": at.problem.sha256[:16], "device": at.device,
                 "seed": at.seed} | described(at.problem, settings["features"], settings["data"], at.device)  # fmt: skip
         out += [head | {"kind": kind} | case for kind in settings["kinds"] for case in _cases(kind, at, settings)]

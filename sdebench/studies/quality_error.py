@@ -12,6 +12,7 @@ import hashlib
 from contextlib import suppress
 from functools import lru_cache
 from itertools import pairwise
+from math import sqrt
 
 import numpy as np
 import torch
@@ -77,13 +78,13 @@ def converged(at: Place, points: int) -> Converged:
 def of_error(case: dict, at: Place) -> tuple[dict, dict]:
     """(data, arrays) of a case of kind "error": a rung for each number of steps that the budgets of the ladder allow.
 
-    Of a student the trajectory is its teacher's, which `reference_of` names.  A run that draws noise has that of its one step,
-    which is that of the grid's end, as part of its floor.
+    Of a student the trajectory is its teacher's, which `reference_of` names.  A run that draws noise is of one step, and
+    has sqrt(2) rho_t as part of its floor: its own noise at the grid's end, and what is left of noise there in the reference.
     """
     teacher, problem = teacher_of(at), at.problem
     exact = converged(teacher._replace(dtype=case["reference"]), case["points"])
     rounding, solver, ns = exact.rounding(case["dtype"]), get_solver(case["solver"]), problem.schedule
-    drawn = ns.rho(problem.span[1]) if solver.stochastic else 0.0
+    drawn = sqrt(2) * ns.rho(problem.span[1]) if solver.stochastic else 0.0
     budgets: dict[int, int] = {}
     for budget in sorted(case["ladder"]):
         budgets.setdefault(steps_for(solver, problem, case["grid"], budget), budget)

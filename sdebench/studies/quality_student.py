@@ -1,57 +1,96 @@
-"""Students: networks distilled from another, whose card names it as their teacher.
+"""Students: networks that were made for few steps, most of them distilled from another, which their card names as teacher.
 
 A student is no discretisation of a flow of its own: its samples are held against where its TEACHER's converged trajectory ends
-from the same noise, and refined they tend to nothing, so that there is no order to read.
+from the same noise, and refined they tend to nothing, so that there is no order to read.  Without a teacher nothing is known
+of its noise.
 """
+
+import re
+from functools import lru_cache
 
 from ..catalogue import get_solver
 from ..errors import UsageError
+from ..networks import get_network, shipped_names
 from ..solvers.consistency import Consistency
 from .quality_run import Place, steps_for
 
 
 def is_student(at: Place) -> bool:
-    """Whether the network's card names a teacher."""
-    return "teacher" in at.problem.card
+    """Whether the network's card says by what it is sampled, or names a teacher."""
+    return "sampled" in at.problem.card or "teacher" in at.problem.card
 
 
-def _named(card: dict) -> object:
-    """The teacher that a card names: the first of all, where a teacher that was a student itself is named with its own."""
+def _named(card: dict) -> dict[str, str]:
+    """Name, SHA-256 and spec of the teacher in a card, "" for what it does not say: the first of all, where a teacher that was
+    a student itself is named with its own."""
     its = card["teacher"]
     while isinstance(its, dict) and "teacher" in its:
         its = its["teacher"]
-    return its
+    return {key: str(its.get(key, "")) if isinstance(its, dict) else "" for key in ("name", "sha256", "spec")}
 
 
 def about(at: Place) -> dict:
     """What a record of a student's says of it: its teacher, and the runs that it is made for."""
     card = at.problem.card
-    return {"teacher": _named(card), "sampled": card.get("sampled", {})} if is_student(at) else {}
+    its = {"teacher": {key: _named(card)[key] for key in ("name", "sha256")}} if "teacher" in card else {}
+    return its | {"sampled": card.get("sampled", {})} if is_student(at) else {}
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> dict[str, str]:
+    """Names of the networks of the package, by SHA-256."""
+    return {get_network(name).sha256: name for name in shipped_names()}
+
+
+def _found(card: dict[str, str], at: Place, whose: str) -> Place:
+    """Where the network stands that a card names: by its SHA-256 in the package, by its spec, by its name."""
+    why = ""
+    for spec in filter(None, (_shipped().get(card["sha256"]), card["spec"], card["name"])):
+        if re.fullmatch(r"[\w.]+:[\w.]+", spec):
+            continue  # a factory would be run: a card is read, and starts nothing
+        its = at._replace(model=spec)
+        try:
+            sha256 = its.problem.sha256
+        except UsageError as error:
+            why = why or f"the teacher of network {whose!r} is not here: {error}"
+            continue
+        if sha256 == card["sha256"]:
+            return its
+        why = (f"network {whose!r} had a teacher {spec!r} of SHA-256 {card['sha256'][:12]}, and that of this name has "
+               f"{sha256[:12]}: give the network that taught it, or train it again")  # fmt: skip
+    raise UsageError(why or f"network {whose!r} does not say in its card what taught it: give the teacher's name and sha256")
 
 
 def teacher_of(at: Place) -> Place:
     """Where the first of a student's teachers stands; of a network that is none, the network itself.
 
-    Raises UsageError where the teacher is not here, is another than the card's, or has another schedule or span.
+    Raises UsageError where there is no teacher, it is not here, or has another schedule, span or shape.
     """
     if not is_student(at):
         return at
-    mine, card = at.problem, _named(at.problem.card)
-    try:
-        name, sha256 = str(card["name"]), str(card["sha256"])
-    except (TypeError, KeyError):
-        raise UsageError(f"network {mine.name!r} has the teacher {card!r} in its card: give its name and sha256") from None
-    teacher = at._replace(model=name)
-    try:
-        its = teacher.problem
-    except UsageError as error:
-        raise UsageError(f"the teacher of network {mine.name!r} is not here: {error}") from None
-    if its.sha256 != sha256:
-        raise UsageError(f"network {mine.name!r} had a teacher {name!r} of SHA-256 {sha256[:12]}, and that of this name has "
-                         f"{its.sha256[:12]}: give the network that taught it, or train it again")  # fmt: skip
+    mine = at.problem
+    if "teacher" not in mine.card:
+        raise UsageError(f"network {mine.name!r} had no teacher, so that nothing says what it should make of its noise: "
+                         "give other kinds than 'error'")  # fmt: skip
+    card = _named(mine.card)
+    if not (card["name"] and card["sha256"]):
+        raise UsageError(f"network {mine.name!r} has the teacher {mine.card['teacher']!r} in its card: give its name and "
+                         "sha256")  # fmt: skip
+    teacher = _found(card, at, mine.name)
+    its = teacher.problem
     if (its.schedule, its.span, its.shape) != (mine.schedule, mine.span, mine.shape):
-        raise UsageError(f"network {mine.name!r} has another schedule, span or shape than its teacher {name!r}: give their own")
+        raise UsageError(f"network {mine.name!r} has another schedule, span or shape than its teacher {teacher.model!r}: give "
+                         "their own")  # fmt: skip
     return teacher_of(teacher)
+
+
+def untaught(at: Place) -> str:
+    """Why a network has no trajectory to be held against; empty where it has one."""
+    try:
+        teacher_of(at)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def unpaired(spec: str, at: Place, grid: str, budget: int) -> str:

@@ -1,8 +1,9 @@
-"""Students in the quality study: held against their teacher's trajectory, and refused with another teacher."""
+"""Students in the quality study: held against their teacher's trajectory; without it there is no error, and samples stay."""
 
 import hashlib
 import json
 import shutil
+from math import sqrt
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -29,15 +30,16 @@ def _short(monkeypatch, tmp_path):
 
 @pytest.fixture
 def student(tmp_path):
-    """A function that makes a folder with a copy of digits whose answers are a tenth larger, and with more in its card."""
+    """A function that makes a folder with a copy of digits whose answers are larger, and with more in its card."""
 
-    def make(name="student", **card):
+    def make(name="student", larger=1.1, **card):
         folder = tmp_path / name
         shutil.copytree(SHIPPED / "digits", folder)
         held = load_file(folder / WEIGHTS)
-        tensors = {key: 1.1 * value if key.startswith("conv_out") else value for key, value in held.items()}
+        tensors = {key: larger * value if key.startswith("conv_out") else value for key, value in held.items()}
         save_file(tensors, folder / WEIGHTS, {"format": "pt"})
         said = json.loads((folder / "card.json").read_text()) | {"teacher": DIGITS} | card
+        said = {key: value for key, value in said.items() if value is not None}
         said["sha256"] = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
         (folder / "card.json").write_text(json.dumps(said))
         return str(folder)
@@ -87,7 +89,7 @@ def test_it_has_no_ladder_beyond_its_budgets_and_no_exact_pictures(student):
 
 
 def test_of_consistency_sampling_one_step_has_an_error_and_more_are_left_out(student, monkeypatch):
-    """Its floor is the noise of the grid's end, where the reference has no error bar of its own."""
+    """Its floor is the noise of the grid's end and the reference's there, which here has no error bar of its own."""
     monkeypatch.setattr(quality_error, "FINE", (("ddim", "uniform_lam", 4),) * 2)
     with pytest.warns(UserWarning, match="left out: solver 'consistency' draws noise in its later steps: its error"):
         found = cases(student(), solvers=["consistency"], budgets=[1, 2, 4], kinds=["samples", "error"])
@@ -95,7 +97,7 @@ def test_of_consistency_sampling_one_step_has_an_error_and_more_are_left_out(stu
     assert [case["budget"] for case in found if case["kind"] == "samples"] == [4, 2, 1]
     problem = get_network("digits")
     data = quality.measure(next(case for case in found if case["kind"] == "error"))["data"]
-    assert data["floor"] == [problem.schedule.rho(problem.span[1])]
+    assert data["floor"] == [pytest.approx(sqrt(2) * problem.schedule.rho(problem.span[1]))]
     with pytest.raises(UsageError, match="give the budget 1"):
         cases(student("other"), solvers=["consistency"], budgets=[2])
 
@@ -125,9 +127,43 @@ def test_a_teacher_that_is_not_here_may_be_named_with_its_own(student):
     assert about(at)["teacher"] == DIGITS
 
 
+def test_a_teacher_that_is_no_network_of_the_package_is_found_by_its_spec(student):
+    """All are called digits, the name of their data: name alone would find the one of the package."""
+    own = student("own", larger=1.2, teacher=None)
+    its = {"name": "digits", "sha256": get_network(own).sha256}
+    at = Place(student(teacher=its | {"spec": own}), "float32", "cpu", 0)
+    assert teacher_of(at) == at._replace(model=own)
+    assert about(at)["teacher"] == its  # a record keeps no paths
+
+
+def test_a_teacher_of_the_package_is_found_by_its_sha256_whatever_it_is_called(student):
+    its = {"name": "digits", "sha256": get_network("digits-smooth").sha256, "spec": "some/folder/of/another"}
+    at = Place(student(teacher=its), "float32", "cpu", 0)
+    assert teacher_of(at) == at._replace(model="digits-smooth")
+
+
+def test_a_card_starts_no_factory(student, tmp_path, monkeypatch):
+    (tmp_path / "trap.py").write_text("import pathlib\ndef make(): pathlib.Path('sprung').touch()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    its = {"name": "trap:make", "sha256": "a" * 64, "spec": "trap:make"}
+    with pytest.raises(UsageError, match="does not say in its card what taught it"):
+        teacher_of(Place(student(teacher=its), "float32", "cpu", 0))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_consistency_model_without_a_teacher_has_samples_and_no_error(student):
+    model = student(teacher=None, sampled={"solver": "consistency", "grid": "uniform_t", "steps": [1, 2]})
+    with pytest.warns(UserWarning, match="network 'digits' had no teacher, so that nothing says"):
+        found = cases(model, solvers=["consistency"], kinds=["samples", "pictures", "error"])
+    assert [(case["kind"], case.get("solver")) for case in found if case["kind"] != "samples"] == [("pictures", "consistency")]
+    assert [case["budget"] for case in found if case["kind"] == "samples"] == [2, 1]
+    assert set(about(Place(model, "float32", "cpu", 0))) == {"sampled"}
+
+
 WRONG = {
     "another teacher": ({"teacher": DIGITS | {"sha256": "a" * 64}}, "had a teacher 'digits' of SHA-256 aaaaaaaaaaaa, and"),
-    "no such teacher": ({"teacher": DIGITS | {"name": "digist"}}, "the teacher of network 'digits' is not here: unknown"),
+    "no such teacher": ({"teacher": {"name": "digist", "sha256": "a" * 64}}, "of network 'digits' is not here: unknown network"),
     "no hash": ({"teacher": {"name": "digits"}}, "in its card: give its name and sha256"),
     "a name alone": ({"teacher": "digits"}, "in its card: give its name and sha256"),
     "another span": ({"lams": [-4.0, 5.5]}, "has another schedule, span or shape than its teacher 'digits'"),
@@ -135,8 +171,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_student_of_another_teacher_is_refused_in_one_line(student, what):
+def test_of_a_student_of_another_teacher_there_are_samples_and_no_error_which_is_said_in_one_line(student, what):
     card, message = WRONG[what]
+    model = student(**card)
     with pytest.raises(UsageError, match=message) as caught:
-        cases(student(**card))
+        cases(model)
     assert "\n" not in str(caught.value)
+    with pytest.warns(UserWarning, match=message):
+        assert {case["kind"] for case in cases(model, kinds=["samples", "error"])} == {"samples"}
+    assert set(about(Place(model, "float32", "cpu", 0))["teacher"]) == {"name", "sha256"}
