@@ -163,7 +163,7 @@ def test_a_consistency_model_without_a_teacher_has_samples_and_no_error(student)
 
 WRONG = {
     "another teacher": ({"teacher": DIGITS | {"sha256": "a" * 64}}, "had a teacher 'digits' of SHA-256 aaaaaaaaaaaa, and"),
-    "no such teacher": ({"teacher": {"name": "digist", "sha256": "a" * 64}}, "of network 'digits' is not here: unknown network"),
+    "no such teacher": ({"teacher": {"name": "digist", "sha256": "a" * 64}}, "of network 'digits' is not here: unknown"),
     "no hash": ({"teacher": {"name": "digits"}}, "in its card: give its name and sha256"),
     "a name alone": ({"teacher": "digits"}, "in its card: give its name and sha256"),
     "another span": ({"lams": [-4.0, 5.5]}, "has another schedule, span or shape than its teacher 'digits'"),
