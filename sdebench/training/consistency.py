@@ -5,14 +5,16 @@ noise that was added makes it.  Between neighbouring times s > t of a grid of `i
 
     L = E max(alpha_s^2/sigma_s^2, 1) | f(x_s, s) - f(x^_t, t) |^2,      x^_t = alpha_t x0 + sigma_t eps
 
-with (x0, eps) the teacher's reading of x_s, one step of DDIM, or the image and its noise.  f is the x_0 reading of a network of
-v, alpha x - sigma v: at sigma = 0 it is x whatever the network says, which is the boundary condition (the parametrisation of
-Lu and Song 2024, arXiv:2410.11081, on a cosine schedule), so that the student is a network as any other.
+with (x0, eps) the teacher's reading of x_s, one step of DDIM, or the image and its noise; the last t is 0.  f is the x_0
+reading of a network of v, alpha x - sigma v: at sigma = 0 it is x whatever the network says, the boundary condition (the
+parametrisation of Lu and Song 2024, arXiv:2410.11081, with sigma_d = 1, on a schedule shifted by s).
 
-The target comes from the weights as they are now, without a gradient: Song and Dhariwal 2023, arXiv:2310.14189, show why an
-average of them is wrong without a teacher, and with one it was not needed.  The weight is that of progressive distillation, so
-that v counts alike at all levels.  By a plain norm (theirs, eq. 7, or that times alpha/sigma) v is lost where there is little
-noise: that error is in every target from there upwards, and is seen as noise in the images.
+Not as in the paper: the teacher's steps are of DDIM on equal t, there Heun's on the times of Karras et al.; the target comes
+from the weights as they are now, in algorithm 2 from an average of them (Song and Dhariwal 2023, arXiv:2310.14189, show why
+that is wrong without a teacher); and `intervals` is fixed, where algorithm 3 raises it as it trains, so that without a teacher
+the bias of few intervals stays.  The weight is that of progressive distillation; eq. 7 has lambda(t) d(f, f^).  Tried on the
+digits, with the Frechet distance in 1, 2, 4 steps: the pseudo-Huber norm of Song and Dhariwal, 1.43, 1.13, 1.03 after 2000
+steps of training; these squares, 0.49, 0.27, 0.25 after 1200.
 """
 
 from collections.abc import Callable
@@ -25,7 +27,7 @@ from torch import Tensor, nn
 from .. import grids
 from ..data import Images
 from .recipe import Recipe
-from .student import Student, ddim, levels, missed
+from .student import Student, check_sampled, ddim, levels, missed
 
 
 class Consistency(Student):
@@ -33,6 +35,7 @@ class Consistency(Student):
 
     def __init__(self, recipe: Recipe, data: Images, device: str = "cpu"):
         super().__init__(recipe, data, device)
+        check_sampled(self.teacher, self.spec)
         span = tuple(self.schedule.t(lam) for lam in self.recipe.lams)
         grid = grids.uniform_t(self.schedule, *span, self.recipe.intervals)
         self._prepare(grid[:-1], (*grid[1:-1], 0.0))
@@ -49,7 +52,8 @@ class Consistency(Student):
 
     def card(self, figures: dict[str, float]) -> dict[str, Any]:
         """What a reader of the weights must know: the samplers that it is for."""
-        return super().card(figures) | {"sampled": {"solver": "consistency", "grid": "uniform_t", "steps": [1, 2, 4]}}
+        steps = [n for n in (1, 2, 4) if self.recipe.intervals % n == 0]  # their times are of the grid it was taught on
+        return super().card(figures) | {"sampled": {"solver": "consistency", "grid": "uniform_t", "steps": steps}}
 
     def picture(self, folder: Path, net: nn.Module, step: int) -> None:
         """A grid of samples in one step."""

@@ -4,9 +4,13 @@ Salimans and Ho 2022, arXiv:2202.00512, algorithm 2.  One round makes of a teach
 t; the student is the teacher of the next.  From z at time s, over the teacher's step to m, to z'' at time t:
 
     x~ = (z'' - sigma_t/sigma_s z) / (alpha_t - sigma_t/sigma_s alpha_s)
-    L  = E max(alpha_s^2/sigma_s^2, 1) | x~ - x0(z, s) |^2                                     (eq. 9, truncated SNR)
+    L  = E max(alpha_s^2/sigma_s^2, 1) | x~ - x0(z, s) |^2                                  (section 4, truncated SNR)
 
-One step of DDIM with x~ ends in z''.  For a network of v, x~ - x0 = sigma (v - v~), so that the weight of v is bounded.
+One step of DDIM with x~ ends in z''.  For a network of v, x0 - x~ = -sigma (v - v~), so that the weight of v is bounded.
+
+Not as in the paper: it begins from 1024 steps of the teacher or more, a recipe from twice its first of `halvings`, whose error
+every student inherits; it trains up to alpha = 0, this up to the teacher's noisier lam; and it trains the last two rounds for
+twice as long.
 """
 
 from collections.abc import Callable
@@ -21,7 +25,7 @@ from .. import grids
 from ..data import Images
 from .batches import mixed
 from .recipe import Recipe
-from .student import Level, Student, ddim, levels, missed
+from .student import Level, Student, check_sampled, ddim, levels, missed
 
 
 def target(z: Tensor, end: Tensor, s: Level, t: Level) -> Tensor:
@@ -35,6 +39,7 @@ class Halving(Student):
 
     def __init__(self, recipe: Recipe, data: Images, device: str, teacher: str, steps: int):
         super().__init__(recipe, data, device, teacher)
+        check_sampled(self.teacher, self.spec, 2 * steps)
         self.steps, self.draws = steps, replace(self.recipe, seed=mixed(recipe.seed, 5, steps))  # no two rounds see the same
         grid = grids.uniform_t(self.schedule, *self.teacher.span, 2 * steps)
         self._prepare(grid[:-1:2], grid[1::2], grid[2::2])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, near_miss
+from ..prediction import KINDS
 
 TASKS = ("denoiser", "classifier", "progressive", "consistency")
 _PLAIN_LISTS = ("lams", "halvings")
@@ -68,6 +69,8 @@ class Recipe:
             raise UsageError(f"time_scale {self.time_scale} of recipe {self.name!r}: give a number, more than 0")
         if len(self.lams) != 2 or not self.lams[0] < self.lams[1]:
             raise UsageError(f"lams {self.lams} of recipe {self.name!r}: give two numbers, the noisier (lower) first")
+        if self.kind not in KINDS:
+            raise UsageError(f"kind {self.kind!r} of recipe {self.name!r}: give one of {', '.join(KINDS)}")
         self._check_student()
 
     def _check_student(self) -> None:
@@ -79,6 +82,8 @@ class Recipe:
                 raise UsageError(f"{name} of recipe {self.name!r}, whose task is {self.task!r}: leave it out")
         if self.teacher and self.network:
             raise UsageError(f"recipe {self.name!r} has a network and a teacher: leave the network out, it is the teacher's")
+        if has["teacher"] and self.kind != "v":
+            raise UsageError(f"kind {self.kind!r} of recipe {self.name!r}, whose task is {self.task!r}: give 'v'")
         if self.task == "progressive" and not self.teacher:
             raise UsageError(f"recipe {self.name!r} has no teacher: give the network to begin with, as teacher = 'digits'")
         if self.task == "progressive" and not (ladder and ladder[-1] >= 1 and all(a == 2 * b for a, b in pairwise(ladder))):
@@ -150,7 +155,11 @@ def _check_type(name: str, value: Any, kind: Any) -> None:
     """Raise UsageError unless the value is of the kind that its field states."""
     right = {str: isinstance(value, str), bool: isinstance(value, bool), int: type(value) is int,
              float: isinstance(value, int | float) and not isinstance(value, bool)}.get(kind)  # fmt: skip
-    if right is None:
-        right = isinstance(value, dict) if name == "network" else isinstance(value, list | tuple)
+    what = getattr(kind, "__name__", "list")
+    if name in _PLAIN_LISTS:
+        allowed, what = ((int,), "list of whole numbers") if name == "halvings" else ((int, float), "list of numbers")
+        right = isinstance(value, list | tuple) and all(type(each) in allowed for each in value)
+    elif name == "network":
+        right = isinstance(value, dict)
     if not right:
-        raise UsageError(f"{name} of a recipe is {value!r}: give a {getattr(kind, '__name__', 'list')}")
+        raise UsageError(f"{name} of a recipe is {value!r}: give a {what}")

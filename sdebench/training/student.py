@@ -13,6 +13,7 @@ from ..data import Images
 from ..errors import UsageError
 from ..float32 import full_float32
 from ..networks import NetworkProblem, Scaled, get_network
+from ..networks.parametrisation import schedule_of
 from .denoiser import Denoiser
 from .recipe import Recipe
 
@@ -33,9 +34,9 @@ def ddim(x: Tensor, x0: Tensor, s: Level, t: Level) -> Tensor:
 
 
 def missed(x0: Tensor, target: Tensor, at: Level) -> Tensor:
-    """`max(alpha^2/sigma^2, 1) |x0 - target|^2/d` of each image, (B,): truncated SNR, arXiv:2202.00512, eq. 9.
+    """`max(alpha^2/sigma^2, 1) |x0 - target|^2/d` of each image, (B,): arXiv:2202.00512, section 4, truncated SNR.
 
-    For a network of v, x0 - target = sigma (v - v~), so that the weight of v stays within 1/2 and 1.
+    For a network of v, x0 - target = -sigma (v - v~): where alpha^2 + sigma^2 = 1 the weight of v stays within 1/2 and 1.
     """
     weight = (at.alpha / at.sigma).square().clamp(min=1)
     return (weight * (x0 - target).square()).flatten(1).mean(1)
@@ -62,10 +63,21 @@ def taught(recipe: Recipe, teacher: NetworkProblem) -> Recipe:
     its["lams"] = tuple(its["lams"])
     for part in fields(Recipe):
         mine = getattr(recipe, part.name)
-        if part.name in its and mine not in (part.default, its[part.name]):
+        same = mine in (part.default, its.get(part.name))
+        if part.name == "schedule":
+            same = same or schedule_of(mine) == teacher.schedule
+        if part.name in its and not same:
             raise UsageError(f"{part.name} of recipe {recipe.name!r} is {mine!r}, and of its teacher {its[part.name]!r}: "
                              "leave it out")  # fmt: skip
     return replace(recipe, **its)
+
+
+def check_sampled(teacher: NetworkProblem | None, spec: str, steps: int = 0) -> None:
+    """Raise UsageError where the teacher is a student itself, unless it is one for just so many steps of DDIM."""
+    sampled = teacher.card.get("sampled") if teacher else None
+    if sampled and not (steps and sampled == {"solver": "ddim", "grid": "uniform_t", "steps": steps}):
+        more = ", or to one of ddim halvings that begin with half its steps" if steps else ""
+        raise UsageError(f"the teacher {spec!r} is a student itself, for {sampled} alone: give its own teacher{more}")
 
 
 class Student(Denoiser):
