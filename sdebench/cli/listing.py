@@ -53,6 +53,25 @@ def _recipes() -> list[dict[str, Any]]:
     return [{"recipe": name, "about": head.removeprefix("# ")} for name, head in heads.items()]
 
 
+def _networks() -> list[dict[str, Any]]:
+    import json
+
+    from ..networks.loading import SHIPPED, shipped_names
+
+    cards = {name: json.loads((SHIPPED / name / "card.json").read_text()) for name in shipped_names()}
+    return [{"network": name, "recipe": card["recipe"]["name"], "solver, grid: steps": _sampled(card)}
+            for name, card in cards.items()]  # fmt: skip
+
+
+def _sampled(card: dict[str, Any]) -> str:
+    """What a network is sampled by, as its card has it: students by one solver, in the steps that they were taught."""
+    if "sampled" not in card:
+        return "any"
+    steps = card["sampled"]["steps"]
+    many = ", ".join(map(str, steps)) if isinstance(steps, list) else str(steps)
+    return f"{card['sampled']['solver']}, {card['sampled']['grid']}: {many}"
+
+
 def _suites() -> list[dict[str, Any]]:
     from ..studies import base
 
@@ -67,7 +86,7 @@ def _sentence(thing: Any) -> str:
 
 
 _LISTS = {"solvers": _solvers, "problems": _problems, "schedules": _schedules, "grids": _grids, "suites": _suites,
-          "recipes": _recipes}
+          "recipes": _recipes, "networks": _networks}
 _CHOSEN = ("solvers", "problems")  # those of which one may ask for some
 _LEAST_PAPER = 20  # characters: "Gonzalez et al. 2023"
 _PAPER = re.compile(r" \((?P<paper>[^()]*arXiv[^()]*)\)$")
@@ -136,7 +155,7 @@ def list_(
         metavar="NAME")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
-    """Show what there is: solvers with their orders, NFE per step and papers; problems; schedules; grids; suites; recipes."""
+    """Show what there is: solvers with their orders, NFE per step and papers; problems; schedules; grids; suites; recipes; networks."""
     named, what = what, what or "solvers"
     if what not in _LISTS:
         raise UsageError(f"unknown list {what!r}{near_miss(what, _LISTS)} (there are: {', '.join(_LISTS)})")

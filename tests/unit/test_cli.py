@@ -62,7 +62,7 @@ def test_the_solvers_are_listed_with_their_claims(sdebench):
     assert not any("~" in line for line in lines if " dpm-solver-2 " in line)
 
 
-@pytest.mark.parametrize("what", ["solvers", "problems", "schedules", "grids", "suites", "recipes"])
+@pytest.mark.parametrize("what", ["solvers", "problems", "schedules", "grids", "suites", "recipes", "networks"])
 def test_every_list_fits_80_columns_and_cuts_no_name(sdebench, what):
     status, out, _ = sdebench("list", what)
     names = [next(iter(row.values())) for row in json.loads(sdebench("list", what, "--json")[1])]
@@ -101,6 +101,13 @@ def test_evaluations_of_a_start_up_are_listed_beside_those_of_a_step(sdebench):
     rows = {row["name"]: row for row in json.loads(sdebench("list", "solvers", *names, "--json")[1])}
     assert [rows["pndm"][k] for k in ("nfe_per_step", "nfe_counted", "nfe_more")] == [1, 1, 9]
     assert [rows["scipy-rk45"][k] for k in ("nfe_per_step", "nfe_counted", "nfe_more")] == [6, None, None]
+
+
+def test_networks_are_listed_with_what_students_were_taught(sdebench):
+    rows = {row["network"]: row for row in json.loads(sdebench("list", "networks", "--json")[1])}
+    assert rows["digits"] == {"network": "digits", "recipe": "digits", "solver, grid: steps": "any"}
+    assert rows["digits-progressive-4"]["solver, grid: steps"] == "ddim, uniform_t: 4"
+    assert rows["digits-consistency"]["solver, grid: steps"] == "consistency, uniform_t: 1, 2, 4"
 
 
 def test_some_of_the_solvers_are_listed_when_named(sdebench):
@@ -338,7 +345,7 @@ def test_a_run_measures_reports_and_then_has_nothing_left_to_do(sdebench):
 
 
 def test_the_other_lists_are_named_after_the_solvers(sdebench):
-    assert "'sdebench list grids': problems, schedules, grids, suites, recipes" in sdebench("list")[2]
+    assert "'sdebench list grids': problems, schedules, grids, suites, recipes, networks" in sdebench("list")[2]
     assert sdebench("list", "solvers")[2] == sdebench("list", "--json")[2] == ""
 
 
