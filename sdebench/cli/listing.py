@@ -155,7 +155,7 @@ def list_(
         metavar="NAME")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
-    """Show what there is: solvers with their orders, NFE per step and papers; problems; schedules; grids; suites; recipes; networks."""
+    """Show what there is: solvers with orders, NFE a step and papers; problems; schedules; grids; suites; recipes; networks."""
     named, what = what, what or "solvers"
     if what not in _LISTS:
         raise UsageError(f"unknown list {what!r}{near_miss(what, _LISTS)} (there are: {', '.join(_LISTS)})")
