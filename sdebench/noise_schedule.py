@@ -27,6 +27,10 @@ class NoiseSchedule:
         """Noise amplitude."""
         raise NotImplementedError
 
+    def levels(self, t: float) -> tuple[float, float]:
+        """(alpha, sigma), to the bit; a schedule whose two share their work says it once here, for the hot path."""
+        return self.alpha(t), self.sigma(t)
+
     def lam(self, t: float) -> float:
         """Half log signal-to-noise ratio, log(alpha/sigma)."""
         raise NotImplementedError

@@ -91,7 +91,7 @@ class Prediction:
         known = self._read.get(kind)
         if known is not None:
             return 0.0, 1.0, known
-        c, d = conversion(self.kind, kind, self.schedule.alpha(self.t), self.schedule.sigma(self.t))
+        c, d = conversion(self.kind, kind, *self.schedule.levels(self.t))
         return c, d, self.value
 
     @property

@@ -49,6 +49,10 @@ class VPLinear(NoiseSchedule):
     def sigma(self, t: float) -> float:
         return sqrt(-expm1(-self._integral(t)))
 
+    def levels(self, t: float) -> tuple[float, float]:
+        b = self._integral(t)
+        return exp(-0.5 * b), sqrt(-expm1(-b))
+
     def lam(self, t: float) -> float:
         b = self._integral(t)
         if b == 0.0:

@@ -27,8 +27,9 @@ class HeunEDM(Solver):
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns, m_s = model.schedule, model(x, s)
-        a = ns.alpha(t) / ns.alpha(s)
-        c = ns.sigma(t) - a * ns.sigma(s)  # alpha_t (rho_t - rho_s)
+        (alpha_s, sigma_s), (alpha_t, sigma_t) = ns.levels(s), ns.levels(t)
+        a = alpha_t / alpha_s
+        c = sigma_t - a * sigma_s  # alpha_t (rho_t - rho_s)
         u = combine(a, x, (c, m_s))
         return Step(combine(0.5, u, (a / 2, x), (c / 2, model(u, t))))
 

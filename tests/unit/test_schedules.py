@@ -60,6 +60,12 @@ def test_alpha_and_sigma_are_right_to_fourteen_digits(ns, t):
 
 
 @pytest.mark.parametrize("ns", ALL, ids=ids)
+@pytest.mark.parametrize("t", [1e-6, 0.1, 0.7])
+def test_levels_are_alpha_and_sigma_to_the_bit(ns, t):
+    assert ns.levels(t) == (ns.alpha(t), ns.sigma(t))
+
+
+@pytest.mark.parametrize("ns", ALL, ids=ids)
 @pytest.mark.parametrize("t", [1e-6, 1e-3, 0.5, 0.999])
 def test_lam_is_the_log_of_their_ratio(ns, t):
     alpha, sigma = exact(ns, t)
@@ -127,7 +133,7 @@ def test_lam_inverts_t(ns, q):
 
 
 @pytest.mark.parametrize("ns", ALL, ids=ids)
-@pytest.mark.parametrize("reading", ["alpha", "sigma", "lam", "f", "g2", "rho"])
+@pytest.mark.parametrize("reading", ["alpha", "sigma", "levels", "lam", "f", "g2", "rho"])
 @pytest.mark.parametrize("t", [-0.1, -1e-300, nan, inf, 1.5])
 def test_a_time_out_of_the_domain_is_refused_and_the_domain_is_said(ns, reading, t):
     if isinstance(ns, EDM) and t == 1.5:
