@@ -137,7 +137,7 @@ def test_lam_inverts_t(ns, q):
 @pytest.mark.parametrize("t", [-0.1, -1e-300, nan, inf, 1.5])
 def test_a_time_out_of_the_domain_is_refused_and_the_domain_is_said(ns, reading, t):
     if isinstance(ns, EDM) and t == 1.5:
-        assert isfinite(getattr(ns, reading)(t))
+        assert np.isfinite(getattr(ns, reading)(t)).all()
         return
     with pytest.raises(UsageError) as caught:
         getattr(ns, reading)(t)
