@@ -22,7 +22,7 @@ RANKS, PART, NOT, FEW = "ranks", "ranks in part", "does not rank", "too few solv
 _FEW_BUDGETS = 4  # distances with their half-widths that a line of a terminal has room for
 _LEAST = 4  # solvers that a rank correlation is worth speaking of: of 3, the best p is 1/6
 _EXACT = 7  # up to so many all permutations are counted
-_WIDE = ("window", "ends", "floor", "claimed", "verdict")  # columns of errors that a terminal has no room for
+_WIDE = ("window", "ends", "floor", "claimed", "verdict", "network")  # that a terminal has no room for, or a title says
 _HEADINGS = {"kid": "KID", "precision": "Precision", "recall": "Recall", "density": "Density", "coverage": "Coverage",
              "swd": "Sliced W"}  # fmt: skip
 
@@ -215,6 +215,11 @@ def tables(found: list[Group]) -> list[Table]:
     return [maker(found) for maker in makers]
 
 
+def _empty(table: Table, column: Column) -> bool:
+    """Whether a column of a student's has nothing to say: its teacher was not measured beside it."""
+    return table.name == "quality-distilled" and not any(row[0].text.strip("—") for row in shown(table._replace(columns=(column,))))
+
+
 def fid_rows(records: Iterable[Record]) -> list[tuple[str, list[str], list[list[str]]]]:
     """(title, headings, rows of text) of what `sdebench fid` prints: for each group its errors, its quality and its ranking,
     in columns that fit a terminal: (4) for "(4 of 5)", and half-widths only where there are few budgets."""
@@ -225,7 +230,7 @@ def fid_rows(records: Iterable[Record]) -> list[tuple[str, list[str], list[list[
                 "quality-rank": "does quality rank solvers as their error does?",
                 "quality": f"{group.context['metric']}; {BEST} the best, {EQUAL} not told apart from it"}  # fmt: skip
         for table in (t for t in tables([group]) if t.name in says and len(t.frame)):
-            kept = tuple(c for c in table.columns if c.key not in _WIDE)
+            kept = tuple(c for c in table.columns if c.key not in _WIDE and not _empty(table, c))
             spread = "" if sum(c.kind == "distance" for c in kept) <= _FEW_BUDGETS else r" ± [\d.]+"
             texts = [[re.sub(r"\((\d+) of \d+\)", r"(\1)", c.text) for c in row] for row in shown(table._replace(columns=kept))]
             rows = [[re.sub(spread, "", text) for text in row] for row in texts] if spread else texts
