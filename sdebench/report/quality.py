@@ -217,7 +217,8 @@ def tables(found: list[Group]) -> list[Table]:
 
 def _empty(table: Table, column: Column) -> bool:
     """Whether a column of a student's has nothing to say: its teacher was not measured beside it."""
-    return table.name == "quality-distilled" and not any(row[0].text.strip("—") for row in shown(table._replace(columns=(column,))))
+    cells = [row[0].text.strip("—") for row in shown(table._replace(columns=(column,)))]
+    return table.name == "quality-distilled" and not any(cells)
 
 
 def fid_rows(records: Iterable[Record]) -> list[tuple[str, list[str], list[list[str]]]]:
