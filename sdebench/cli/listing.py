@@ -54,13 +54,10 @@ def _recipes() -> list[dict[str, Any]]:
 
 
 def _networks() -> list[dict[str, Any]]:
-    import json
+    from ..networks import shipped_cards
 
-    from ..networks.loading import SHIPPED, shipped_names
-
-    cards = {name: json.loads((SHIPPED / name / "card.json").read_text()) for name in shipped_names()}
     return [{"network": name, "recipe": card["recipe"]["name"], "solver, grid: steps": _sampled(card)}
-            for name, card in cards.items()]  # fmt: skip
+            for name, card in shipped_cards().items()]  # fmt: skip
 
 
 def _sampled(card: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +64,11 @@ def _cast(problem: NetworkProblem, dtype: str | torch.dtype, device: str | torch
 def shipped_names() -> tuple[str, ...]:
     """The networks in the package."""
     return tuple(sorted(path.parent.name for path in SHIPPED.glob(f"*/{unet.CONFIG}")))
+
+
+def shipped_cards() -> dict[str, dict[str, Any]]:
+    """Their cards, by name; none of them is loaded."""
+    return {name: safe.card(SHIPPED / name) for name in shipped_names()}
 
 
 def _loaded(spec: str, download: bool) -> NetworkProblem:

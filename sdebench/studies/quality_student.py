@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from ..catalogue import get_solver
 from ..errors import UsageError
-from ..networks import get_network, shipped_names
+from ..networks import shipped_cards
 from ..solvers.consistency import Consistency
 from .quality_run import Place, steps_for
 
@@ -39,7 +39,7 @@ def about(at: Place) -> dict:
 @lru_cache(maxsize=1)
 def _shipped() -> dict[str, str]:
     """Names of the networks of the package, by SHA-256."""
-    return {get_network(name).sha256: name for name in shipped_names()}
+    return {card["sha256"]: name for name, card in shipped_cards().items()}
 
 
 def _found(card: dict[str, str], at: Place, whose: str) -> Place:

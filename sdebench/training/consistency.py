@@ -18,11 +18,10 @@ steps of training; these squares, 0.49, 0.27, 0.25 after 1200 (both with a last 
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import grids
 from ..data import Images
@@ -55,9 +54,6 @@ class Consistency(Student):
         steps = [n for n in (1, 2, 4) if self.recipe.intervals % n == 0]  # their times are of the grid it was taught on
         return super().card(figures) | {"sampled": {"solver": "consistency", "grid": "uniform_t", "steps": steps}}
 
-    def picture(self, folder: Path, net: nn.Module, step: int) -> None:
-        """A grid of samples in one step."""
-        from .pictures import sample_grid
-
-        grid = tuple(self.schedule.t(lam) for lam in self.recipe.lams)
-        sample_grid(folder / f"samples-{step:07d}.png", self, net, "ddim", grid)
+    def painted_by(self) -> tuple[str, grids.Grid]:
+        """One step, which jumps to f."""
+        return "ddim", tuple(self.schedule.t(lam) for lam in self.recipe.lams)

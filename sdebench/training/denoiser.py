@@ -24,6 +24,7 @@ from .card import card
 from .recipe import Recipe
 
 _LEVELS = 4096  # times on which the schedule is tabulated
+_PAINTED = 20  # steps of a picture
 _VALIDATED = 8  # noise levels of the validation loss, evenly spaced in lam
 
 
@@ -102,7 +103,10 @@ class Denoiser:
 
     def picture(self, folder: Path, net: nn.Module, step: int) -> None:
         """A grid of samples, as the network paints now."""
-        from .pictures import STEPS, sample_grid
+        from .pictures import sample_grid
 
-        grid = grids.uniform_lam(self.schedule, *map(self.schedule.t, self.recipe.lams), STEPS)
-        sample_grid(folder / f"samples-{step:07d}.png", self, net, "dpm-solver++-2m", grid)
+        sample_grid(folder / f"samples-{step:07d}.png", self, net, *self.painted_by())
+
+    def painted_by(self) -> tuple[str, grids.Grid]:
+        """The solver and the grid of its pictures."""
+        return "dpm-solver++-2m", grids.uniform_lam(self.schedule, *map(self.schedule.t, self.recipe.lams), _PAINTED)

@@ -17,7 +17,6 @@ from ..solver import integrate
 if TYPE_CHECKING:
     from .denoiser import Denoiser
 
-STEPS = 20  # of a grid of samples by a solver that is not the network's own
 _ROWS, _COLUMNS = 6, 10
 
 

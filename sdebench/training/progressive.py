@@ -15,11 +15,10 @@ twice as long.
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import grids
 from ..data import Images
@@ -59,9 +58,6 @@ class Halving(Student):
         sampled = {"solver": "ddim", "grid": "uniform_t", "steps": self.steps}
         return card | {"name": f"{card['name']}-{self.steps}", "sampled": sampled}
 
-    def picture(self, folder: Path, net: nn.Module, step: int) -> None:
-        """A grid of samples in the steps that it is taught."""
-        from .pictures import sample_grid
-
-        grid = grids.uniform_t(self.schedule, *self.teacher.span, self.steps)
-        sample_grid(folder / f"samples-{step:07d}.png", self, net, "ddim", grid)
+    def painted_by(self) -> tuple[str, grids.Grid]:
+        """The steps that it is taught."""
+        return "ddim", grids.uniform_t(self.schedule, *self.teacher.span, self.steps)
