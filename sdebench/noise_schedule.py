@@ -54,6 +54,15 @@ class NoiseSchedule:
             raise self._outside(t)
         return self.sigma(t) / alpha
 
+    def _inside(self, t: float) -> float:
+        """The time itself; raises UsageError unless it is finite, and in [0, t_max]."""
+        try:
+            if 0.0 <= t <= self.t_max and t < inf:
+                return t
+        except NO_NUMBER:
+            pass
+        raise self._outside(t)
+
     def _outside(self, t: float) -> UsageError:
         end = "" if self.t_max == inf else f" <= {self.t_max:g}"
         what = "outside the domain" if is_number(t) else "not one number of the domain"

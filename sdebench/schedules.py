@@ -158,28 +158,14 @@ class VE(NoiseSchedule):
         return log(self.sigma_max / self.sigma_min)
 
     def alpha(self, t: float) -> float:
-        try:
-            if 0.0 <= t <= 1.0:
-                return 1.0
-        except NO_NUMBER:
-            pass
-        raise self._outside(t)
+        self._inside(t)
+        return 1.0
 
     def sigma(self, t: float) -> float:
-        try:
-            if 0.0 <= t <= 1.0:
-                return self.sigma_min * exp(self._rate * t)
-        except NO_NUMBER:
-            pass
-        raise self._outside(t)
+        return self.sigma_min * exp(self._rate * self._inside(t))
 
     def lam(self, t: float) -> float:
-        try:
-            if 0.0 <= t <= 1.0:
-                return -(log(self.sigma_min) + self._rate * t)
-        except NO_NUMBER:
-            pass
-        raise self._outside(t)
+        return -(log(self.sigma_min) + self._rate * self._inside(t))
 
     def t(self, lam: float) -> float:
         try:
@@ -204,28 +190,16 @@ class EDM(NoiseSchedule):
     t_max = inf
 
     def alpha(self, t: float) -> float:
-        try:
-            if 0.0 <= t < inf:
-                return 1.0
-        except NO_NUMBER:
-            pass
-        raise self._outside(t)
+        self._inside(t)
+        return 1.0
 
     def sigma(self, t: float) -> float:
-        try:
-            if 0.0 <= t < inf:
-                return t
-        except NO_NUMBER:
-            pass
-        raise self._outside(t)
+        return self._inside(t)
 
     def lam(self, t: float) -> float:
-        try:
-            if 0.0 < t < inf:
-                return -log(t)
-        except NO_NUMBER:
-            pass
-        raise self._outside(t)
+        if self._inside(t) == 0.0:
+            raise self._outside(t)
+        return -log(t)
 
     def t(self, lam: float) -> float:
         try:
@@ -253,28 +227,15 @@ class Rectified(NoiseSchedule):
     """
 
     def alpha(self, t: float) -> float:
-        try:
-            if 0.0 <= t <= 1.0:
-                return 1.0 - t
-        except NO_NUMBER:
-            pass
-        raise self._outside(t)
+        return 1.0 - self._inside(t)
 
     def sigma(self, t: float) -> float:
-        try:
-            if 0.0 <= t <= 1.0:
-                return t
-        except NO_NUMBER:
-            pass
-        raise self._outside(t)
+        return self._inside(t)
 
     def lam(self, t: float) -> float:
-        try:
-            if 0.0 < t < 1.0:
-                return log1p(-t) - log(t)
-        except NO_NUMBER:
-            pass
-        raise self._outside(t)
+        if self._inside(t) in (0.0, 1.0):
+            raise self._outside(t)
+        return log1p(-t) - log(t)
 
     def t(self, lam: float) -> float:
         try:
@@ -286,20 +247,17 @@ class Rectified(NoiseSchedule):
         raise self._lam_outside(lam)
 
     def f(self, t: float) -> float:
-        try:
-            if 0.0 <= t < 1.0:
-                return -1.0 / (1.0 - t)
-        except NO_NUMBER:
-            pass
-        raise self._outside(t)
+        return -1.0 / self._left(t)
 
     def g2(self, t: float) -> float:
-        try:
-            if 0.0 <= t < 1.0:
-                return 2.0 * t / (1.0 - t)
-        except NO_NUMBER:
-            pass
-        raise self._outside(t)
+        left = self._left(t)  # refuses what is no time before it is multiplied
+        return 2.0 * t / left
+
+    def _left(self, t: float) -> float:
+        """1 - t, which may not be 0."""
+        if self._inside(t) == 1.0:
+            raise self._outside(t)
+        return 1.0 - t
 
     @property
     def lam_min(self) -> float:
