@@ -49,9 +49,12 @@ def test_beside_the_square_root(benchmark):
     expected = by_square_root(a, b)
     seconds = process_time() - begun
     benchmark.extra_info |= {
-        "sqrtm_seconds": seconds, "speedup": seconds / benchmark.stats.stats.min, "threads": THREADS, "distance": found,
+        "sqrtm_seconds": seconds,
+        "speedup": seconds / benchmark.stats.stats.min,
+        "threads": THREADS,
+        "distance": found,
         "difference": abs(found / expected - 1),
-    }  # fmt: skip
+    }
     assert benchmark.extra_info["difference"] < 1e-6
     assert benchmark.extra_info["speedup"] >= LEAST
 

@@ -115,7 +115,12 @@ def test_noise(benchmark, shape, n, weight, who):
         torch.set_num_threads(threads)
     needed = {"randn": drawn(grid, weights) / n, "path": drawn(grid, weights) / n, "white": len(weights)}
     benchmark.extra_info |= peers.versions() | {
-        "shape": shape, "steps": n, "weight": weight, "who": who, "threads": 1, "normals_per_step": needed.get(who),
-    }  # fmt: skip
+        "shape": shape,
+        "steps": n,
+        "weight": weight,
+        "who": who,
+        "threads": 1,
+        "normals_per_step": needed.get(who),
+    }
     if benchmark.stats:  # absent under --benchmark-disable
         benchmark.extra_info["us_per_step"] = benchmark.stats.stats.min / n * 1e6

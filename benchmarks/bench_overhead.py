@@ -34,11 +34,14 @@ GRID = uniform_lam(VP, *SPAN, STEPS)
 METHODS = {  # (ours, diffusers' scheduler and settings, k-diffusion's sampler and settings)
     "ddim": ("ddim", ("DDIMScheduler", {"clip_sample": False}), ("sample_euler", {})),
     "dpm++2m": ("dpm-solver++-2m", ("DPMSolverMultistepScheduler", {"solver_order": 2}), ("sample_dpmpp_2m", {})),
-    "dpm++3m": ("dpm-solver++-3m", ("DPMSolverMultistepScheduler", {"solver_order": 3}),
-                ("sample_dpmpp_3m_sde", {"eta": 0.0, "noise_sampler": lambda s, t: None})),
+    "dpm++3m": (
+        "dpm-solver++-3m",
+        ("DPMSolverMultistepScheduler", {"solver_order": 3}),
+        ("sample_dpmpp_3m_sde", {"eta": 0.0, "noise_sampler": lambda s, t: None}),
+    ),
     "unipc-3": ("unipc-3", ("UniPCMultistepScheduler", {"solver_order": 3}), None),
     "heun": ("heun-edm", ("HeunDiscreteScheduler", {}), ("sample_heun", {})),
-}  # fmt: skip
+}
 STOCHASTIC = ("ddpm", "sde-dpm-solver++-2m", "seeds-2", "srk-additive")  # of 1, 1, 2 and 2 normals a step
 BOTH = ("ddim", "heun")  # methods in eps, of which k-diffusion's take x0: ours and diffusers' are timed with either reading
 
@@ -140,8 +143,13 @@ def test_overhead(benchmark, shape, method, who, reading):
     finally:
         torch.set_num_threads(threads)
     benchmark.extra_info |= peers.versions() | {
-        "method": method, "shape": shape, "who": who, "reading": reading, "steps": STEPS, "threads": 1,
-    }  # fmt: skip
+        "method": method,
+        "shape": shape,
+        "who": who,
+        "reading": reading,
+        "steps": STEPS,
+        "threads": 1,
+    }
     if benchmark.stats:  # absent under --benchmark-disable
         benchmark.extra_info["us_per_step"] = benchmark.stats.stats.min / STEPS * 1e6
         if who == "fused":

@@ -30,8 +30,22 @@ def main(paths):
         one = all_of_them / count
         us = [one, white, path, *(row.get(who, (None, None))[0] for who in WHO[3:])]
         cells = [f"{v:.0f}" if v else "-" for v in us]
-        print("|", " | ".join([shape, str(steps), weight, str(few), f"{count:.1f}", *cells,
-                               f"{white / one / few:.1f}", f"{path / all_of_them:.1f}"]), "|")  # fmt: skip
+        print(
+            "|",
+            " | ".join(
+                [
+                    shape,
+                    str(steps),
+                    weight,
+                    str(few),
+                    f"{count:.1f}",
+                    *cells,
+                    f"{white / one / few:.1f}",
+                    f"{path / all_of_them:.1f}",
+                ]
+            ),
+            "|",
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The JSON files of bench_overhead as tables in Markdown: fastest rounds of all files, and ratios.
 
-    python benchmarks/overhead_table.py overhead-1.json overhead-2.json ...
+python benchmarks/overhead_table.py overhead-1.json overhead-2.json ...
 """
 
 import json

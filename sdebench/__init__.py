@@ -8,8 +8,23 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOMES = {
-    "sdebench": ("schedules", "grids", "noise", "tableau", "phi", "problems", "solvers", "external", "studies", "report",
-                 "fit", "oracle", "forward", "family", "networks"),
+    "sdebench": (
+        "schedules",
+        "grids",
+        "noise",
+        "tableau",
+        "phi",
+        "problems",
+        "solvers",
+        "external",
+        "studies",
+        "report",
+        "fit",
+        "oracle",
+        "forward",
+        "family",
+        "networks",
+    ),
     "sdebench.errors": ("UsageError",),
     "sdebench.noise": ("WhiteNoise",),
     "sdebench.brownian": ("BrownianPath",),

@@ -77,9 +77,17 @@ class BrownianPath(Named):
     Below float64 coefficients smaller than the dtype's rounding are left out.  Raises UsageError for fewer than two times.
     """
 
-    def __init__(self, schedule: NoiseSchedule, times: Sequence[float], shape: Sequence[int], seed: int = 0,
-                 dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu", first: int = 0,
-                 kept_bytes: int = KEPT_BYTES):  # fmt: skip
+    def __init__(
+        self,
+        schedule: NoiseSchedule,
+        times: Sequence[float],
+        shape: Sequence[int],
+        seed: int = 0,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+        first: int = 0,
+        kept_bytes: int = KEPT_BYTES,
+    ):
         checked(schedule), check_shape(shape), check_dtype(dtype), whole(seed, "seed"), whole(first, "the first sample", 0)
         if not (isinstance(times, Iterable) and all(map(is_number, times))):
             raise UsageError(f"a path over the times {shown(times)}: give a sequence of times, as a grid")

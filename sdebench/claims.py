@@ -27,6 +27,12 @@ def held_to(claims: dict[str, Any], kind: str, grid: str) -> Exponents:
     if kind in WHOLE_RUNS and grid in IRREGULAR:
         return (claimed if irregular == stated else irregular), irregular
     strong = claims.get("strong_order")  # records made before there were stochastic methods lack it
-    exponents = {"global": (claimed, stated), "weak": (claimed, stated), "strong": (strong, strong), "main": (claimed, main),
-                 "local": (main + 1, main + 1), "tolerance": (1, 1)}  # fmt: skip
+    exponents = {
+        "global": (claimed, stated),
+        "weak": (claimed, stated),
+        "strong": (strong, strong),
+        "main": (claimed, main),
+        "local": (main + 1, main + 1),
+        "tolerance": (1, 1),
+    }
     return exponents.get(kind, (None, None))

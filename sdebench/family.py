@@ -64,9 +64,9 @@ class Dynamics:
 class _Marginal:
     """p_t of a mixture, written to be differentiated by torch; `law` is the law of x_0.
 
-        r_k = posterior weights,   u_k = S_k^{-1} (x - m_k),   score = -sum r_k u_k
-        laplacian p / p = sum r_k (|u_k|^2 - tr S_k^{-1})
-        d/dt log p = sum r_k [u_k . m_k' + (u_k^T S_k' u_k - tr S_k^{-1} S_k')/2],    m' = f m,   S' = 2 f S + g^2 I
+    r_k = posterior weights,   u_k = S_k^{-1} (x - m_k),   score = -sum r_k u_k
+    laplacian p / p = sum r_k (|u_k|^2 - tr S_k^{-1})
+    d/dt log p = sum r_k [u_k . m_k' + (u_k^T S_k' u_k - tr S_k^{-1} S_k')/2],    m' = f m,   S' = 2 f S + g^2 I
     """
 
     def __init__(self, law, ns: NoiseSchedule, t: float):
@@ -113,9 +113,7 @@ def divergence(field: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Te
     return value.detach(), total.detach()
 
 
-def fokker_planck(
-    law, dynamics: Dynamics, x: Tensor, t: float, drift: Drift | None = None, backward: bool = True,
-) -> Tensor:
+def fokker_planck(law, dynamics: Dynamics, x: Tensor, t: float, drift: Drift | None = None, backward: bool = True) -> Tensor:
     r"""The residual of the Fokker-Planck equation at points x of time t, over the sum of its terms' sizes; (n, d) -> (n,).
 
         d/dt log p + div b + b . score -+ eta^2/2 laplacian p / p,           - forwards, + backwards

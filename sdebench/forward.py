@@ -40,7 +40,7 @@ def snr(ns: NoiseSchedule, t: float) -> float:
 
 
 def coefficients(
-    alpha: Callable[[float], float], sigma: Callable[[float], float], t: float, reach: float, nodes: int = 24,
+    alpha: Callable[[float], float], sigma: Callable[[float], float], t: float, reach: float, nodes: int = 24
 ) -> tuple[float, float]:
     """`(f, g2)` at t from `alpha` and `sigma`, which are smooth functions on [t - reach, t + reach].
 
@@ -82,7 +82,7 @@ def _panel(f: Callable, g2: Callable, a: float, b: float) -> tuple[float, float]
 
 
 def _integrals(
-    f: Callable, g2: Callable, a: float, b: float, whole: tuple[float, float], before: float = inf,
+    f: Callable, g2: Callable, a: float, b: float, whole: tuple[float, float], before: float = inf
 ) -> tuple[float, float]:
     """The same, by halving until a panel agrees with its two halves, or differs from them by rounding alone.
 
@@ -103,8 +103,11 @@ def _joined(left: tuple[float, float], right: tuple[float, float]) -> tuple[floa
 
 
 def amplitudes(
-    f: Callable[[float], float], g2: Callable[[float], float], t: float,
-    since: float = 0.0, start: tuple[float, float] = (1.0, 0.0),
+    f: Callable[[float], float],
+    g2: Callable[[float], float],
+    t: float,
+    since: float = 0.0,
+    start: tuple[float, float] = (1.0, 0.0),
 ) -> tuple[float, float]:
     """`(alpha, sigma)` at t from the coefficients of the SDE, which begins at `since` with `start = (alpha, sigma)`.
 
@@ -187,7 +190,7 @@ def _start(ns: NoiseSchedule, times: Sequence[float]) -> tuple[float, float]:
 def kernels(ns: NoiseSchedule, times: Sequence[float]) -> Chain:
     """The process itself, seen at `times`: `q(x_t | x_s)` of the forward SDE, t > s (Kingma et al. 2021, arXiv:2107.00630).
 
-        a = alpha_t/alpha_s,     b^2 = sigma_t^2 - a^2 sigma_s^2 = sigma_t^2 (1 - e^{2 (lam_t - lam_s)})
+    a = alpha_t/alpha_s,     b^2 = sigma_t^2 - a^2 sigma_s^2 = sigma_t^2 (1 - e^{2 (lam_t - lam_s)})
     """
     a, b = [], []
     for s, t in pairwise(times):
@@ -214,9 +217,9 @@ RATES: dict[str, Callable[[NoiseSchedule, float, float], float]] = {
 def betas(ns: NoiseSchedule, times: Sequence[float], rate: str = "exact") -> tuple[float, ...]:
     """The rates `beta_i` of the steps between `times` on a variance-preserving schedule, by one of RATES:
 
-        exact     1 - exp(-int beta) = 1 - (alpha_t/alpha_s)^2, with which the DDPM chain has the marginals of the SDE
-        integral  int beta over the step
-        right     beta(t) (t - s), Song et al. 2021, arXiv:2011.13456, appendix B;       left   beta(s) (t - s)
+    exact     1 - exp(-int beta) = 1 - (alpha_t/alpha_s)^2, with which the DDPM chain has the marginals of the SDE
+    integral  int beta over the step
+    right     beta(t) (t - s), Song et al. 2021, arXiv:2011.13456, appendix B;       left   beta(s) (t - s)
     """
     if rate not in RATES:
         raise UsageError(f"unknown rate {rate!r}: give one of {', '.join(RATES)}")
@@ -229,9 +232,7 @@ def _times(n: int, times: Sequence[float] | None) -> tuple[float, ...]:
     return tuple(map(float, range(n + 1))) if times is None else tuple(times)
 
 
-def ddpm(
-    beta: Sequence[float], times: Sequence[float] | None = None, start: tuple[float, float] = (1.0, 0.0),
-) -> Chain:
+def ddpm(beta: Sequence[float], times: Sequence[float] | None = None, start: tuple[float, float] = (1.0, 0.0)) -> Chain:
     """`x_i = sqrt(1 - beta_i) x_{i-1} + sqrt(beta_i) z_i`.  Ho et al. 2020, arXiv:2006.11239, eq. 2.
 
     Printed in the seed with sigma_t^2 in the place of beta_i.  It preserves the variance whatever the rates are.
@@ -244,7 +245,7 @@ def ddpm(
 
 
 def vp_euler_maruyama(
-    beta: Sequence[float], times: Sequence[float] | None = None, start: tuple[float, float] = (1.0, 0.0),
+    beta: Sequence[float], times: Sequence[float] | None = None, start: tuple[float, float] = (1.0, 0.0)
 ) -> Chain:
     """`x_i = (1 - beta_i/2) x_{i-1} + sqrt(beta_i) z_i`: what the DDPM chain is to O(beta^2), by Taylor's formula.
 

@@ -40,9 +40,17 @@ class Likelihood(NamedTuple):
 
 
 def log_likelihood(
-    model: ModelLike, x: Tensor, s: float, t: float, prior: Callable[[Tensor], Tensor] | None = None,
-    divergence: str = "exact", probes: int = 1, seed: int = 0, tol: float = 1e-6, first: int = 0
-) -> Likelihood:  # fmt: skip
+    model: ModelLike,
+    x: Tensor,
+    s: float,
+    t: float,
+    prior: Callable[[Tensor], Tensor] | None = None,
+    divergence: str = "exact",
+    probes: int = 1,
+    seed: int = 0,
+    tol: float = 1e-6,
+    first: int = 0,
+) -> Likelihood:
     """log p_t of the states `x`, (B, *D), of the clean time t, from that of the states of the noisy time s on their flow.
 
     `prior` is the log density at s, (B, *D) -> (B,), of float64 states.  By default N(0, (alpha_s^2 + sigma_s^2) I), which is

@@ -142,8 +142,13 @@ class Model:
     answer that is no tensor of the state's shape.
     """
 
-    def __init__(self, fn: Callable[[Tensor, float], Tensor], schedule: NoiseSchedule, kind: str,
-                 gamma: Callable[[float], float] | None = None):  # fmt: skip
+    def __init__(
+        self,
+        fn: Callable[[Tensor, float], Tensor],
+        schedule: NoiseSchedule,
+        kind: str,
+        gamma: Callable[[float], float] | None = None,
+    ):
         if kind not in KINDS:
             raise UsageError(f"unknown kind of prediction {kind!r}: give one of {', '.join(KINDS)}")
         if not callable(fn):

@@ -28,8 +28,20 @@ from .errors import UsageError
 
 SCHEMA = 1
 LIBRARIES = ("torch", "numpy", "scipy", "torchdiffeq")
-_FIELDS = {"key": str, "study": str, "status": str, "message": str, "case": dict, "context": dict, "claims": dict,
-           "data": dict, "code": str, "versions": dict, "machine": str, "made": str}  # fmt: skip
+_FIELDS = {
+    "key": str,
+    "study": str,
+    "status": str,
+    "message": str,
+    "case": dict,
+    "context": dict,
+    "claims": dict,
+    "data": dict,
+    "code": str,
+    "versions": dict,
+    "machine": str,
+    "made": str,
+}
 _FIRST = b'{"schema": '  # every line begins so: how a torn record is told from a stranger's last line
 _NOT_CODE = ("report", "cli", "testing.py")  # show or assert what was measured, and change no number
 
@@ -101,16 +113,32 @@ def provenance() -> dict[str, Any]:
 
 
 def make(
-    case: dict, code: str, status: str, message: str = "",
-    context: dict | None = None, claims: dict | None = None, data: dict | None = None,
+    case: dict,
+    code: str,
+    status: str,
+    message: str = "",
+    context: dict | None = None,
+    claims: dict | None = None,
+    data: dict | None = None,
 ) -> dict[str, Any]:
     """The record of a case measured now, by the code with that hash.  `status` is "ok" or "failed"."""
     made = datetime.now(UTC).isoformat(timespec="seconds")
-    return clean({
-        "schema": SCHEMA, "key": key(case, code), "study": case["study"], "status": status, "message": message,
-        "case": case, "context": context or {}, "claims": claims or {}, "data": data or {},
-        "code": code, **provenance(), "made": made,
-    })  # fmt: skip
+    return clean(
+        {
+            "schema": SCHEMA,
+            "key": key(case, code),
+            "study": case["study"],
+            "status": status,
+            "message": message,
+            "case": case,
+            "context": context or {},
+            "claims": claims or {},
+            "data": data or {},
+            "code": code,
+            **provenance(),
+            "made": made,
+        }
+    )
 
 
 def latest(records: Iterable[dict]) -> list[dict]:

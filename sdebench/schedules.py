@@ -25,7 +25,7 @@ def _softplus(z: float) -> float:
 class VPLinear(NoiseSchedule):
     r"""Variance preserving with a linear rate, `beta = beta_min + t (beta_max - beta_min)`, t in (0, 1].
 
-        log alpha = -1/2 int_0^t beta,   sigma^2 = 1 - alpha^2.      Song et al. 2021, arXiv:2011.13456, eq. 33.
+    log alpha = -1/2 int_0^t beta,   sigma^2 = 1 - alpha^2.      Song et al. 2021, arXiv:2011.13456, eq. 33.
     """
 
     beta_min: float = 0.1

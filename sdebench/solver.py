@@ -150,7 +150,7 @@ EXECUTORS = {  # who runs it; above this file, so by name
 
 
 def integrate(
-    solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any = None, executor: str = "eager",
+    solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any = None, executor: str = "eager"
 ) -> Tensor:
     """The state at grid[-1], from the state `x`, `(B, *D)`, at grid[0].
 
@@ -202,7 +202,7 @@ def _check_noise(solver: Solver | Sampler, model: ModelLike, noise: Any, x: Tens
 
 
 def cross(
-    solver: Solver, model: ModelLike, x: Tensor, times: Sequence[float], past: tuple[Node, ...], noise: Any = None,
+    solver: Solver, model: ModelLike, x: Tensor, times: Sequence[float], past: tuple[Node, ...], noise: Any = None
 ) -> Tensor:
     """The state at times[-1], by the steps of the solver from the state x at times[0] with that past."""
     for s, t in pairwise(times):
@@ -224,8 +224,16 @@ def _no_pair(solver: Solver | Sampler) -> UsageError:
 
 
 def integrate_adaptive(
-    solver: Solver, model: ModelLike, x: Tensor, s: float, t: float, rtol: float = 1e-5, atol: float | None = None,
-    h: float | None = None, safety: float = 0.9, max_steps: int = 100_000,
+    solver: Solver,
+    model: ModelLike,
+    x: Tensor,
+    s: float,
+    t: float,
+    rtol: float = 1e-5,
+    atol: float | None = None,
+    h: float | None = None,
+    safety: float = 0.9,
+    max_steps: int = 100_000,
 ) -> tuple[Tensor, tuple[float, ...]]:
     """Cross from s to t in steps of lam chosen by the solver's embedded error; returns the state and the grid it took.
 

@@ -149,8 +149,13 @@ class _Noise:
         return self._new(("fresh", t, tag), np.eye(1))[0]
 
 
-def tableau(solver: Solver | Sampler, ns: NoiseSchedule, grid: Sequence[float], kind: str = "eps",
-            gamma: Callable[[float], float] | None = None) -> Tableau:  # fmt: skip
+def tableau(
+    solver: Solver | Sampler,
+    ns: NoiseSchedule,
+    grid: Sequence[float],
+    kind: str = "eps",
+    gamma: Callable[[float], float] | None = None,
+) -> Tableau:
     """The solver on that grid, for a model that predicts `kind`, as numbers: a row a step, or one in all for a Sampler.
 
     `gamma` is the model's mean square, for a method that asks for it (`analytic-dpm`).  Raises UsageError for a method that is

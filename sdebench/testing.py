@@ -1,9 +1,9 @@
 """For users' own tests: hold a sampler to its order in five lines, by a function or by the pytest fixture of its name.
 
-    from sdebench.testing import assert_order
+from sdebench.testing import assert_order
 
-    def test_order():
-        assert_order(MySolver(), 3)
+def test_order():
+    assert_order(MySolver(), 3)
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,15 @@ import pytest
 GRIDS = ("uniform_lam", "karras", "irregular", "jitter")
 
 
-def assert_order(solver: Any, order: int, problem: str | None = None, grids: Sequence[str] = GRIDS, points: int = 64,
-                 seed: int = 0, kinds: Sequence[str] | None = None) -> None:  # fmt: skip
+def assert_order(
+    solver: Any,
+    order: int,
+    problem: str | None = None,
+    grids: Sequence[str] = GRIDS,
+    points: int = 64,
+    seed: int = 0,
+    kinds: Sequence[str] | None = None,
+) -> None:
     """Assert that the solver (or spec string) has the local order `order + 1` and the global `order` on every one of `grids`.
 
     A stochastic solver is held to the weak order `order` on each, on the problem "gaussian" unless another is given: there its

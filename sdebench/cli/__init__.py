@@ -14,9 +14,13 @@ from ..errors import UsageError
 from . import compare, gate, listing, profile, publish, quality, study, train
 
 app = typer.Typer(
-    name="sdebench", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    name="sdebench",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     help="The numerical-analysis suite for samplers of diffusion models: orders measured, claims checked.",
-)  # fmt: skip
+)
 app.command("list")(listing.list_)
 app.command("run")(study.run)
 app.command("order")(study.order)

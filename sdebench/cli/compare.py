@@ -16,8 +16,10 @@ def _seconds(value: float) -> str:
 
 def _show(found: list[dict[str, Any]]) -> None:
     for pair in found:
-        rows = [(r.name, _seconds(r.before), _seconds(r.now), f"{100 * r.change:+.1f}%", "-" if r.p is None else f"{r.p:.1g}")
-                for r in pair["rows"]]  # fmt: skip
+        rows = [
+            (r.name, _seconds(r.before), _seconds(r.now), f"{100 * r.change:+.1f}%", "-" if r.p is None else f"{r.p:.1g}")
+            for r in pair["rows"]
+        ]
         title = f"{pair['machine']}: {pair['before']} -> {pair['now']}"
         table(("benchmark", "before", "now", "change", "p"), rows, title, ("before", "now", "change", "p"))
 
@@ -37,8 +39,10 @@ def compare(
     pairs = {machine: runs[-2:] for machine, runs in machines.items() if len(runs) > 1}
     if not pairs:
         raise UsageError(f"no machine has two runs ({'; '.join(machines)}): give two files that one machine made")
-    found = [{"machine": machine, "before": str(a.path), "now": str(b.path), "rows": histories.rows(a, b)}
-             for machine, (a, b) in pairs.items()]  # fmt: skip
+    found = [
+        {"machine": machine, "before": str(a.path), "now": str(b.path), "rows": histories.rows(a, b)}
+        for machine, (a, b) in pairs.items()
+    ]
     slower = [row.name for pair in found for row in pair["rows"] if row.told and row.change > 0]
     if as_json:
         emit([pair | {"rows": [row._asdict() for row in pair["rows"]]} for pair in found])

@@ -126,8 +126,13 @@ def check(
     moved = gate_diff.compare({name: held[name] for name in asked}, now)
     differ = _times(list(now), held)[1]
     if as_json:
-        emit({"moved": [m._asdict() for m in moved], "compared": len(asked),
-              "times": {name: d._asdict() for name, d in differ.items()}})  # fmt: skip
+        emit(
+            {
+                "moved": [m._asdict() for m in moved],
+                "compared": len(asked),
+                "times": {name: d._asdict() for name, d in differ.items()},
+            }
+        )
     elif moved:
         _show(moved, f"{_count(len(moved), 'figure')} moved")
     for message in lost.values():
@@ -185,7 +190,10 @@ def baseline(
         for part, message in new[name]["failures"].items():
             say(f"{name} is taken in as it fails ({part}: {message})")
     changed = len({m.solver for m in moved})
-    say(f"{out}: {len(added)} added, {len(removed)} removed, {changed} moved ({_count(len(moved), 'figure')}), "
-        f"{len(kept | new) - len(added) - changed} as they were" + (f", times of {timed} anew" if timed else "")
-        + ("; nothing is written" if dry_run else ""))  # fmt: skip
+    say(
+        f"{out}: {len(added)} added, {len(removed)} removed, {changed} moved ({_count(len(moved), 'figure')}), "
+        f"{len(kept | new) - len(added) - changed} as they were"
+        + (f", times of {timed} anew" if timed else "")
+        + ("; nothing is written" if dry_run else "")
+    )
     return 0

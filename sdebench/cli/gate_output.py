@@ -121,7 +121,13 @@ def _code_quality(outcome: Outcome) -> list[dict[str, Any]]:
     found = []
     for solver, lines in _failed(outcome):
         path, line = _place(solver, outcome.baseline)
-        found.append({"description": f"{solver}: {_summary(lines)}", "check_name": "sdebench check", "severity": "major",
-                      "fingerprint": hashlib.sha256(f"{solver}\n{lines[0]}".encode()).hexdigest(),
-                      "location": {"path": path, "lines": {"begin": line}}})  # fmt: skip
+        found.append(
+            {
+                "description": f"{solver}: {_summary(lines)}",
+                "check_name": "sdebench check",
+                "severity": "major",
+                "fingerprint": hashlib.sha256(f"{solver}\n{lines[0]}".encode()).hexdigest(),
+                "location": {"path": path, "lines": {"begin": line}},
+            }
+        )
     return found

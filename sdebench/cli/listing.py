@@ -27,8 +27,15 @@ def _problems(which: list[str]) -> list[dict[str, Any]]:
     found = []
     for spec in base.problem_specs(which or "all"):
         problem = base.problem(spec)
-        found.append({"name": spec, "dim": problem.dim, "schedule": repr(problem.schedule), "span": list(problem.span),
-                      "exact_flow": bool(problem.has_solution)})  # fmt: skip
+        found.append(
+            {
+                "name": spec,
+                "dim": problem.dim,
+                "schedule": repr(problem.schedule),
+                "span": list(problem.span),
+                "exact_flow": bool(problem.has_solution),
+            }
+        )
     return found
 
 
@@ -42,8 +49,10 @@ def _schedules() -> list[dict[str, Any]]:
 def _grids() -> list[dict[str, Any]]:
     from .. import grids
 
-    return [{"name": name, "kind": "smooth" if name in grids.SMOOTH else "irregular", "about": _sentence(make)}
-            for name, make in grids.GRIDS.items()]  # fmt: skip
+    return [
+        {"name": name, "kind": "smooth" if name in grids.SMOOTH else "irregular", "about": _sentence(make)}
+        for name, make in grids.GRIDS.items()
+    ]
 
 
 def _recipes() -> list[dict[str, Any]]:
@@ -56,8 +65,10 @@ def _recipes() -> list[dict[str, Any]]:
 def _networks() -> list[dict[str, Any]]:
     from ..networks import shipped_cards
 
-    return [{"network": name, "recipe": card["recipe"]["name"], "solver, grid: steps": _sampled(card)}
-            for name, card in shipped_cards().items()]  # fmt: skip
+    return [
+        {"network": name, "recipe": card["recipe"]["name"], "solver, grid: steps": _sampled(card)}
+        for name, card in shipped_cards().items()
+    ]
 
 
 def _sampled(card: dict[str, Any]) -> str:
@@ -82,8 +93,15 @@ def _sentence(thing: Any) -> str:
     return paragraph.partition(".  ")[0].rstrip(".")
 
 
-_LISTS = {"solvers": _solvers, "problems": _problems, "schedules": _schedules, "grids": _grids, "suites": _suites,
-          "recipes": _recipes, "networks": _networks}
+_LISTS = {
+    "solvers": _solvers,
+    "problems": _problems,
+    "schedules": _schedules,
+    "grids": _grids,
+    "suites": _suites,
+    "recipes": _recipes,
+    "networks": _networks,
+}
 _CHOSEN = ("solvers", "problems")  # those of which one may ask for some
 _LEAST_PAPER = 20  # characters: "Gonzalez et al. 2023"
 _PAPER = re.compile(r" \((?P<paper>[^()]*arXiv[^()]*)\)$")
@@ -94,8 +112,10 @@ def _counted(rows: list[dict], what: str) -> str:
 
 
 def _show_problems(rows: list[dict]) -> None:
-    lines = [(r["name"], r["dim"], r["schedule"], "{:.3g} to {:.3g}".format(*r["span"]), "yes" if r["exact_flow"] else "no")
-             for r in rows]  # fmt: skip
+    lines = [
+        (r["name"], r["dim"], r["schedule"], "{:.3g} to {:.3g}".format(*r["span"]), "yes" if r["exact_flow"] else "no")
+        for r in rows
+    ]
     title = f"{_counted(rows, 'problems')}.  span: of time, from the noisier end; exact: the flow has a formula"
     table(("name", "dim", "schedule", "span", "exact"), lines, title, ("dim",))
 
@@ -131,12 +151,14 @@ def _show_solvers(rows: list[dict]) -> None:
                 order = f"{order} ({r['strong_order']:g})"
             name = f"  {r['name']}" + " ~" * r["stochastic"]
             lines.append((name, r["claimed_order"], order, _nfe(r), r["memory"], r["reference"]))
-    title = (f"{_counted(rows, 'solvers')}.  claim: the order of the literature; order: the true one, on smooth\n"
-             "grids/on irregular ones/of the main scheme where they differ; NFE: evaluations a\n"
-             "step, counted, and what a run has beside them, +9 where its start-up costs 9;\n"
-             "past: steps remembered; ~: stochastic, by weak orders, and in brackets the\n"
-             "strong order, that on one Brownian path, where there is one; paper: where a line\n"
-             "has room for it, as with 'sdebench list solvers NAME', and whole by --json")  # fmt: skip
+    title = (
+        f"{_counted(rows, 'solvers')}.  claim: the order of the literature; order: the true one, on smooth\n"
+        "grids/on irregular ones/of the main scheme where they differ; NFE: evaluations a\n"
+        "step, counted, and what a run has beside them, +9 where its start-up costs 9;\n"
+        "past: steps remembered; ~: stochastic, by weak orders, and in brackets the\n"
+        "strong order, that on one Brownian path, where there is one; paper: where a line\n"
+        "has room for it, as with 'sdebench list solvers NAME', and whole by --json"
+    )
     numbers = ("claim", "order", "NFE", "past")
     table(("solver", *numbers, "paper"), lines, title, numbers, _LEAST_PAPER)
 
@@ -145,13 +167,18 @@ _SHOW = {"solvers": _show_solvers, "problems": _show_problems, "grids": _show_gr
 
 
 def list_(
-    what: Annotated[str | None, typer.Argument(
-        help=f"One of: {', '.join(_LISTS)}; solvers unless given.", metavar="WHAT")] = None,
-    which: Annotated[list[str] | None, typer.Argument(
-        help="Some of the solvers or problems, as in a suite: names, family:NAME, deterministic, stochastic.",
-        metavar="NAME")] = None,
+    what: Annotated[
+        str | None, typer.Argument(help=f"One of: {', '.join(_LISTS)}; solvers unless given.", metavar="WHAT")
+    ] = None,
+    which: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Some of the solvers or problems, as in a suite: names, family:NAME, deterministic, stochastic.",
+            metavar="NAME",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Show what there is: solvers with orders, NFE a step and papers; problems; schedules; grids; suites; recipes; networks."""
     named, what = what, what or "solvers"
     if what not in _LISTS:

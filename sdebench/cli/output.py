@@ -64,8 +64,9 @@ def _grid(columns: Sequence[str], rows: Rows, numbers: Sequence[str]) -> Any:
 
     grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for i, column in enumerate(columns):
-        grid.add_column(column, justify="right" if column in numbers else "left", no_wrap=i == 0 or column in numbers,
-                        overflow="fold")  # fmt: skip
+        grid.add_column(
+            column, justify="right" if column in numbers else "left", no_wrap=i == 0 or column in numbers, overflow="fold"
+        )
     for row in rows:
         cells = ["" if cell is None else escape(str(cell)) for cell in row]
         grid.add_row(*cells, style="bold" if len(row) == 1 else "")

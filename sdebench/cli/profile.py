@@ -12,8 +12,14 @@ from .quality import listed, numbers
 from .study import measured
 
 _SOLVERS = "ddim,dpm-solver++-2m,dpm-solver++-3m,unipc-3,heun-edm"
-_AXES = {"solver": "--solvers", "model": "--models", "batch": "--batch", "executor": "--executor", "dtype": "--dtype",
-         "device": "--device"}  # fmt: skip
+_AXES = {
+    "solver": "--solvers",
+    "model": "--models",
+    "batch": "--batch",
+    "executor": "--executor",
+    "dtype": "--dtype",
+    "device": "--device",
+}
 _WORDS = ("Solver", "Executor", "Bound by")  # the other columns are numbers
 
 
@@ -31,12 +37,15 @@ def profile(
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     seconds: Annotated[float, typer.Option(help="How long to take samples of a case; six rounds at least.")] = 1.0,
     repeats: Annotated[int, typer.Option(help="Times that all is measured; more later add to these.")] = 1,
-    trace: Annotated[Path | None, typer.Option(
-        help="Write a trace of one run, for Perfetto or chrome://tracing; with one solver, model, batch, executor, dtype."
-    )] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a trace of one run, for Perfetto or chrome://tracing; with one solver, model, batch, executor, dtype."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The results file.")] = Path("results/profile.jsonl"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> int:  # fmt: skip
+) -> int:
     """What a step costs: time in network, update and the rest; operations, bytes and memory; beside what the machine can.
 
     Cases are measured one at a time, and those that are held already are not measured again.  'sdebench report' draws them.
@@ -45,13 +54,24 @@ def profile(
     from ..studies import base
 
     _check_trace(trace)
-    cases = base.expand({
-        "study": "profile", "solvers": listed(solvers, "--solvers"), "models": listed(models, "--models"),
-        "batches": numbers(batch, "--batch"), "executors": listed(executor, "--executor"),
-        "dtypes": listed(dtype, "--dtype"), "devices": listed(device, "--device"),
-        "compiled": [False, True] if compiled else [False], "threads": threads, "grid": grid, "steps": steps, "seed": seed,
-        "seconds": seconds, "repeats": repeats,
-    })  # fmt: skip
+    cases = base.expand(
+        {
+            "study": "profile",
+            "solvers": listed(solvers, "--solvers"),
+            "models": listed(models, "--models"),
+            "batches": numbers(batch, "--batch"),
+            "executors": listed(executor, "--executor"),
+            "dtypes": listed(dtype, "--dtype"),
+            "devices": listed(device, "--device"),
+            "compiled": [False, True] if compiled else [False],
+            "threads": threads,
+            "grid": grid,
+            "steps": steps,
+            "seed": seed,
+            "seconds": seconds,
+            "repeats": repeats,
+        }
+    )
     report_broken()
     if trace is not None:
         _trace(cases, trace)

@@ -9,8 +9,14 @@ from ..studies.runner import Watch
 def bar() -> Progress:
     """How much is done, how long it took and will take, and a description; nothing where stderr is a file or a pipe."""
     console = Console(stderr=True)
-    columns = (BarColumn(16), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-               TextColumn("{task.description}", markup=False))  # fmt: skip
+    columns = (
+        BarColumn(16),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 

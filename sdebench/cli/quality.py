@@ -77,8 +77,20 @@ def fid(
     features = _feature_space(features, inception)
     if download:
         _fetch(model, data, features, device)
-    cases = _cases(model, solvers, nfe, grid, dtype, samples=samples, features=features, data=data, device=device, seed=seed,
-                   points=points, reference=reference)  # fmt: skip
+    cases = _cases(
+        model,
+        solvers,
+        nfe,
+        grid,
+        dtype,
+        samples=samples,
+        features=features,
+        data=data,
+        device=device,
+        seed=seed,
+        points=points,
+        reference=reference,
+    )
     report_broken()
     out = out or Path("results") / f"fid-{re.sub(r'[^A-Za-z0-9.-]+', '-', model).strip('-.')}.jsonl"
     return _told(*measured(cases, out, where), out, as_json)
@@ -98,10 +110,18 @@ def _cases(model: str, solvers: str, nfe: str, grid: str, dtype: str, **settings
     from ..studies import base
 
     budgets = numbers(nfe, "--nfe")
-    return base.expand({
-        "study": "quality", "models": [model], "solvers": listed(solvers, "--solvers"), "grids": listed(grid, "--grid"),
-        "budgets": budgets, "ladder": budgets, "dtypes": listed(dtype, "--dtype"), **settings,
-    })  # fmt: skip
+    return base.expand(
+        {
+            "study": "quality",
+            "models": [model],
+            "solvers": listed(solvers, "--solvers"),
+            "grids": listed(grid, "--grid"),
+            "budgets": budgets,
+            "ladder": budgets,
+            "dtypes": listed(dtype, "--dtype"),
+            **settings,
+        }
+    )
 
 
 def _told(summary: Any, found: list[dict], out: Path, as_json: bool) -> int:
@@ -132,11 +152,21 @@ def _cells(found: list[dict]) -> list[dict[str, Any]]:
         errors = laddered(group.errors | group.paired)
         for cell in group.cells:
             data = cell.records[0]["data"]
-            out.append({
-                "model": group.label, **cell.run._asdict(), "budget": cell.budget, "nfe": cell.nfe, "exact": data["exact"],
-                "samples": cell.n, "metric": group.context["metric"], "distance": cell.fd, "half_width": cell.half_width,
-                "why": cell.why, **{name: cell.mean(name) for name in MEASURES},
-                "rms_error": errors[cell.run].after(data["steps"]) if cell.run in errors else None,
-                "images_per_second": cell.n / cell.total("seconds"),
-            })  # fmt: skip
+            out.append(
+                {
+                    "model": group.label,
+                    **cell.run._asdict(),
+                    "budget": cell.budget,
+                    "nfe": cell.nfe,
+                    "exact": data["exact"],
+                    "samples": cell.n,
+                    "metric": group.context["metric"],
+                    "distance": cell.fd,
+                    "half_width": cell.half_width,
+                    "why": cell.why,
+                    **{name: cell.mean(name) for name in MEASURES},
+                    "rms_error": errors[cell.run].after(data["steps"]) if cell.run in errors else None,
+                    "images_per_second": cell.n / cell.total("seconds"),
+                }
+            )
     return out

@@ -91,8 +91,9 @@ class Plan:
         return coded
 
 
-def plan(solver: Solver | Sampler, ns: NoiseSchedule, grid: Sequence[float], kind: str,
-         gamma: Callable[[float], float] | None = None) -> Plan:  # fmt: skip
+def plan(
+    solver: Solver | Sampler, ns: NoiseSchedule, grid: Sequence[float], kind: str, gamma: Callable[[float], float] | None = None
+) -> Plan:
     """The plan of that run for a model that predicts `kind`; remembered, where solver and schedule are values.
 
     Raises UsageError for a method that chooses its own steps, or is not linear in its vectors.
@@ -199,9 +200,14 @@ def _numbered(passes: list[Pass], sizes: list[int], start: int) -> Plan:
     outside, buffers = sizes
     number = lambda place: place if place >= 0 else buffers - 1 - place  # noqa: E731
     done = tuple(
-        Pass(tuple(q._replace(answers=tuple(map(number, q.answers))) for q in p.questions),
-             tuple(Combination(c.out, tuple((number(v), a) for v, a in c.terms)) for c in p.combinations),
-             tuple(map(number, p.dropped)), number(p.state), p.t, None if p.answer is None else number(p.answer))
+        Pass(
+            tuple(q._replace(answers=tuple(map(number, q.answers))) for q in p.questions),
+            tuple(Combination(c.out, tuple((number(v), a) for v, a in c.terms)) for c in p.combinations),
+            tuple(map(number, p.dropped)),
+            number(p.state),
+            p.t,
+            None if p.answer is None else number(p.answer),
+        )
         for p in passes
-    )  # fmt: skip
+    )
     return Plan(done, buffers, buffers + outside, number(start))

@@ -107,8 +107,9 @@ class _Noise:
         return self._ask("fresh", 1, args, settings)[0]
 
 
-def trace(solver: Solver | Sampler, ns: NoiseSchedule, grid: Sequence[float], kind: str,
-          gamma: Callable[[float], float] | None = None) -> Trace:  # fmt: skip
+def trace(
+    solver: Solver | Sampler, ns: NoiseSchedule, grid: Sequence[float], kind: str, gamma: Callable[[float], float] | None = None
+) -> Trace:
     """The run of the solver on that grid, for a model that predicts `kind`.
 
     Raises UsageError for a method that chooses its own steps, or is not linear in its vectors.

@@ -51,8 +51,10 @@ def _smeared(law: Law, kernel: Kernel) -> Smeared:
         if halves * halves <= _A_STEP * TOLERANCE and short <= TOLERANCE:
             return found
         spacing, dense = 0.5 * spacing, 2.0 * dense
-    raise RuntimeError(f"the law of the chain is not resolved with a kernel of width {kernel.width:.3g}: "
-                       f"its half rules differ by {halves:.2g}, its mass by {short:.2g}")  # fmt: skip
+    raise RuntimeError(
+        f"the law of the chain is not resolved with a kernel of width {kernel.width:.3g}: "
+        f"its half rules differ by {halves:.2g}, its mass by {short:.2g}"
+    )
 
 
 def _with_stages(atoms: Atoms, kernel: Kernel, dense: float) -> Atoms:
@@ -80,8 +82,9 @@ def _with_stage(atoms: Atoms, zeta: np.ndarray, kernel: Kernel, k: int, dense: f
     return Atoms(atoms.places[i], masses[i, j], parity, 2 * atoms.classes), zeta
 
 
-def _laws(solver: Solver | Sampler, problem: Problem, grid: Sequence[float], start: Given | None,
-          model: ModelLike | None) -> Iterator[Law]:  # fmt: skip
+def _laws(
+    solver: Solver | Sampler, problem: Problem, grid: Sequence[float], start: Given | None, model: ModelLike | None
+) -> Iterator[Law]:
     grid = grids.check(grid)
     law = _start(problem, grid, start)
     steps = kernels(checked(solver), problem.model if model is None else model, grid)
@@ -101,8 +104,13 @@ def _start(problem: Problem, grid: grids.Grid, start: Given | None) -> Start:
     return Start(Exact(problem.law.marginal(problem.schedule, grid[0])) if start is None else as_law(start))
 
 
-def chain_law(solver: Solver | Sampler, problem: Problem, grid: Sequence[float],
-              start: Given | None = None, model: ModelLike | None = None) -> Density:  # fmt: skip
+def chain_law(
+    solver: Solver | Sampler,
+    problem: Problem,
+    grid: Sequence[float],
+    start: Given | None = None,
+    model: ModelLike | None = None,
+) -> Density:
     """The law of the chain at grid[-1], when it begins with `start` at grid[0] (the exact marginal unless given).
 
     Raises UsageError for a problem of more than one dimension, a method with a memory, one that draws no noise, and one that is
@@ -113,14 +121,24 @@ def chain_law(solver: Solver | Sampler, problem: Problem, grid: Sequence[float],
     return law.density()
 
 
-def chain_laws(solver: Solver | Sampler, problem: Problem, grid: Sequence[float],
-               start: Given | None = None, model: ModelLike | None = None) -> tuple[Density, ...]:  # fmt: skip
+def chain_laws(
+    solver: Solver | Sampler,
+    problem: Problem,
+    grid: Sequence[float],
+    start: Given | None = None,
+    model: ModelLike | None = None,
+) -> tuple[Density, ...]:
     """The laws of the chain at all times of the grid (of a Sampler: at both ends), as `chain_law` has the last."""
     return tuple(law.density() for law in _laws(solver, problem, grid, start, model))
 
 
-def pushforward(method: Solver | Sampler, problem: Problem, grid: Sequence[float],
-                start: Given | None = None, model: ModelLike | None = None) -> Density:  # fmt: skip
+def pushforward(
+    method: Solver | Sampler,
+    problem: Problem,
+    grid: Sequence[float],
+    start: Given | None = None,
+    model: ModelLike | None = None,
+) -> Density:
     """The law of a deterministic method at grid[-1], from `start` at grid[0]: `p(x)/T'(x)` at `T(x)`, T the whole run.
 
     For methods that treat the samples of a batch each by itself; adaptive ones, which choose steps for all, only nearly do.

@@ -62,5 +62,10 @@ def _exact(problem: Problem, s: float, t: float) -> tuple[np.ndarray, np.ndarray
 def _slope(values: np.ndarray, spacing: float) -> np.ndarray:
     """The derivative at all nodes but `_MARGIN` at either end, of order 8."""
     n = len(values)
-    return sum(w * (values[_MARGIN + k : n - _MARGIN + k] - values[_MARGIN - k : n - _MARGIN - k])
-               for k, w in enumerate(_WEIGHTS, 1)) / spacing  # fmt: skip
+    return (
+        sum(
+            w * (values[_MARGIN + k : n - _MARGIN + k] - values[_MARGIN - k : n - _MARGIN - k])
+            for k, w in enumerate(_WEIGHTS, 1)
+        )
+        / spacing
+    )

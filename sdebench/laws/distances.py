@@ -118,7 +118,7 @@ def gaussian_wasserstein2(p: tuple, q: tuple) -> float:
 def gaussian_kl(p: tuple, q: tuple) -> float:
     r"""KL(P|Q) between Gaussians given as (mean, covariance).
 
-        1/2 [sum_i (mu_i - log(1 + mu_i)) + (m - n)^T B^{-1} (m - n)],   mu_i eigenvalues of L^{-1} (A - B) L^{-T}, B = L L^T
+    1/2 [sum_i (mu_i - log(1 + mu_i)) + (m - n)^T B^{-1} (m - n)],   mu_i eigenvalues of L^{-1} (A - B) L^{-T}, B = L L^T
     """
     (m, a), (n, b) = _gaussian(p), _gaussian(q)
     root = np.linalg.cholesky(b)

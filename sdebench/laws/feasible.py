@@ -1,8 +1,8 @@
 """Which laws are to be had exactly and at a fair price: on which problem, of which method, and in which way.
 
-    gaussian     one Gaussian: mean and covariance of every method that has a tableau
-    quadrature   a mixture in one dimension: one-step stochastic methods by the kernels of their transitions, deterministic
-                 ones by the map that they are
+gaussian     one Gaussian: mean and covariance of every method that has a tableau
+quadrature   a mixture in one dimension: one-step stochastic methods by the kernels of their transitions, deterministic
+             ones by the map that they are
 """
 
 import re
@@ -29,8 +29,10 @@ def kind_of(problem: Problem) -> str:
         return "gaussian"
     if isinstance(problem.law, GaussianMixture) and problem.dim == 1:
         return "quadrature"
-    raise UsageError(f"problem {problem.name!r} has no law in closed form: give one Gaussian, as 'gaussian', or a mixture "
-                     "in one dimension, as 'mixture-1d'")  # fmt: skip
+    raise UsageError(
+        f"problem {problem.name!r} has no law in closed form: give one Gaussian, as 'gaussian', or a mixture "
+        "in one dimension, as 'mixture-1d'"
+    )
 
 
 def why_not(method: Solver | Sampler, problem: Problem) -> str:

@@ -80,8 +80,9 @@ def _last_uses(table: Tableau) -> dict[tuple[str, int], int]:
     return found
 
 
-def gaussian_law(solver: Solver, gm: GaussianMixture, ns: NoiseSchedule, grid: Sequence[float],
-                 start: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:  # fmt: skip
+def gaussian_law(
+    solver: Solver, gm: GaussianMixture, ns: NoiseSchedule, grid: Sequence[float], start: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
     """Exact (mean (d,), covariance (d, d)) of the solver's state at grid[-1], float64.
 
     `gm` is one Gaussian, the law of x_0; `start` the (mean, covariance) at grid[0], that of the exact marginal unless given.

@@ -75,8 +75,10 @@ def kernels(method: Solver | Sampler, model: ModelLike, grid: Sequence[float]) -
     """
     name = type(method).__name__
     if getattr(method, "memory", 0):
-        raise UsageError(f"{name} has a memory of {method.memory}: the law of a chain by quadrature needs a one-step method; "
-                         "sdebench.gaussian_law has all, on Gaussian data")  # fmt: skip
+        raise UsageError(
+            f"{name} has a memory of {method.memory}: the law of a chain by quadrature needs a one-step method; "
+            "sdebench.gaussian_law has all, on Gaussian data"
+        )
     table = tableau(method, model.schedule, grid, gamma=getattr(model, "gamma", None))
     before, out = Row(0.0, 0.0, {}, 0, 0), []
     for i, row in enumerate(table.rows):

@@ -119,9 +119,12 @@ def denoising(net: NetworkLike, batch: Batch, rng: torch.Generator, kind: str) -
 
 
 LOSSES: dict[str, Values] = {
-    "fisher": fisher, "implicit": implicit, "sliced": sliced, "sliced-vr": sliced_vr,
+    "fisher": fisher,
+    "implicit": implicit,
+    "sliced": sliced,
+    "sliced-vr": sliced_vr,
     **{f"denoising-{kind}": partial(denoising, kind=kind) for kind in KINDS},
-}  # fmt: skip
+}
 
 
 def plain_weight(loss: str) -> str:

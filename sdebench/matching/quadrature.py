@@ -19,8 +19,10 @@ def nodes(law: GaussianMixture) -> tuple[Tensor, Tensor]:
     reach = _REACH * covs.diagonal(dim1=1, dim2=2).sqrt()
     low, high = (law.means - reach).amin(0), (law.means + reach).amax(0)
     least = float(torch.linalg.eigvalsh(covs).min().sqrt())
-    axes = [torch.linspace(a, b, ceil((b - a) / least * _PER_SD) + 1, dtype=torch.float64)
-            for a, b in zip(low.tolist(), high.tolist())]  # fmt: skip
+    axes = [
+        torch.linspace(a, b, ceil((b - a) / least * _PER_SD) + 1, dtype=torch.float64)
+        for a, b in zip(low.tolist(), high.tolist())
+    ]
     x = torch.cartesian_prod(*axes).reshape(-1, law.dim)
     return x, law.log_prob(x).exp() * prod(float(axis[1] - axis[0]) for axis in axes)
 

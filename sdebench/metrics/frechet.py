@@ -61,8 +61,9 @@ def resampled(parts: Sequence[Statistics], ref: Statistics, draws: int | None = 
     return frechet(merged(parts), ref) + np.concatenate([gaps, -gaps])
 
 
-def bootstrap(parts: Sequence[Statistics], ref: Statistics, draws: int | None = None, seed: int = 0,
-              level: float = 0.95) -> tuple[float, float]:  # fmt: skip
+def bootstrap(
+    parts: Sequence[Statistics], ref: Statistics, draws: int | None = None, seed: int = 0, level: float = 0.95
+) -> tuple[float, float]:
     """(low, high) about FD(all parts, ref), which holds the mean FD of as many samples with probability `level`.
 
     The distance plus and minus the standard deviation of `resampled`, times Student's quantile of K - 1 for K parts.  The
@@ -75,8 +76,14 @@ def bootstrap(parts: Sequence[Statistics], ref: Statistics, draws: int | None = 
     return interval(frechet(merged(parts), ref), resampled(parts, ref, draws, seed), len(parts), level)
 
 
-def paired_bootstrap(parts_a: Sequence[Statistics], parts_b: Sequence[Statistics], ref: Statistics, draws: int | None = None,
-                     seed: int = 0, level: float = 0.95) -> tuple[float, float]:  # fmt: skip
+def paired_bootstrap(
+    parts_a: Sequence[Statistics],
+    parts_b: Sequence[Statistics],
+    ref: Statistics,
+    draws: int | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float]:
     """(low, high) of FD(a, ref) - FD(b, ref), part k of both sides being from the same noise: they are drawn together.
 
     What the noise does to both falls out of the difference, as does most of the bias.  An interval without 0 tells a from b.

@@ -54,8 +54,10 @@ class Inception:
         except Exception as error:  # a stranger's program may fail in any way
             found = str(error).strip().splitlines()[-1]
         if found != (2, DIM):
-            raise UsageError(f"{path}: two images, and return_features=True, give {found}, not (2, {DIM}): give a file with "
-                             f"the interface of {Path(URL).name}")  # fmt: skip
+            raise UsageError(
+                f"{path}: two images, and return_features=True, give {found}, not (2, {DIM}): give a file with "
+                f"the interface of {Path(URL).name}"
+            )
 
     def __call__(self, images: Tensor) -> np.ndarray:
         """uint8 (B, C, H, W), C = 3 or 1 -> float64 (B, 2048)."""
@@ -123,8 +125,10 @@ def _load(path: Path, expected: str, device: str) -> tuple[nn.Module, str]:
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         what = "that of the Inception of 2015" if expected == SHA256 else "what you gave"
-        raise UsageError(f"{path} has SHA-256 {found}, not {expected}, {what}: get {URL}; or, if you trust this program as "
-                         f"your own, give inception:{path}#{found}")  # fmt: skip
+        raise UsageError(
+            f"{path} has SHA-256 {found}, not {expected}, {what}: get {URL}; or, if you trust this program as "
+            f"your own, give inception:{path}#{found}"
+        )
     try:
         with warnings.catch_warnings(action="ignore"):  # deprecated, and what the file is made for
             return torch.jit.load(io.BytesIO(content), map_location=device).eval(), found

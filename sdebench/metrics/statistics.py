@@ -44,8 +44,9 @@ class Statistics:
     def __post_init__(self):
         total, outer = np.asarray(self.total, np.float64), np.asarray(self.outer, np.float64)
         if total.ndim != 1 or outer.shape != (len(total),) * 2 or int(self.count) != self.count or self.count < 1:
-            raise UsageError(f"statistics of count {self.count}, total {total.shape}, outer {outer.shape}: "
-                             "give 1 or more, (d,) and (d, d)")  # fmt: skip
+            raise UsageError(
+                f"statistics of count {self.count}, total {total.shape}, outer {outer.shape}: give 1 or more, (d,) and (d, d)"
+            )
         if not (np.isfinite(total).all() and np.isfinite(outer).all()):
             raise UsageError("statistics that are not finite: make them anew, from features without nan")
         for name, value in (("count", int(self.count)), ("total", total), ("outer", outer)):

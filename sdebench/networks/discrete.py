@@ -57,8 +57,10 @@ class Discrete(NoiseSchedule):
         slopes = np.stack((c1, c1 + 2 * c2 + 3 * c3, extremum)).max(0)
         if not slopes.max() < 0.0:
             i = int(slopes.argmax())
-            raise UsageError(f"no smooth falling curve runs through the chain at beta[{i}] = {betas[i]:g}, beta[{i + 1}] = "
-                             f"{betas[i + 1]:g}: give betas that change gradually")  # fmt: skip
+            raise UsageError(
+                f"no smooth falling curve runs through the chain at beta[{i}] = {betas[i]:g}, beta[{i + 1}] = "
+                f"{betas[i + 1]:g}: give betas that change gradually"
+            )
 
     def __reduce__(self):  # the spline is made again where it is used
         return Discrete, (self.betas,)

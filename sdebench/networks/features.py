@@ -51,8 +51,10 @@ class ClassifierFeatures:
     def __call__(self, images: Tensor) -> np.ndarray:
         """uint8 (B, *shape) -> float64 (B, dim).  Raises UsageError for images of another shape."""
         if (found := tuple(pixels(images).shape[1:])) != self.data.shape:
-            raise UsageError(f"images of shape {found}, and the network of {self.name} knows {self.data.shape}: give images of "
-                             "that shape, or another feature space")  # fmt: skip
+            raise UsageError(
+                f"images of shape {found}, and the network of {self.name} knows {self.data.shape}: give images of "
+                "that shape, or another feature space"
+            )
         return torch.cat([self._features(part).cpu() for part in images.split(_BATCH)]).double().numpy()
 
     @torch.inference_mode()
@@ -123,5 +125,7 @@ def get_features(spec: str, device: str = "cpu", download: bool = False) -> Feat
     if (Path(spec) / classifier.WEIGHTS).is_file():
         return ClassifierFeatures(f"fd_{safe.card(Path(spec)).get('data', {}).get('name', 'features')}", Path(spec), device)
     near = near_miss(spec, (*SPACES, "inception"))
-    raise UsageError(f"unknown feature space {spec!r}{near} (there are: {', '.join(SPACES)}, inception, inception:PATH, and "
-                     "folders of classifiers)")  # fmt: skip
+    raise UsageError(
+        f"unknown feature space {spec!r}{near} (there are: {', '.join(SPACES)}, inception, inception:PATH, and "
+        "folders of classifiers)"
+    )

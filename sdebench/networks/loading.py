@@ -39,8 +39,9 @@ class Declared:
 
 
 @torch.inference_mode(False)  # what is loaded is kept, and weights that were made in that mode give no gradients outside of it
-def get_network(spec: str | PathLike, dtype: str | torch.dtype = "float32", device: str | torch.device = "cpu",
-                download: bool = False) -> NetworkProblem:  # fmt: skip
+def get_network(
+    spec: str | PathLike, dtype: str | torch.dtype = "float32", device: str | torch.device = "cpu", download: bool = False
+) -> NetworkProblem:
     """The network of a spec, in that dtype on that device:
 
         digits              one that is shipped (`shipped_names`)
@@ -83,8 +84,10 @@ def _loaded(spec: str, download: bool) -> NetworkProblem:
     if "/" in spec:
         raise UsageError(f"there is no folder {spec!r}: give one in the layout of diffusers, or owner/name of the hub")
     known = f"{near_miss(spec, shipped_names())} (shipped: {', '.join(shipped_names()) or 'none'})"
-    raise UsageError(f"unknown network {spec!r}{known}: give one of them, a folder in the layout of diffusers, "
-                     "owner/name of the hub, or module:factory")  # fmt: skip
+    raise UsageError(
+        f"unknown network {spec!r}{known}: give one of them, a folder in the layout of diffusers, "
+        "owner/name of the hub, or module:factory"
+    )
 
 
 def _from_folder(folder: Path, name: str = "") -> NetworkProblem:

@@ -34,8 +34,15 @@ class NetworkModel:
 
     gamma = None  # E|eps|^2/d is not known of a network
 
-    def __init__(self, net: Callable, schedule: NoiseSchedule, kind: str, time: Callable[[float], float] | None = None,
-                 dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"):  # fmt: skip
+    def __init__(
+        self,
+        net: Callable,
+        schedule: NoiseSchedule,
+        kind: str,
+        time: Callable[[float], float] | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ):
         if kind not in KINDS:
             raise UsageError(f"unknown kind of prediction {kind!r}: give one of {', '.join(KINDS)}")
         self.net, self.schedule, self.kind, self.time = net, schedule, kind, time

@@ -39,8 +39,10 @@ def _continuous(card: dict[str, Any], path: Path) -> tuple[NoiseSchedule, str, C
     """Of a network that knows all times of the card's schedule."""
     time = card.get("time", {"kind": "continuous"})
     if time["kind"] != "continuous":
-        raise UsageError(f"{path} has a schedule, and a time of kind {time['kind']!r}: a chain is given by "
-                         "scheduler_config.json, without a schedule in the card")  # fmt: skip
+        raise UsageError(
+            f"{path} has a schedule, and a time of kind {time['kind']!r}: a chain is given by "
+            "scheduler_config.json, without a schedule in the card"
+        )
     schedule, kind, scale = schedule_of(card["schedule"]), kind_of(card.get("kind"), path), float(time.get("scale", 1.0))
     if kind == "velocity" and not isinstance(schedule, Rectified):
         raise UsageError(f"{path} has a velocity on {schedule}: it is dx/dt of Rectified alone; give that, or another kind")
@@ -56,8 +58,10 @@ def _chain(config: dict[str, Any], card: dict[str, Any], path: Path) -> tuple[No
     kind = kind_of(_PREDICTIONS.get(prediction, prediction), path)
     said = {"kind": card.get("kind", kind), "steps": card.get("time", {}).get("steps", chain.steps)}
     if said != {"kind": kind, "steps": chain.steps}:
-        raise UsageError(f"{safe.CARD} says {said['kind']} and {said['steps']} steps, {path} {kind} and {chain.steps}: give "
-                         "the two that belong together")  # fmt: skip
+        raise UsageError(
+            f"{safe.CARD} says {said['kind']} and {said['steps']} steps, {path} {kind} and {chain.steps}: give "
+            "the two that belong together"
+        )
     return chain, kind, chain.index
 
 
@@ -94,8 +98,10 @@ def _betas(config: dict[str, Any], path: Path) -> list[float]:
     if config.get("trained_betas") is not None:
         return config["trained_betas"]
     if "beta_schedule" not in config and "beta_start" not in config:
-        raise UsageError(f"{path} is of {config.get('_class_name', 'a scheduler')} without betas: give that of a chain, as "
-                         "DDPMScheduler, or a card.json with the schedule")  # fmt: skip
+        raise UsageError(
+            f"{path} is of {config.get('_class_name', 'a scheduler')} without betas: give that of a chain, as "
+            "DDPMScheduler, or a card.json with the schedule"
+        )
     if config.get("rescale_betas_zero_snr"):
         raise UsageError(f"{path} rescales to zero terminal SNR, where lam is infinite: give a chain without it")
     kind, n = config.get("beta_schedule", "linear"), int(config.get("num_train_timesteps", 1000))
@@ -110,5 +116,6 @@ def _betas(config: dict[str, Any], path: Path) -> list[float]:
     if kind == "squaredcos_cap_v2":
         kept = [cos((i / n + 0.008) / 1.008 * pi / 2) ** 2 for i in range(n + 1)]
         return [min(1 - b / a, 0.999) for a, b in pairwise(kept)]
-    raise UsageError(f"{path} has the beta_schedule {kind!r}: give linear, scaled_linear, sigmoid, squaredcos_cap_v2, or "
-                     "trained_betas")  # fmt: skip
+    raise UsageError(
+        f"{path} has the beta_schedule {kind!r}: give linear, scaled_linear, sigmoid, squaredcos_cap_v2, or trained_betas"
+    )

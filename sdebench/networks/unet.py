@@ -95,8 +95,10 @@ def _config(path: Path) -> dict[str, Any]:
     if not isinstance(config.get("freq_shift", 0), int | float):
         raise UsageError(f"{path} has the freq_shift {config['freq_shift']!r}: give a number")
     if config.get("in_channels", 3) != config.get("out_channels", 3):
-        raise UsageError(f"{path} has {config.get('in_channels', 3)} channels in and {config.get('out_channels', 3)} out: "
-                         "give a network that predicts the mean alone")  # fmt: skip
+        raise UsageError(
+            f"{path} has {config.get('in_channels', 3)} channels in and {config.get('out_channels', 3)} out: "
+            "give a network that predicts the mean alone"
+        )
     return {name: value for name, value in config.items() if not name.startswith("_")}
 
 

@@ -15,6 +15,8 @@ def consistency_model(law: Law, ns: NoiseSchedule) -> Model:
     reads as its x0: that one is no point of a path.  Raises UsageError for a law whose flow has no formula.
     """
     if not checked_law(law).has_flow:
-        raise UsageError(f"{law!r} has no formula for its flow, so no exact consistency function: give one Gaussian, "
-                         "one dimension, or a ProductMixture")  # fmt: skip
+        raise UsageError(
+            f"{law!r} has no formula for its flow, so no exact consistency function: give one Gaussian, "
+            "one dimension, or a ProductMixture"
+        )
     return Model(lambda x, t: law.flow(x / ns.alpha(t), _PATHS, ns.rho(t), 0.0), ns, "x0")

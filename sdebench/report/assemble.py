@@ -38,8 +38,19 @@ _LONG = 400  # rows of costs
 
 def make_tables(records: list[Record], found: list[Group] | None = None) -> dict[str, Table]:
     """All tables of a report, by name; `found` are the groups of the quality study, if they were read already."""
-    makers = (tables.order_table, tables.grid_table, tables.failure_table, costs.budget_table, costs.runs_table,
-              costs.law_table, costs.law_runs_table, costs.floor_table, *noise_tables.MAKERS, *matching.MAKERS, *profile.MAKERS)
+    makers = (
+        tables.order_table,
+        tables.grid_table,
+        tables.failure_table,
+        costs.budget_table,
+        costs.runs_table,
+        costs.law_table,
+        costs.law_runs_table,
+        costs.floor_table,
+        *noise_tables.MAKERS,
+        *matching.MAKERS,
+        *profile.MAKERS,
+    )
     found = groups(records) if found is None else found
     return {table.name: table for table in (*(make(records) for make in makers), *quality.tables(found))}
 
@@ -75,9 +86,11 @@ def _order_plans(records: list[Record], grids: Table, problem: str, full: bool) 
         caption = f"{problem}, grid {grid}: weak error of the stochastic methods, that of their law."
         yield Plan(f"weak-{name}-{stem(grid)}", "weak", caption, partial(weak, records, problem, grid))
     if of["strong"]:
-        caption = (f"{problem}: strong error, of paths that follow one Brownian motion; full lines fit its RMS, thin lines are "
-                   "its median. On well separated mixtures a few paths end in another mode: the RMS counts little else, and "
-                   "its slope is noise.")
+        caption = (
+            f"{problem}: strong error, of paths that follow one Brownian motion; full lines fit its RMS, thin lines are "
+            "its median. On well separated mixtures a few paths end in another mode: the RMS counts little else, and "
+            "its slope is noise."
+        )
         yield Plan(f"strong-{name}", "strong", caption, partial(strong, records, problem))
 
 
@@ -90,15 +103,25 @@ def plans(records: list[Record], made: dict[str, Table], found: list[Group]) -> 
         yield from _order_plans(records, grids, problem, i == 0)
         for against, what in (("nfe", "network evaluations"), ("seconds", "time"))[: 2 if i == 0 else 1]:
             if has["work-precision-runs"]:
-                yield Plan(f"work-precision-{stem(problem)}-{against}", "work", f"{problem}: error against {what}.",
-                           partial(cost_figures.work_precision, runs, budgets, problem, against))
+                yield Plan(
+                    f"work-precision-{stem(problem)}-{against}",
+                    "work",
+                    f"{problem}: error against {what}.",
+                    partial(cost_figures.work_precision, runs, budgets, problem, against),
+                )
         if has["law-runs"]:
-            caption = (f"{problem}: Wasserstein-2 distance of a run's law from the exact one, against network evaluations. "
-                       "Named: the best of either kind within 32 evaluations; pale: all others.")
+            caption = (
+                f"{problem}: Wasserstein-2 distance of a run's law from the exact one, against network evaluations. "
+                "Named: the best of either kind within 32 evaluations; pale: all others."
+            )
             yield Plan(f"law-{stem(problem)}", "law", caption, partial(law_figure.law, laws, law_budgets, problem))
         if has["floor"]:
-            yield Plan(f"floor-{stem(problem)}", "floor", f"{problem}: error against steps in three number formats.",
-                       partial(cost_figures.floor, records, floors, problem))
+            yield Plan(
+                f"floor-{stem(problem)}",
+                "floor",
+                f"{problem}: error against steps in three number formats.",
+                partial(cost_figures.floor, records, floors, problem),
+            )
         yield from _family_plans(records, made, problem)
         yield from _matching_plans(made, problem)
     yield from _quality_plans(made, found)
@@ -128,10 +151,19 @@ def _matching_plans(made: dict[str, Table], problem: str) -> Iterator[Plan]:
 
 
 def _quality_plans(made: dict[str, Table], found: list[Group]) -> Iterator[Plan]:
-    curves = (("quality-error", quality_figures.error_curves, "RMS error to the exact trajectory of the network against NFE; "
-               "full dots are those that the order was read from"),
-              ("quality", quality_figures.quality_curves, "distance of the samples from the data, at the same NFE; bars are "
-               "95 % intervals, dashes what the data itself shows"))  # fmt: skip
+    curves = (
+        (
+            "quality-error",
+            quality_figures.error_curves,
+            "RMS error to the exact trajectory of the network against NFE; full dots are those that the order was read from",
+        ),
+        (
+            "quality",
+            quality_figures.quality_curves,
+            "distance of the samples from the data, at the same NFE; bars are "
+            "95 % intervals, dashes what the data itself shows",
+        ),
+    )
     shown = [made[name] for name in ("quality", "quality-error-runs", "quality-rank")]
     for group in found:
         name, of = stem(group.label), {"quality-error": [*group.errors], "quality": [c.run for c in group.cells]}
@@ -140,8 +172,9 @@ def _quality_plans(made: dict[str, Table], found: list[Group]) -> Iterator[Plan]
             where = f"{group.label}, grid {grid}" if len(grids) > 1 else group.label
             for kind, draw, caption in (c for c in curves if any(run.grid == grid for run in of[c[0]])):
                 caption += "; black marks are distilled networks" if kind == "quality" and group.students else ""
-                yield Plan(f"{kind}-{name}-{stem(grid)}", f"quality {name}", f"{where}: {caption}.",
-                           partial(draw, *shown, group, grid))
+                yield Plan(
+                    f"{kind}-{name}-{stem(grid)}", f"quality {name}", f"{where}: {caption}.", partial(draw, *shown, group, grid)
+                )
         for title, rows in quality_figures.sample_figures(group):
             caption = f"{group.label}, {title}: every column starts from one noise; nothing is selected."
             yield Plan(f"samples-{name}-{stem(title)}", f"samples {name}", caption, partial(quality_figures.samples, rows))
@@ -152,8 +185,12 @@ def _profile_plans(table: Table) -> Iterator[Plan]:
         for name, key, draw, caption in profile_figures.DRAWN:
             shown, others = profile_figures.chosen(table, label, key)
             if shown:
-                yield Plan(f"profile-{name}-{stem(label)}", f"profile {stem(label)}",
-                           f"{label}: {caption}.{profile_figures.left_out(others)}", partial(draw, table, label))  # fmt: skip
+                yield Plan(
+                    f"profile-{name}-{stem(label)}",
+                    f"profile {stem(label)}",
+                    f"{label}: {caption}.{profile_figures.left_out(others)}",
+                    partial(draw, table, label),
+                )
 
 
 def _journey(group: Group) -> Journey:
@@ -170,8 +207,10 @@ def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture
     where = ("{name} ({schedule}, t from {span[0]:g} to {span[1]:g})".format(**p) for p in problems_of(records))
     orders = ["# The order of every sampler, measured", f"{len(solvers)} solvers: {counts}.", f"Problems: {'; '.join(where)}."]
     other = "# What a step costs" if only_profile(records) else "# Sample quality against network evaluations"
-    parts = [*(orders if of_orders(records) else [other]),
-             "Made by `sdebench report`. `index.html` is the same, with tables to sort; `tables/` has CSV and LaTeX too."]
+    parts = [
+        *(orders if of_orders(records) else [other]),
+        "Made by `sdebench report`. `index.html` is the same, with tables to sort; `tables/` has CSV and LaTeX too.",
+    ]
     if "seed.md" in pages:
         parts.append("[The seed, statement by statement](seed.md): every formula of the survey behind this suite, measured.")
     if not made["orders"].frame.empty:
@@ -184,8 +223,11 @@ def readme(records: list[Record], made: dict[str, Table], pictures: list[Picture
     if not made["floor"].frame.empty:
         parts += [f"## {made['floor'].title}", made["floor"].caption, emit.markdown(made["floor"])]
     if not made["matching-training"].frame.empty:
-        parts += [f"## {made['matching-training'].title}", made["matching-training"].caption,
-                  emit.markdown(made["matching-training"])]  # fmt: skip
+        parts += [
+            f"## {made['matching-training'].title}",
+            made["matching-training"].caption,
+            emit.markdown(made["matching-training"]),
+        ]
     if not made["failures"].frame.empty:
         parts += [f"## {made['failures'].title}", emit.markdown(made["failures"])]
     return "\n\n".join(p.strip() for p in parts) + "\n"

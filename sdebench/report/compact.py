@@ -92,8 +92,10 @@ def _markers(svg: str) -> str:
         colour = re.fullmatch(r"fill: (#\w+)", first[4])
         if colour and first[1] in discs:
             points = "".join(f"M {one[2]} {one[3]} L {one[2]} {one[3]} " for one in run)
-            out.append(f'<path d="{points}" style="fill: none; stroke: {colour[1]}; '
-                       f'stroke-width: {2 * discs[first[1]]:.3g}; stroke-linecap: round"/>')  # fmt: skip
+            out.append(
+                f'<path d="{points}" style="fill: none; stroke: {colour[1]}; '
+                f'stroke-width: {2 * discs[first[1]]:.3g}; stroke-linecap: round"/>'
+            )
         else:
             uses = [f'<use xlink:href="#{one[1]}" x="{one[2]}" y="{one[3]}"/>' for one in run]
             out += [f'<g style="{first[4]}">', *uses, "</g>"]

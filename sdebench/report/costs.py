@@ -28,10 +28,15 @@ def runs_table(records: Iterable[Record]) -> Table:
     """Work-precision as measured: one row a run, with its NFE, error (RMS, median, maximum) and seconds."""
     keys = ("n", "nfe", "tolerance", "rms", "median", "max", "seconds", "floor")
     frame = _run_frame(records, "work-precision", keys)
-    columns = (*case_columns(frame), Column("NFE", "nfe", "count"), Column("RMS error", "rms", "error"),
-               Column("Seconds", "seconds", "seconds"))
-    return Table("work-precision-runs", "Every run of the work-precision study", "RMS error and time as measured.",
-                 frame, columns)
+    columns = (
+        *case_columns(frame),
+        Column("NFE", "nfe", "count"),
+        Column("RMS error", "rms", "error"),
+        Column("Seconds", "seconds", "seconds"),
+    )
+    return Table(
+        "work-precision-runs", "Every run of the work-precision study", "RMS error and time as measured.", frame, columns
+    )
 
 
 def law_runs_table(records: Iterable[Record]) -> Table:
@@ -63,24 +68,27 @@ def _budgets(runs: pd.DataFrame, budgets: tuple[int, ...], what: str) -> tuple[p
     frame = pd.DataFrame(rows)
     shown = [b for b in budgets if len(frame) and frame[f"nfe_{b}"].notna().any()]
     kind = (Column("Kind", "sort"),) if len(frame) and frame["sort"].nunique() > 1 else ()
-    errors = (Column(f"{b} NFE", f"nfe_{b}", "error", why=f"why_{b}", tip=f"{what} of the longest run within {b} evaluations")
-              for b in shown)  # fmt: skip
+    errors = (
+        Column(f"{b} NFE", f"nfe_{b}", "error", why=f"why_{b}", tip=f"{what} of the longest run within {b} evaluations")
+        for b in shown
+    )
     return frame, (*case_columns(frame), *errors, *kind, Column("Family", "family"))
 
 
 def budget_table(records: Iterable[Record], budgets: tuple[int, ...] = BUDGETS) -> Table:
     """The error of the longest run within each NFE budget, and beyond the budget before it; nothing is interpolated."""
     frame, columns = _budgets(runs_table(records).frame, budgets, "RMS error")
-    caption = ("RMS error of the longest measured run within each budget and beyond the one before it; "
-               "nothing is interpolated.")
+    caption = "RMS error of the longest measured run within each budget and beyond the one before it; nothing is interpolated."
     return Table("work-precision", "Error within a budget of network evaluations", caption, frame, columns)
 
 
 def law_table(records: Iterable[Record], budgets: tuple[int, ...] = BUDGETS) -> Table:
     """The distance of the law from the exact one, Wasserstein-2, within each budget; nothing is interpolated."""
     frame, columns = _budgets(law_runs_table(records).frame, budgets, "W2")
-    caption = ("Wasserstein-2 distance of a method's law from the exact marginal, of the longest measured run within each "
-               "budget and beyond the one before it; nothing is sampled, nothing is interpolated.")
+    caption = (
+        "Wasserstein-2 distance of a method's law from the exact marginal, of the longest measured run within each "
+        "budget and beyond the one before it; nothing is sampled, nothing is interpolated."
+    )
     return Table("law", "Distance of the law within a budget of network evaluations", caption, frame, columns)
 
 
@@ -131,12 +139,19 @@ def floor_table(records: Iterable[Record]) -> Table:
             row |= {f"{key}_{d}": value for key, value in found.items()}
         rows.append(row)
     tip = "steps at which rounding overtakes truncation in {}"
-    per_dtype = (c for d in dtypes for c in (
-        Column(f"N, {d}", f"n_{d}", "bound", f"bound_{d}", f"why_{d}", tip.format(d)),
-        Column(f"lowest error, {d}", f"level_{d}", "error", why=f"why_{d}")))
+    per_dtype = (
+        c
+        for d in dtypes
+        for c in (
+            Column(f"N, {d}", f"n_{d}", "bound", f"bound_{d}", f"why_{d}", tip.format(d)),
+            Column(f"lowest error, {d}", f"level_{d}", "error", why=f"why_{d}"),
+        )
+    )
     frame = pd.DataFrame(rows)
     grid = (Column("Grid", "grid"),) if len(frame) and frame["grid"].nunique() > 1 else ()
     shown = (*case_columns(frame), *grid, *per_dtype)
-    caption = ("N is the first number of steps whose error is over twice the truncation error that float64 shows; "
-               "> N: not within the ladder.")
+    caption = (
+        "N is the first number of steps whose error is over twice the truncation error that float64 shows; "
+        "> N: not within the ladder."
+    )
     return Table("floor", "Where rounding overtakes truncation", caption, frame, shown)

@@ -54,15 +54,28 @@ def _row(group: Group, student: Group, cell: Cell, errors: dict, its: dict) -> d
     other, error, claims = best(group, cell), _error(cell, errors), cell.records[0]["claims"]
     noisy = claims.get("stochastic") and cell.records[0]["data"]["steps"] > 1
     none = f"no samples of the teacher within {cell.nfe:g} NFE"
-    row = {"model": group.label, "network": student.label, "solver": cell.run.solver, "grid": cell.run.grid,
-           "sampled": f"{cell.run.solver}, {cell.run.grid}" + ("" if _taught(student, cell) else "; not as taught"),
-           "nfe": cell.nfe, "n": cell.n, "fd": cell.fd, "hw": cell.half_width, "why": cell.why or f"{cell.n} samples",
-           "error": error, "error_why": "draws noise in its later steps" if noisy else "not measured"}  # fmt: skip
+    row = {
+        "model": group.label,
+        "network": student.label,
+        "solver": cell.run.solver,
+        "grid": cell.run.grid,
+        "sampled": f"{cell.run.solver}, {cell.run.grid}" + ("" if _taught(student, cell) else "; not as taught"),
+        "nfe": cell.nfe,
+        "n": cell.n,
+        "fd": cell.fd,
+        "hw": cell.half_width,
+        "why": cell.why or f"{cell.n} samples",
+        "error": error,
+        "error_why": "draws noise in its later steps" if noisy else "not measured",
+    }
     if other is None:
         return row | {"best": "", "best_fd": nan, "best_hw": nan, "best_why": none, "best_error": nan, "best_error_why": none}
     fewer = f", {other.nfe:g} NFE" if other.nfe < cell.nfe else ""
-    what = {"best": f"{other.run.solver}, {other.run.grid}{fewer}", "best_why": f"{other.n} samples",
-            "best_error_why": "not measured"}  # fmt: skip
+    what = {
+        "best": f"{other.run.solver}, {other.run.grid}{fewer}",
+        "best_why": f"{other.n} samples",
+        "best_error_why": "not measured",
+    }
     return row | what | {"best_fd": other.fd, "best_hw": other.half_width, "best_error": _error(other, its)}
 
 
@@ -79,20 +92,25 @@ def table(found: Iterable[Group]) -> Table:
     frame = pd.DataFrame(rows)
     model = (Column("Teacher", "model"),) if len(frame) and frame["model"].nunique() > 1 else ()
     columns = (
-        Column("Network", "network"), *model, Column("NFE", "nfe", "count"), Column("Distance", "fd", "distance", "hw", "why"),
+        Column("Network", "network"),
+        *model,
+        Column("NFE", "nfe", "count"),
+        Column("Distance", "fd", "distance", "hw", "why"),
         Column("RMS error", "error", "error", why="error_why", tip="to the end of the teacher's exact trajectory"),
         Column("Sampled by", "sampled", tip="solver and grid"),
         Column("Teacher's best", "best", tip="its solver and grid of least distance in at most as many evaluations"),
         Column("Its distance", "best_fd", "distance", "best_hw", "best_why"),
         Column("Its error", "best_error", "error", why="best_error_why"),
-    )  # fmt: skip
+    )
     return Table("quality-distilled", "Distilled networks", _CAPTION, frame, columns)
 
 
 def looks(group: Group) -> dict[str, dict[str, Any]]:
     """Marker of each student in the figure of its teacher; all in ink, for colours are solvers."""
-    return {student.label: {"color": style.INK, "marker": _MARKERS[i % len(_MARKERS)], "ms": 6.0, "mew": 0}
-            for i, student in enumerate(group.students)}  # fmt: skip
+    return {
+        student.label: {"color": style.INK, "marker": _MARKERS[i % len(_MARKERS)], "ms": 6.0, "mew": 0}
+        for i, student in enumerate(group.students)
+    }
 
 
 def handles(group: Group) -> list[Line2D]:
@@ -107,8 +125,16 @@ def points(ax, group: Group) -> list[float]:
         cells = sorted((c for c in student.cells if c.fd > 0), key=lambda c: c.nfe)
         y, half = (np.array([getattr(c, key) for c in cells], float) for key in ("fd", "half_width"))
         half = np.nan_to_num(half)
-        ax.errorbar([c.nfe for c in cells], y, np.stack([np.minimum(half, 0.99 * y), half]), lw=0.8, ls=":", elinewidth=0.8,
-                    zorder=4, **look)  # fmt: skip
+        ax.errorbar(
+            [c.nfe for c in cells],
+            y,
+            np.stack([np.minimum(half, 0.99 * y), half]),
+            lw=0.8,
+            ls=":",
+            elinewidth=0.8,
+            zorder=4,
+            **look,
+        )
         drawn += y.tolist()
     return drawn
 
@@ -123,6 +149,9 @@ def shown(group: Group) -> list[tuple[str, dict, int]]:
             rows.append((f"{group.label}: {its.run.solver}, {its.run.grid}, {its.nfe:g} NFE", record, its.budget))
         for student in group.students:
             for r in (r for r in student.pictures if "solver" in r["case"]):
-                rows += [(f"{student.label}: {r['case']['solver']}, {nfe:g} NFE", r, budget)
-                         for budget, used in zip(r["data"]["budget"], r["data"]["nfe"]) if used == nfe]  # fmt: skip
+                rows += [
+                    (f"{student.label}: {r['case']['solver']}, {nfe:g} NFE", r, budget)
+                    for budget, used in zip(r["data"]["budget"], r["data"]["nfe"])
+                    if used == nfe
+                ]
     return rows

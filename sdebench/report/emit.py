@@ -12,13 +12,40 @@ DASH = "—"
 SYMBOLS = {"confirmed": "✓", "refuted": "✗", "not asymptotic": "?", "exact": "=", "failed": "!"}
 PARTIAL = ("smooth grids only", "tolerance")  # what a confirmation must say when it does not speak of all grids
 NUMERIC = ("order", "count", "error", "distance", "fixed", "seconds", "bound", "plain", "percent")
-_LATEX = str.maketrans({
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "±": r"$\pm$", "✓": r"\checkmark{}", "✗": r"$\times$", "≤": r"$\leq$", "−": "$-$", DASH: "---",
-    "α": r"$\alpha$", "β": r"$\beta$", "η": r"$\eta$", "λ": r"$\lambda$", "σ": r"$\sigma$", "²": "$^2$", "∫": r"$\int$",
-    "ρ": r"$\rho$", "≈": r"$\approx$", "★": r"$\star$", "→": r"$\to$", "∞": r"$\infty$",
-})
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "±": r"$\pm$",
+        "✓": r"\checkmark{}",
+        "✗": r"$\times$",
+        "≤": r"$\leq$",
+        "−": "$-$",
+        DASH: "---",
+        "α": r"$\alpha$",
+        "β": r"$\beta$",
+        "η": r"$\eta$",
+        "λ": r"$\lambda$",
+        "σ": r"$\sigma$",
+        "²": "$^2$",
+        "∫": r"$\int$",
+        "ρ": r"$\rho$",
+        "≈": r"$\approx$",
+        "★": r"$\star$",
+        "→": r"$\to$",
+        "∞": r"$\infty$",
+    }
+)
 
 
 class Cell(NamedTuple):
@@ -93,6 +120,7 @@ def csv(table: Table) -> str:
 
 def markdown(table: Table, limit: int | None = None) -> str:
     """A GitHub table of the first `limit` rows; pipes are escaped."""
+
     def line(texts):
         return "| " + " | ".join(str(t).replace("|", "\\|").replace("\n", " ") for t in texts) + " |"
 
@@ -112,5 +140,6 @@ def latex(table: Table) -> str:
     frame = pd.DataFrame(rows, columns=[latex_escape(c.heading) for c in table.columns])
     align = "".join("r" if c.kind in NUMERIC else "l" for c in table.columns)
     caption = latex_escape(f"{table.title}. {table.caption}")
-    return frame.to_latex(index=False, escape=False, longtable=True, column_format=align, caption=caption,
-                          label=f"tab:{table.name}")
+    return frame.to_latex(
+        index=False, escape=False, longtable=True, column_format=align, caption=caption, label=f"tab:{table.name}"
+    )

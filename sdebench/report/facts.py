@@ -20,10 +20,33 @@ Record = dict[str, Any]
 CONFIRMED, REFUTED, OPEN, EXACT, FAILED = VERDICTS = ("confirmed", "refuted", "not asymptotic", "exact", "failed")
 _WORST_FIRST = (REFUTED, FAILED, OPEN, CONFIRMED, EXACT)  # one refuted grid refutes; exact grids neither help nor harm
 GRIDS = (*SMOOTH, *IRREGULAR)
-FAMILIES = ("Runge-Kutta", "DPM-Solver", "DPM-Solver++", "DEIS", "UniPC", "LMS", "iPNDM", "PNDM", "exponential RK",
-            "black box", "Euler-Maruyama", "Score SDE", "NCSN", "DDPM", "DDIM", "Analytic-DPM", "k-diffusion", "EDM",
-            "SDE-DPM-Solver", "SDE-DPM-Solver++", "SEEDS", "SA-Solver", "ER-SDE-Solver",
-            "Restart", "Consistency")  # the order in which they are shown, deterministic before stochastic; others follow
+FAMILIES = (
+    "Runge-Kutta",
+    "DPM-Solver",
+    "DPM-Solver++",
+    "DEIS",
+    "UniPC",
+    "LMS",
+    "iPNDM",
+    "PNDM",
+    "exponential RK",
+    "black box",
+    "Euler-Maruyama",
+    "Score SDE",
+    "NCSN",
+    "DDPM",
+    "DDIM",
+    "Analytic-DPM",
+    "k-diffusion",
+    "EDM",
+    "SDE-DPM-Solver",
+    "SDE-DPM-Solver++",
+    "SEEDS",
+    "SA-Solver",
+    "ER-SDE-Solver",
+    "Restart",
+    "Consistency",
+)  # the order in which they are shown, deterministic before stochastic; others follow
 DETERMINISTIC, STOCHASTIC = "deterministic", "stochastic"
 _ROUNDING = {"float64": 1e-8, "float32": 1e-3, "bfloat16": 1e-1}  # a floor above these is a poor reference
 _NO_CLAIMS = {"family": "", "claimed_order": np.nan, "order": np.nan, "nfe_per_step": np.nan, "reference": ""}
@@ -134,8 +157,12 @@ def _measured(record: Record) -> Measured:
         return blank._replace(verdict=OPEN, verdict_stated=OPEN, reason=reason)
     n = series(record, "n")[list(fit.window)]
     return blank._replace(
-        order=fit.order, half_width=fit.half_width, constant=fit.constant, n_window=(n.min(), n.max()),
-        verdict=_judged(fit, claim), verdict_stated=_judged(fit, stated),
+        order=fit.order,
+        half_width=fit.half_width,
+        constant=fit.constant,
+        n_window=(n.min(), n.max()),
+        verdict=_judged(fit, claim),
+        verdict_stated=_judged(fit, stated),
     )
 
 

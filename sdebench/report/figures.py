@@ -46,8 +46,17 @@ def _guide(ax, runs: list[Measured], claimed: float) -> None:
     error, high, low = min(starts)
     line, colour = 0.4 * error * np.array([(low / high) ** claimed, 1.0]), style.order_colour(claimed)
     ax.plot([low, high], line, "--", color=colour, lw=0.9, zorder=1)
-    ax.annotate(f"{claimed:g}", (low, line[0]), xytext=(-4, -3), textcoords="offset points", ha="right", va="center",
-                color=colour, fontsize=7.5, fontweight="bold")
+    ax.annotate(
+        f"{claimed:g}",
+        (low, line[0]),
+        xytext=(-4, -3),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        color=colour,
+        fontsize=7.5,
+        fontweight="bold",
+    )
 
 
 def _name_exceptions(ax, runs: list[Measured]) -> None:
@@ -59,8 +68,19 @@ def _name_exceptions(ax, runs: list[Measured]) -> None:
         lines = [*lines[: _NAMED - 1], f"and {len(lines) - _NAMED + 1} more"]
     box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
     if lines:
-        ax.text(0.985, 0.03, "\n".join(lines), transform=ax.transAxes, ha="right", va="bottom", fontsize=6.8,
-                color=style.REFUTED, linespacing=1.25, bbox=box, zorder=5)
+        ax.text(
+            0.985,
+            0.03,
+            "\n".join(lines),
+            transform=ax.transAxes,
+            ha="right",
+            va="bottom",
+            fontsize=6.8,
+            color=style.REFUTED,
+            linespacing=1.25,
+            bbox=box,
+            zorder=5,
+        )
 
 
 def _limits(runs: list[Measured], floor: float) -> tuple[float, float]:

@@ -102,8 +102,13 @@ def heat_map(grids: Table, problem: str, names: list[str]) -> Figure:
     for c, ax in enumerate(axes):
         _draw_column(ax, [f for f, p in zip(families, place) if p == c], names, tall)
     bar = figure.add_axes((0.5 - 1.5 / width, 0.45 / height, 3 / width, 0.1 / height))
-    scale = figure.colorbar(ScalarMappable(_NORM, _PALETTE), cax=bar, orientation="horizontal", ticks=[-2, -1, 0, 1, 2],
-                            extend=_beyond(frame, names))  # fmt: skip
+    scale = figure.colorbar(
+        ScalarMappable(_NORM, _PALETTE),
+        cax=bar,
+        orientation="horizontal",
+        ticks=[-2, -1, 0, 1, 2],
+        extend=_beyond(frame, names),
+    )
     scale.outline.set_visible(False)
     bar.set_xlabel("measured minus claimed order;  hatched: ? not asymptotic, ! failed")
     return figure

@@ -30,8 +30,18 @@ def _write_names(ax, ends: dict[str, tuple[float, float, str]], least: float) ->
     heights = style.apart([(np.log(y) - low) / (high - low) for _, (_, y, _) in rising], least)
     for (name, (x, y, colour)), height in zip(rising, heights):
         line = {"arrowstyle": "-", "lw": 0.5, "color": colour, "shrinkA": 0, "shrinkB": 1}
-        ax.annotate(name, (x, y), xytext=(1.09, height), textcoords="axes fraction", va="center", ha="left", color=colour,
-                    fontsize=_NAME_PT, annotation_clip=False, arrowprops=line)  # fmt: skip
+        ax.annotate(
+            name,
+            (x, y),
+            xytext=(1.09, height),
+            textcoords="axes fraction",
+            va="center",
+            ha="left",
+            color=colour,
+            fontsize=_NAME_PT,
+            annotation_clip=False,
+            arrowprops=line,
+        )
 
 
 def _axes(longest: int) -> tuple[Figure, object]:

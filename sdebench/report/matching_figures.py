@@ -7,9 +7,17 @@ from matplotlib.figure import Figure
 from . import style
 from .tables import Table
 
-_COLOURS = {"fisher": style.INK, "implicit": "#0072b2", "sliced": "#e69f00", "sliced-vr": "#56b4e9",
-            "denoising-eps": "#c24e00", "denoising-score": "#009e73", "denoising-x0": "#7a4fa3",
-            "denoising-v": "#cc79a7", "denoising-velocity": "#6b6b6b"}  # fmt: skip
+_COLOURS = {
+    "fisher": style.INK,
+    "implicit": "#0072b2",
+    "sliced": "#e69f00",
+    "sliced-vr": "#56b4e9",
+    "denoising-eps": "#c24e00",
+    "denoising-score": "#009e73",
+    "denoising-x0": "#7a4fa3",
+    "denoising-v": "#cc79a7",
+    "denoising-velocity": "#6b6b6b",
+}
 _DASHED = ("sliced-vr", "denoising-velocity")  # they lie on others
 _SUPPORTS = {"full": "full support", "segments": "segments in the plane", "points": "points"}
 
@@ -27,8 +35,18 @@ def _curves(ax, frame: pd.DataFrame, x: str, y: str) -> None:
         at = run.groupby(x)[y].agg(["mean", "min", "max"])
         at = at[at["mean"] > 0]
         where, colour = at.index.to_numpy(), _COLOURS.get(loss, style.GREY)
-        ax.plot(where, at["mean"].to_numpy(), color=colour, lw=1.2, ls="--" if loss in _DASHED else "-", marker="o", ms=2.4,
-                mew=0, label=loss, zorder=3)  # fmt: skip
+        ax.plot(
+            where,
+            at["mean"].to_numpy(),
+            color=colour,
+            lw=1.2,
+            ls="--" if loss in _DASHED else "-",
+            marker="o",
+            ms=2.4,
+            mew=0,
+            label=loss,
+            zorder=3,
+        )
         if run["seed"].nunique() > 1:
             low = np.maximum(at["min"].to_numpy(), 1e-3 * at["mean"].to_numpy())
             ax.fill_between(where, low, at["max"].to_numpy(), color=colour, alpha=0.15, lw=0, zorder=1)
@@ -47,8 +65,14 @@ def _figure(panels: list[tuple[str, pd.DataFrame]], x: str, y: str, x_label: str
     elif axes:
         style.label_steps(axes)
     order = [name for name in _COLOURS if name in found] + [name for name in found if name not in _COLOURS]
-    figure.legend([found[name] for name in order], order, loc="upper center", ncols=min(5, max(len(order), 1)), frameon=False,
-                  handlelength=1.8)  # fmt: skip
+    figure.legend(
+        [found[name] for name in order],
+        order,
+        loc="upper center",
+        ncols=min(5, max(len(order), 1)),
+        frameon=False,
+        handlelength=1.8,
+    )
     return figure
 
 
@@ -98,9 +122,17 @@ DRAWN = (
     ("matching-levels", "matching-levels-runs", over_levels, "the true Fisher divergence over λ at the end of the training"),
     ("matching-steps", "matching-training-runs", over_steps, "the true Fisher divergence, averaged over λ, in the training"),
     ("matching-gradient", "matching-training-runs", gradient_noise, "the noise of the gradient at equal batch"),
-    ("matching-small-noise", "matching-small-noise-runs", small_noise,
-     "what one sample's gradient varies by at the exact score: implicit matching wins where the data fill the space at the "
-     "scale of the noise, denoising where they do not (points and segments are 1e-6 thick, which shows at the right)"),
-    ("matching-finite", "matching-finite-runs", finite_sample,
-     "the true Fisher divergence of networks trained on a fixed set of samples"),
-)  # fmt: skip
+    (
+        "matching-small-noise",
+        "matching-small-noise-runs",
+        small_noise,
+        "what one sample's gradient varies by at the exact score: implicit matching wins where the data fill the space at the "
+        "scale of the noise, denoising where they do not (points and segments are 1e-6 thick, which shows at the right)",
+    ),
+    (
+        "matching-finite",
+        "matching-finite-runs",
+        finite_sample,
+        "the true Fisher divergence of networks trained on a fixed set of samples",
+    ),
+)

@@ -34,8 +34,16 @@ def _linear_x(figure: Figure, axes: list) -> None:
 def _lines(ax, groups: list[tuple[float, pd.DataFrame]], x: str, y: str, name: str) -> None:
     """One line a group, coloured by its rank."""
     for i, (value, run) in enumerate(groups):
-        ax.plot(run[x].to_numpy(), run[y].to_numpy(), color=_shade(i, len(groups)), marker="o", ms=2.6, mew=0, lw=1.1,
-                label=f"{name} {value:g}")  # fmt: skip
+        ax.plot(
+            run[x].to_numpy(),
+            run[y].to_numpy(),
+            color=_shade(i, len(groups)),
+            marker="o",
+            ms=2.6,
+            mew=0,
+            lw=1.1,
+            label=f"{name} {value:g}",
+        )
 
 
 def _legend(figure: Figure, ax) -> None:
@@ -79,8 +87,16 @@ def _half(ax, record: Record, name: str, limits: tuple[float, float]) -> None:
     t = np.array(data["t"])
     low, high = t[0], t[-1]
     shades = np.array(data["density"], float).T
-    ax.imshow(shades, extent=(low, high, *limits), origin="lower", aspect="auto", cmap="Greys", interpolation="bilinear",
-              norm=PowerNorm(0.8, 0, 2.2 * shades.max()), zorder=0)  # fmt: skip
+    ax.imshow(
+        shades,
+        extent=(low, high, *limits),
+        origin="lower",
+        aspect="auto",
+        cmap="Greys",
+        interpolation="bilinear",
+        norm=PowerNorm(0.8, 0, 2.2 * shades.max()),
+        zorder=0,
+    )
     paths = np.array(data[name], float)[:_MOST]
     order = paths[:, 0 if forwards else -1].argsort()  # by the place among the data
     for rank, i in enumerate(order):

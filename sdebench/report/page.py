@@ -57,9 +57,13 @@ def provenance(records: list[Record]) -> list[tuple[str, str]]:
     versions = sorted({f"{k} {v}" for r in records for k, v in r["versions"].items() if v})
     machines, dates = sorted({r["machine"] for r in records}), sorted(r["made"] for r in records)
     mixed = "  (the records were made by more than one version of the code)" if len(codes) > 1 else ""
-    return [("Records", f"{len(records)}, of the studies {', '.join(sorted({r['study'] for r in records}))}"),
-            ("Code", ", ".join(codes) + mixed), ("Libraries", ", ".join(versions)), ("Machine", "; ".join(machines)),
-            ("Measured", dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}")]
+    return [
+        ("Records", f"{len(records)}, of the studies {', '.join(sorted({r['study'] for r in records}))}"),
+        ("Code", ", ".join(codes) + mixed),
+        ("Libraries", ", ".join(versions)),
+        ("Machine", "; ".join(machines)),
+        ("Measured", dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"),
+    ]
 
 
 def _rank(m: Measured) -> tuple:
@@ -101,9 +105,16 @@ def _key(cell: emit.Cell) -> str:
 def _rows(table: Table) -> list[dict]:
     """The rows of a table as the template wants them: cells, and what the filters look at."""
     frame = table.frame.to_dict("records")
-    return [{"cells": cells, "verdict": row.get("verdict", ""), "brief": _brief(table, row) if table.name == "orders" else [],
-             "problem": row.get("problem", ""), "id": f"{row.get('solver')}|{row.get('problem')}|{row.get('dtype')}"}
-            for row, cells in zip(frame, emit.cells(table))]
+    return [
+        {
+            "cells": cells,
+            "verdict": row.get("verdict", ""),
+            "brief": _brief(table, row) if table.name == "orders" else [],
+            "problem": row.get("problem", ""),
+            "id": f"{row.get('solver')}|{row.get('problem')}|{row.get('dtype')}",
+        }
+        for row, cells in zip(frame, emit.cells(table))
+    ]
 
 
 def _sections(tables: Mapping[str, Table], pictures: list[Picture]) -> set[str]:
@@ -122,8 +133,13 @@ def _places(profile: Table) -> list[tuple[str, str]]:
     return [(label, f"profile {stem(label)}") for label in profile_figures.places(profile)]
 
 
-def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Picture], journeys: Sequence[Journey] = (),
-         pages: Iterable[str] = ()) -> str:  # fmt: skip
+def html(
+    records: list[Record],
+    tables: Mapping[str, Table],
+    pictures: list[Picture],
+    journeys: Sequence[Journey] = (),
+    pages: Iterable[str] = (),
+) -> str:
     """The whole page as one string that loads nothing; it links to other `pages`."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals.update(rows=_rows, key=_key, numeric=emit.NUMERIC)
@@ -135,12 +151,22 @@ def html(records: list[Record], tables: Mapping[str, Table], pictures: list[Pict
     counted = Counter(solvers.values())
     partial = [(scope, confirmed_with(tables["orders"].frame, scope)) for scope in emit.PARTIAL]
     return environment.from_string(source["index.html.j2"]).render(
-        css=Markup(source["page.css"]), js=Markup(source["page.js"]), tables=tables, pictures=pictures,
-        partial=[p for p in partial if p[1]], solvers=len(solvers), sections=_sections(tables, pictures),
-        journeys=journeys, pages=list(pages), orders=bool(orders),
-        only_profile=facts.only_profile(records), places=_places(tables["profile"]),
+        css=Markup(source["page.css"]),
+        js=Markup(source["page.js"]),
+        tables=tables,
+        pictures=pictures,
+        partial=[p for p in partial if p[1]],
+        solvers=len(solvers),
+        sections=_sections(tables, pictures),
+        journeys=journeys,
+        pages=list(pages),
+        orders=bool(orders),
+        only_profile=facts.only_profile(records),
+        places=_places(tables["profile"]),
         sorts=[(counted[sort], sort, equation) for sort, equation in _EQUATION.items() if counted[sort]],
         verdicts=[(v, counts.get(v, 0), emit.SYMBOLS[v]) for v in VERDICTS],
-        problems=problems_of(records), provenance=provenance(records), details=details(records),
+        problems=problems_of(records),
+        provenance=provenance(records),
+        details=details(records),
         dtypes=sorted({r["case"]["dtype"] for r in records if r["study"] == "order"}),
     )

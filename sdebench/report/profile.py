@@ -12,11 +12,31 @@ from .profile_cells import BOUND, PARTS, PLACE, Cell, Median, cells, labels, med
 from .tables import Column, Table
 
 _MEGA, _GIGA = 1e6, 1e9
-_HEADINGS = {"model": "Model", "dtype": "dtype", "device": "Device", "compiled": "Compiled", "threads": "Threads",
-             "grid": "Grid", "steps": "Steps", "seed": "Seed", "machine": "Machine"}  # fmt: skip
+_HEADINGS = {
+    "model": "Model",
+    "dtype": "dtype",
+    "device": "Device",
+    "compiled": "Compiled",
+    "threads": "Threads",
+    "grid": "Grid",
+    "steps": "Steps",
+    "seed": "Seed",
+    "machine": "Machine",
+}
 _OPTIONAL = ("noise", "between", "lost", "compile", "joules_image")  # shown where some row has one, and it is not 0
-_TERMINAL = {"solver": "Solver", "executor": "Executor", "batch": "Batch", "us": "µs/step", "network": "net", "noise": "noise",
-             "update": "upd", "rest": "rest", "bound": "Bound by", "images": "Images/s", "lost": "Lost"}  # fmt: skip
+_TERMINAL = {
+    "solver": "Solver",
+    "executor": "Executor",
+    "batch": "Batch",
+    "us": "µs/step",
+    "network": "net",
+    "noise": "noise",
+    "update": "upd",
+    "rest": "rest",
+    "bound": "Bound by",
+    "images": "Images/s",
+    "lost": "Lost",
+}
 
 
 def _time(cell: Cell, total: Median) -> dict:
@@ -25,19 +45,36 @@ def _time(cell: Cell, total: Median) -> dict:
     few = cell.why or (f"{rounds}: too few for an interval" if isnan(total.low) else rounds)
     us = Median(*(1e6 * value for value in total))
     parts = {name: 100 * median(cell.seconds[name]).value / total.value for name in PARTS}
-    return {"us": us.value, "us_low": us.low, "us_high": us.high, "rounds": len(cell.seconds["total"]),
-            "interval": "" if isnan(us.low) else f"{plain(us.low)} to {plain(us.high)}", "few": few, "why": cell.why,
-            "lost": len(cell.lost), "messages": "; ".join(dict.fromkeys(cell.lost)),
-            "between": 100 * cell.between, **parts, "bound": " or ".join(BOUND[name] for name in cell.leading)}  # fmt: skip
+    return {
+        "us": us.value,
+        "us_low": us.low,
+        "us_high": us.high,
+        "rounds": len(cell.seconds["total"]),
+        "interval": "" if isnan(us.low) else f"{plain(us.low)} to {plain(us.high)}",
+        "few": few,
+        "why": cell.why,
+        "lost": len(cell.lost),
+        "messages": "; ".join(dict.fromkeys(cell.lost)),
+        "between": 100 * cell.between,
+        **parts,
+        "bound": " or ".join(BOUND[name] for name in cell.leading),
+    }
 
 
 def _speed(cell: Cell, total: Median) -> dict:
     """Images, and evaluations of the network on one image, a second; first runs; energy."""
     steps, batch = cell.case["steps"], cell.case["batch"]
     run = total.value * steps
-    return {"images": batch / run, "nfe": cell.number("nfe"), "nfe_rate": batch * cell.number("nfe") / run,
-            "kernels": cell.number("kernels"), "syncs": cell.number("syncs"), "first": cell.number("first"),
-            "compile": cell.number("compile"), "joules_image": cell.number("joules") * steps / batch}  # fmt: skip
+    return {
+        "images": batch / run,
+        "nfe": cell.number("nfe"),
+        "nfe_rate": batch * cell.number("nfe") / run,
+        "kernels": cell.number("kernels"),
+        "syncs": cell.number("syncs"),
+        "first": cell.number("first"),
+        "compile": cell.number("compile"),
+        "joules_image": cell.number("joules") * steps / batch,
+    }
 
 
 def _traffic(cell: Cell, total: Median) -> dict:
@@ -48,10 +85,19 @@ def _traffic(cell: Cell, total: Median) -> dict:
     unseen = "" if update.value > 0 and not update.low <= 0 else "the update is not told from 0 by the clock"
     copied = 2 * vector / copy.value
     attained = nan if unseen else moved / update.value
-    return {"vector": vector / _MEGA, "moved": moved / _MEGA, "fewest": fewest / _MEGA, "moved_fewest": moved / fewest,
-            "update_rate": attained / _GIGA, "attained": 100 * attained / copied, "attained_why": cell.why or unseen,
-            "rate": fewest / total.value / _GIGA, "network_rate": fewest / network.value / _GIGA if network.value > 0 else nan,
-            "copy_rate": copied / _GIGA, "bandwidth": cell.number("bandwidth") / _GIGA}  # fmt: skip
+    return {
+        "vector": vector / _MEGA,
+        "moved": moved / _MEGA,
+        "fewest": fewest / _MEGA,
+        "moved_fewest": moved / fewest,
+        "update_rate": attained / _GIGA,
+        "attained": 100 * attained / copied,
+        "attained_why": cell.why or unseen,
+        "rate": fewest / total.value / _GIGA,
+        "network_rate": fewest / network.value / _GIGA if network.value > 0 else nan,
+        "copy_rate": copied / _GIGA,
+        "bandwidth": cell.number("bandwidth") / _GIGA,
+    }
 
 
 def _memory(cell: Cell) -> dict:
@@ -76,24 +122,37 @@ _COLUMNS = (
     Column("Noise, %", "noise", "percent", why="why", tip="of the step: drawing normals"),
     Column("Update, %", "update", "percent", why="why", tip="of the step: moving and combining vectors"),
     Column("Rest, %", "rest", "percent", why="why", tip="of the step: Python, launches, synchronisations"),
-    Column("Bound by", "bound", why="few",
-           tip="the largest part (launches: the rest; bandwidth: the update), and those that are not told apart from it"),
+    Column(
+        "Bound by",
+        "bound",
+        why="few",
+        tip="the largest part (launches: the rest; bandwidth: the update), and those that are not told apart from it",
+    ),
     Column("Images/s", "images", "plain", why="why"),
     Column("NFE/s", "nfe_rate", "plain", why="why", tip="evaluations of one image a second"),
     Column("Kernels", "kernels", "plain", tip="operations a step, outside of the network and the noise"),
     Column("Syncs", "syncs", "plain", tip="numbers that the host reads, and waits for, a step"),
     Column("MB moved", "moved", "plain", tip="read and written a step"),
     Column("Moved/fewest", "moved_fewest", "fixed", tip="over the fewest bytes that the formula needs"),
-    Column("Of copy, %", "attained", "percent", why="attained_why",
-           tip="bytes a second of the update, of those of copying one state, measured beside it"),
-    Column("Update, MB", "memory_update", "plain",
-           tip="peak of memory beyond the start, with the network's answers but not its inside"),
+    Column(
+        "Of copy, %",
+        "attained",
+        "percent",
+        why="attained_why",
+        tip="bytes a second of the update, of those of copying one state, measured beside it",
+    ),
+    Column(
+        "Update, MB",
+        "memory_update",
+        "plain",
+        tip="peak of memory beyond the start, with the network's answers but not its inside",
+    ),
     Column("History, MB", "memory_history", "plain", tip="of it, what is kept from step to step"),
     Column("Run, MB", "memory_run", "plain", tip="peak of memory of a run with its model"),
     Column("First run, s", "first", "plain", tip="in which plans, kernels and captures are made"),
     Column("Compile, s", "compile", "plain", tip="of the network"),
     Column("J an image", "joules_image", "plain"),
-)  # fmt: skip
+)
 
 
 def _where(frame: pd.DataFrame) -> tuple[Column, ...]:
@@ -122,10 +181,12 @@ def profile_table(records: Iterable[Record]) -> Table:
     found = cells(records)
     frame = pd.DataFrame(_rows(found))
     columns = (*_where(frame), *(c for c in _COLUMNS if _kept(frame, c)))
-    caption = ("One step, without its first run: median and its distribution-free 95 % interval over all rounds, taken as "
-               "independent; shares are of that median. Bound by: the largest part, with those that are not told apart from "
-               "it by the 95 % interval of their difference in the same rounds; a dash: too few rounds to say. "
-               "1 MB is 10⁶ bytes." + _arithmetic(found))  # fmt: skip
+    caption = (
+        "One step, without its first run: median and its distribution-free 95 % interval over all rounds, taken as "
+        "independent; shares are of that median. Bound by: the largest part, with those that are not told apart from "
+        "it by the 95 % interval of their difference in the same rounds; a dash: too few rounds to say. "
+        "1 MB is 10⁶ bytes." + _arithmetic(found)
+    )
     return Table("profile", "What a step costs", caption, frame, columns)
 
 

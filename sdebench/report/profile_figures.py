@@ -70,8 +70,19 @@ def _panels(rows: int, columns: int, tall: float, gap: float, lines: int, label:
 
 
 def _legend(figure: Figure, handles: list, columns: int) -> None:
-    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.01, 0.998), ncols=columns, frameon=False, fontsize=7.5,
-                  handlelength=1.5, labelspacing=0.25, borderpad=0.1, columnspacing=1.1, handletextpad=0.5)  # fmt: skip
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0.01, 0.998),
+        ncols=columns,
+        frameon=False,
+        fontsize=7.5,
+        handlelength=1.5,
+        labelspacing=0.25,
+        borderpad=0.1,
+        columnspacing=1.1,
+        handletextpad=0.5,
+    )
 
 
 def _short(batch: float, _position: int = 0) -> str:
@@ -115,20 +126,35 @@ def _executors(ax, rows: pd.DataFrame) -> None:
     heights = style.apart([(np.log(row["rate"]) - low) / (high - low) for _, row in rising], _NAME / tall)
     for (name, row), height in zip(rising, heights):
         line = {"arrowstyle": "-", "lw": 0.4, "color": style.GREY, "shrinkA": 0}
-        ax.annotate(name, (row["batch"], row["rate"]), xytext=(0.015, height), textcoords="axes fraction", va="center",
-                    ha="left", fontsize=_NAME_PT, arrowprops=line, bbox=_BOX, zorder=5)  # fmt: skip
+        ax.annotate(
+            name,
+            (row["batch"], row["rate"]),
+            xytext=(0.015, height),
+            textcoords="axes fraction",
+            va="center",
+            ha="left",
+            fontsize=_NAME_PT,
+            arrowprops=line,
+            bbox=_BOX,
+            zorder=5,
+        )
 
 
 def _handles(rows: pd.DataFrame, top: float) -> list:
     seen = {bound for text in rows["bound"] for bound in text.split(" or ")}
-    marks = [Line2D([], [], ls="", marker=m, color=c, ms=4.5, label=f"bound by {name}")
-             for name, (c, m) in _LOOK.items() if name in seen]  # fmt: skip
+    marks = [
+        Line2D([], [], ls="", marker=m, color=c, ms=4.5, label=f"bound by {name}")
+        for name, (c, m) in _LOOK.items()
+        if name in seen
+    ]
     if rows["bound"].str.contains(" or ").any():
         marks.append(Line2D([], [], ls="", marker="o", mfc="white", mec=style.GREY, ms=4.5, label="empty: not told apart"))
     if (rows["bound"] == "").any():
         marks.append(Line2D([], [], ls="", marker=".", color=style.GREY, ms=4.5, label="dot: too few rounds"))
-    copies = [Line2D([], [], color=style.INK, lw=1.1, label="copies beyond the cache"),
-              Line2D([], [], color=style.INK, lw=0.9, ls=(0, (4, 2)), label="a copy of one state")]  # fmt: skip
+    copies = [
+        Line2D([], [], color=style.INK, lw=1.1, label="copies beyond the cache"),
+        Line2D([], [], color=style.INK, lw=0.9, ls=(0, (4, 2)), label="a copy of one state"),
+    ]
     network = [Line2D([], [], color=_LOOK["network"][0], lw=3.2, alpha=0.35, label="roof: network alone")]
     return [*marks, *copies, *(network if rows["network_rate"].min() < top else [])]
 
@@ -186,8 +212,9 @@ def shares(table: Table, label: str) -> Figure:
             ax.grid(visible=False, axis="x")
         axes[i, 0].set_title(name, fontsize=8, pad=3)
     for ax, executor in zip(axes[0], executors):
-        ax.annotate(executor, (0.5, 1), xytext=(0, 15), xycoords="axes fraction", textcoords="offset points", ha="center",
-                    fontsize=8)  # fmt: skip
+        ax.annotate(
+            executor, (0.5, 1), xytext=(0, 15), xycoords="axes fraction", textcoords="offset points", ha="center", fontsize=8
+        )
     axes[0, 0].set(ylim=(0, 100), xlim=(-0.6, len(batches) - 0.4), yticks=(0, 50, 100))
     shown = _ticks(batches, 12 // len(executors))
     axes[0, 0].set_xticks([batches.index(b) for b in shown], [_short(b) for b in shown])
@@ -198,9 +225,13 @@ def shares(table: Table, label: str) -> Figure:
 
 # name of the figure, the number that its rows have, the drawing, the caption
 DRAWN = (
-    ("roofs", "rate", roofs,
-     "the fewest bytes that a step needs over the time that it takes; marks say what bounds it. Black: bytes a "
-     "second of copies, of vectors far larger than the cache and of one state; blue, where the network is not far faster: as "
-     "if there were nothing but the network"),
+    (
+        "roofs",
+        "rate",
+        roofs,
+        "the fewest bytes that a step needs over the time that it takes; marks say what bounds it. Black: bytes a "
+        "second of copies, of vectors far larger than the cache and of one state; blue, where the network is not far faster: as "
+        "if there were nothing but the network",
+    ),
     ("shares", "us", shares, "where the time of a step goes"),
-)  # fmt: skip
+)

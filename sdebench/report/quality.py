@@ -23,8 +23,14 @@ _FEW_BUDGETS = 4  # distances with their half-widths that a line of a terminal h
 _LEAST = 4  # solvers that a rank correlation is worth speaking of: of 3, the best p is 1/6
 _EXACT = 7  # up to so many all permutations are counted
 _WIDE = ("window", "ends", "floor", "claimed", "verdict", "network")  # that a terminal has no room for, or a title says
-_HEADINGS = {"kid": "KID", "precision": "Precision", "recall": "Recall", "density": "Density", "coverage": "Coverage",
-             "swd": "Sliced W"}  # fmt: skip
+_HEADINGS = {
+    "kid": "KID",
+    "precision": "Precision",
+    "recall": "Recall",
+    "density": "Density",
+    "coverage": "Coverage",
+    "swd": "Sliced W",
+}
 
 
 def _by_run(cells: Iterable[Cell]) -> dict[Run, list[Cell]]:
@@ -54,19 +60,36 @@ def marks(group: Group) -> dict[tuple[Run, int], str]:
 
 def _quality_rows(group: Group) -> list[dict]:
     budgets, marked = _budgets(group.cells), marks(group)
-    rows = [{"model": group.label, "metric": group.context["metric"], "solver": level.name}
-            | {f"{key}_{b}": value for b in budgets
-               for key, value in {"fd": level.fd, "hw": level.half_width, "n": level.n, "why": f"{level.n} images"}.items()}
-            for level in group.levels]  # fmt: skip
+    rows = [
+        {"model": group.label, "metric": group.context["metric"], "solver": level.name}
+        | {
+            f"{key}_{b}": value
+            for b in budgets
+            for key, value in {"fd": level.fd, "hw": level.half_width, "n": level.n, "why": f"{level.n} images"}.items()
+        }
+        for level in group.levels
+    ]
     for run, cells in _by_run(group.cells).items():
         claims = cells[0].records[0]["claims"]
-        row = {"model": group.label, "metric": group.context["metric"], **run._asdict(), "family": claims.get("family", ""),
-               "sort": sort_of(claims), "claimed": claims.get("claimed_order", nan)}  # fmt: skip
+        row = {
+            "model": group.label,
+            "metric": group.context["metric"],
+            **run._asdict(),
+            "family": claims.get("family", ""),
+            "sort": sort_of(claims),
+            "claimed": claims.get("claimed_order", nan),
+        }
         for cell in cells:
             b, mark = cell.budget, marked.get((run, cell.budget), "")
-            row |= {f"fd_{b}": cell.fd, f"hw_{b}": cell.half_width, f"mark_{b}": mark, f"used_{b}": cell.nfe, f"n_{b}": cell.n,
-                    f"note_{b}": f"{mark} {of(cell.nfe, b)}".strip(),
-                    f"why_{b}": cell.why or f"{cell.n} samples, {cell.nfe:g} NFE"}  # fmt: skip
+            row |= {
+                f"fd_{b}": cell.fd,
+                f"hw_{b}": cell.half_width,
+                f"mark_{b}": mark,
+                f"used_{b}": cell.nfe,
+                f"n_{b}": cell.n,
+                f"note_{b}": f"{mark} {of(cell.nfe, b)}".strip(),
+                f"why_{b}": cell.why or f"{cell.n} samples, {cell.nfe:g} NFE",
+            }
         rows.append(row)
     return rows
 
@@ -76,14 +99,29 @@ def quality_table(found: list[Group]) -> Table:
     frame = pd.DataFrame([row for group in found for row in _quality_rows(group)])
     budgets = sorted({b for group in found for b in _budgets(group.cells)})
     metrics = " or ".join(sorted({group.context["metric"] for group in found}))
-    columns = (*who(frame), *(Column(f"{b} NFE", f"fd_{b}", "distance", f"hw_{b}", f"why_{b}", note=f"note_{b}",
-                                     tip=f"{metrics} of samples within {b} network evaluations") for b in budgets))  # fmt: skip
+    columns = (
+        *who(frame),
+        *(
+            Column(
+                f"{b} NFE",
+                f"fd_{b}",
+                "distance",
+                f"hw_{b}",
+                f"why_{b}",
+                note=f"note_{b}",
+                tip=f"{metrics} of samples within {b} network evaluations",
+            )
+            for b in budgets
+        ),
+    )
     sizes = sorted({cell.n for group in found for cell in group.cells})
     many = f"{sizes[0]} samples" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} samples" if sizes else "no samples"
-    caption = (f"{metrics}: the Frechet distance of features, {many} against the training images, ± half of the 95 % interval "
-               f"of a bootstrap over their noise. {BEST} is the least within that budget; {EQUAL} is not told apart from it by "
-               "a bootstrap of the difference from the same noise (95 % for all pairs together). In brackets: evaluations as "
-               "counted, where the budget cannot be met.")  # fmt: skip
+    caption = (
+        f"{metrics}: the Frechet distance of features, {many} against the training images, ± half of the 95 % interval "
+        f"of a bootstrap over their noise. {BEST} is the least within that budget; {EQUAL} is not told apart from it by "
+        "a bootstrap of the difference from the same noise (95 % for all pairs together). In brackets: evaluations as "
+        "counted, where the budget cannot be met."
+    )
     return Table("quality", "Sample quality within a budget of network evaluations", caption, frame, columns)
 
 
@@ -91,25 +129,44 @@ def measures_table(found: list[Group]) -> Table:
     """One row a run and budget: every measure, and the time."""
     rows = []
     for group in found:
-        rows += [{"model": group.label, "solver": level.name, "n": level.n, "fd": level.fd, "hw": level.half_width}
-                 | {name: level.measures.get(name, nan) for name in MEASURES} for level in group.levels]  # fmt: skip
+        rows += [
+            {"model": group.label, "solver": level.name, "n": level.n, "fd": level.fd, "hw": level.half_width}
+            | {name: level.measures.get(name, nan) for name in MEASURES}
+            for level in group.levels
+        ]
         for run, cells in _by_run(group.cells).items():
             for cell in cells:
                 seconds, inside = cell.total("seconds"), cell.total("network_seconds")
-                row = {"budget": cell.budget, "nfe": cell.nfe, "n": cell.n, "fd": cell.fd, "hw": cell.half_width,
-                       "why": cell.why, "infinite": cell.infinite, "infinite_hw": 1.96 * cell.infinite_error,
-                       "ms": 1e3 * seconds / cell.n, "outside": 100 * (1 - inside / seconds)}  # fmt: skip
+                row = {
+                    "budget": cell.budget,
+                    "nfe": cell.nfe,
+                    "n": cell.n,
+                    "fd": cell.fd,
+                    "hw": cell.half_width,
+                    "why": cell.why,
+                    "infinite": cell.infinite,
+                    "infinite_hw": 1.96 * cell.infinite_error,
+                    "ms": 1e3 * seconds / cell.n,
+                    "outside": 100 * (1 - inside / seconds),
+                }
                 rows.append({"model": group.label, **run._asdict()} | row | {name: cell.mean(name) for name in MEASURES})
     frame = pd.DataFrame(rows)
     fixed = (Column(_HEADINGS[name], name, "fixed" if name not in ("kid", "swd") else "error") for name in MEASURES)
-    columns = (*who(frame), Column("NFE", "nfe", "count", tip="as counted"), Column("Samples", "n", "count"),
-               Column("Distance", "fd", "distance", "hw", "why"),
-               Column("n → ∞", "infinite", "distance", "infinite_hw", tip="extrapolated to infinitely many samples"), *fixed,
-               Column("ms an image", "ms", "seconds"),
-               Column("% outside", "outside", "seconds", tip="of the time, what is not spent in the network"))  # fmt: skip
-    caption = ("The Frechet distance, also extrapolated to infinitely many samples (Chong and Forsyth 2020); kernel distance "
-               "(its unbiased estimate may be negative); precision and recall, density and coverage by nearest neighbours; "
-               "sliced Wasserstein distance: all in the same features, all but the first against the test images.")
+    columns = (
+        *who(frame),
+        Column("NFE", "nfe", "count", tip="as counted"),
+        Column("Samples", "n", "count"),
+        Column("Distance", "fd", "distance", "hw", "why"),
+        Column("n → ∞", "infinite", "distance", "infinite_hw", tip="extrapolated to infinitely many samples"),
+        *fixed,
+        Column("ms an image", "ms", "seconds"),
+        Column("% outside", "outside", "seconds", tip="of the time, what is not spent in the network"),
+    )
+    caption = (
+        "The Frechet distance, also extrapolated to infinitely many samples (Chong and Forsyth 2020); kernel distance "
+        "(its unbiased estimate may be negative); precision and recall, density and coverage by nearest neighbours; "
+        "sliced Wasserstein distance: all in the same features, all but the first against the test images."
+    )
     return Table("quality-measures", "Every measure of quality, and the time of an image", caption, frame, columns)
 
 
@@ -143,9 +200,19 @@ def _rank_row(group: Group, cells: list[Cell], error: np.ndarray) -> dict:
     agree = sum((cells[i].fd > cells[j].fd) == (error[i] > error[j]) for i, j in told)
     few, ranks, partly = len(cells) < _LEAST, p <= 0.05 and low > 0, low > 0 or 2 * agree > len(told)
     verdict = FEW if few else RANKS if ranks else PART if partly else NOT
-    return {"solvers": len(cells), "rho": rho, "low": low, "high": high, "p": p, "ranks": verdict,
-            "interval": f"{low:.2f} to {high:.2f}".replace("-", "−") if low == low else "",
-            "pairs": len(pairs), "told": len(told), "agree": agree, "told_of": f"{len(told)} of {len(pairs)}"}  # fmt: skip
+    return {
+        "solvers": len(cells),
+        "rho": rho,
+        "low": low,
+        "high": high,
+        "p": p,
+        "ranks": verdict,
+        "interval": f"{low:.2f} to {high:.2f}".replace("-", "−") if low == low else "",
+        "pairs": len(pairs),
+        "told": len(told),
+        "agree": agree,
+        "told_of": f"{len(told)} of {len(pairs)}",
+    }
 
 
 def rank_table(found: list[Group]) -> Table:
@@ -162,19 +229,26 @@ def rank_table(found: list[Group]) -> Table:
                 rows.append(head | _rank_row(group, cells, np.array([of_cell[id(c)] for c in cells])))
     frame = pd.DataFrame(rows)
     columns = (
-        Column("NFE", "budget"), *who(frame)[1:], Column("Runs", "solvers", "count"),
+        Column("NFE", "budget"),
+        *who(frame)[1:],
+        Column("Runs", "solvers", "count"),
         Column("ρ", "rho", "order", tip="Spearman's rank correlation of error and distance"),
         Column("95 %", "interval", tip="as the noise of the samples is drawn anew"),
         Column("p", "p", "seconds", tip="probability of a correlation as large by chance"),
         Column("told apart", "told_of", tip="pairs whose distances differ"),
         Column("as by error", "agree", "count", tip="of these, how many are in the order of their errors"),
-        Column("Quality", "ranks",
-               tip="ranks: p is at most 0.05 and the interval above 0; in part: the "
-               "interval is, or most that is told apart stands in the order of the errors"),
-    )  # fmt: skip
-    caption = ("Spearman's rank correlation of the error to the exact trajectory and of the distance from the data, over the "
-               "deterministic solvers, at equal NFE. Where it is not told from 0, the network's own error swamps that of the "
-               "solvers, and quality says nothing about them.")  # fmt: skip
+        Column(
+            "Quality",
+            "ranks",
+            tip="ranks: p is at most 0.05 and the interval above 0; in part: the "
+            "interval is, or most that is told apart stands in the order of the errors",
+        ),
+    )
+    caption = (
+        "Spearman's rank correlation of the error to the exact trajectory and of the distance from the data, over the "
+        "deterministic solvers, at equal NFE. Where it is not told from 0, the network's own error swamps that of the "
+        "solvers, and quality says nothing about them."
+    )
     return Table("quality-rank", "Does quality rank solvers as their error does?", caption, frame, columns)
 
 
@@ -192,9 +266,11 @@ def about(group: Group, ranks: pd.DataFrame) -> list[str]:
     """What is said of a group before its tables: the network, the measure, and where quality stops to rank solvers."""
     c = group.context
     size = f" of {c['parameters'] / 1e6:.2g} million parameters" if c.get("parameters") else ""
-    what = (f"A network{size} trained on {c['data']} images of "
-            f"{' × '.join(map(str, c['shape']))}; {c['schedule']}, λ from {c['lams'][0]:.3g} to {c['lams'][1]:.3g}; weights "
-            f"{c['model_sha256'][:12]}.")  # fmt: skip
+    what = (
+        f"A network{size} trained on {c['data']} images of "
+        f"{' × '.join(map(str, c['shape']))}; {c['schedule']}, λ from {c['lams'][0]:.3g} to {c['lams'][1]:.3g}; weights "
+        f"{c['model_sha256'][:12]}."
+    )
     measure = f"{c['metric']} is a Frechet distance in {c['features']['dim']} features"
     own = f"{measure} of a classifier that comes with this suite: it is not FID, and compares only with itself."
     texts = [what, f"{measure} of the Inception network of 2015." if c["metric"] == "fid" else own]
@@ -205,8 +281,11 @@ def about(group: Group, ranks: pd.DataFrame) -> list[str]:
     elif after == after:
         texts.append("At no budget does quality rank the solvers as their error does.")
     floors = {run.dtype: r["data"].get("rounding") or 0.0 for run, r in group.errors.items()}
-    return texts + [f"In {dtype} the network alone moves the exact end by {floor:.1e}.".replace("e-", "e\u2011")
-                    for dtype, floor in sorted(floors.items()) if floor > 0]  # fmt: skip
+    return texts + [
+        f"In {dtype} the network alone moves the exact end by {floor:.1e}.".replace("e-", "e\u2011")
+        for dtype, floor in sorted(floors.items())
+        if floor > 0
+    ]
 
 
 def tables(found: list[Group]) -> list[Table]:
@@ -226,10 +305,12 @@ def fid_rows(records: Iterable[Record]) -> list[tuple[str, list[str], list[list[
     in columns that fit a terminal: (4) for "(4 of 5)", and half-widths only where there are few budgets."""
     out = []
     for group in groups(records):
-        says = {"quality-error": "RMS error to the exact trajectory of the network",
-                "quality-distilled": "a student, and its error to the exact trajectory of its teacher",
-                "quality-rank": "does quality rank solvers as their error does?",
-                "quality": f"{group.context['metric']}; {BEST} the best, {EQUAL} not told apart from it"}  # fmt: skip
+        says = {
+            "quality-error": "RMS error to the exact trajectory of the network",
+            "quality-distilled": "a student, and its error to the exact trajectory of its teacher",
+            "quality-rank": "does quality rank solvers as their error does?",
+            "quality": f"{group.context['metric']}; {BEST} the best, {EQUAL} not told apart from it",
+        }
         for table in (t for t in tables([group]) if t.name in says and len(t.frame)):
             kept = tuple(c for c in table.columns if c.key not in _WIDE and not _empty(table, c))
             spread = "" if sum(c.kind == "distance" for c in kept) <= _FEW_BUDGETS else r" ± [\d.]+"

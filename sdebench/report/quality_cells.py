@@ -216,8 +216,10 @@ def _finest(found: Iterable[Record]) -> dict[Run, Record]:
 def _labels(contexts: dict[tuple, dict]) -> dict[tuple, str]:
     """A name for each group, no longer than tells it from the others; a network of the package by the name it has there."""
     called = {key: key[0] if re.fullmatch(r"[\w.-]+", key[0]) else c["model"] for key, c in contexts.items()}
-    names = {key: called[key] if c["data"] in (called[key], c["model"]) else f"{called[key]} on {c['data']}"
-             for key, c in contexts.items()}  # fmt: skip
+    names = {
+        key: called[key] if c["data"] in (called[key], c["model"]) else f"{called[key]} on {c['data']}"
+        for key, c in contexts.items()
+    }
     for more in ("metric", "model_sha256", "data_sha256"):
         values: dict[str, set[str]] = {}
         for key, name in names.items():
@@ -246,8 +248,13 @@ def groups(records: Iterable[Record]) -> list[Group]:
 
 def _taught(of: dict[tuple, dict[str, list[Record]]]) -> dict[tuple, tuple]:
     """The group of each student, and that of its teacher, where this was measured on the same data and features."""
-    teachers = {(r["context"]["model_sha256"], *key[2:]): key for key, kinds in of.items() for some in kinds.values()
-                for r in some if "teacher" not in r["context"]}  # fmt: skip
+    teachers = {
+        (r["context"]["model_sha256"], *key[2:]): key
+        for key, kinds in of.items()
+        for some in kinds.values()
+        for r in some
+        if "teacher" not in r["context"]
+    }
     found = {}
     for key, kinds in of.items():
         for r in (r for some in kinds.values() for r in some if "teacher" in r["context"]):

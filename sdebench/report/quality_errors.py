@@ -48,8 +48,13 @@ def laddered(errors: dict[Run, Record]) -> dict[Run, Ladder]:
 
 def _head(group: Group, ladder: Ladder) -> dict:
     claims = ladder.record["claims"]
-    return {"model": group.label, **ladder.run._asdict(), "family": claims.get("family", ""), "sort": sort_of(claims),
-            "claimed": claims.get("claimed_order", np.nan)}  # fmt: skip
+    return {
+        "model": group.label,
+        **ladder.run._asdict(),
+        "family": claims.get("family", ""),
+        "sort": sort_of(claims),
+        "claimed": claims.get("claimed_order", np.nan),
+    }
 
 
 def error_runs(found: Iterable[Group]) -> Table:
@@ -57,8 +62,10 @@ def error_runs(found: Iterable[Group]) -> Table:
     rows = []
     for group, ladder in ((g, ladder) for g in found for ladder in ladders(g).values()):
         fit, data = slope(ladder.record), {key: series(ladder.record, key) for key in _RUNGS}
-        rows += [_head(group, ladder) | {key: v[i] for key, v in data.items()} | {"used": fit.resolved and i in fit.window}
-                 for i in range(ladder.n.size)]  # fmt: skip
+        rows += [
+            _head(group, ladder) | {key: v[i] for key, v in data.items()} | {"used": fit.resolved and i in fit.window}
+            for i in range(ladder.n.size)
+        ]
     columns = (Column("Solver", "solver"), Column("NFE", "nfe", "count"), Column("RMS error", "rms", "error"))
     return Table("quality-error-runs", "Every error to the exact trajectory", "As measured.", pd.DataFrame(rows), columns)
 
@@ -80,11 +87,14 @@ def _row(group: Group, ladder: Ladder, budgets: list[int]) -> dict:
     claim = np.nan if claim is None else claim
     window = ladder.nfe[list(fit.window)] if fit.resolved else np.empty(0)
     row = _head(group, ladder) | {
-        "order": fit.order if fit.resolved else np.nan, "order_hw": fit.half_width,
-        "order_why": fit.reason.replace("exact: ", ""), "floor": max(ladder.floor, default=np.nan),
+        "order": fit.order if fit.resolved else np.nan,
+        "order_hw": fit.half_width,
+        "order_why": fit.reason.replace("exact: ", ""),
+        "floor": max(ladder.floor, default=np.nan),
         "window": f"{window.min():g} to {window.max():g}" if window.size else "",
-        "verdict": verdict(fit, claim) if claim == claim else "", **_end(ladder),
-    }  # fmt: skip
+        "verdict": verdict(fit, claim) if claim == claim else "",
+        **_end(ladder),
+    }
     for budget in budgets:
         i = ladder.within(budget)
         nfe, error = (ladder.nfe[i], ladder.rms[i]) if i is not None else (np.nan, np.nan)
@@ -106,8 +116,11 @@ def _levels(group: Group, budgets: list[int]) -> list[dict]:
         names = {bar: "reference_error", f"floor: {run.dtype} network": "rounding"}
         for name, key in names.items():
             floors[name] = max(floors.get(name, 0.0), record["data"].get(key) or 0.0)
-    return [{"model": group.label, "solver": name, "floor": value} | {f"nfe_{budget}": value for budget in budgets}
-            for name, value in sorted(floors.items()) if value > 0]  # fmt: skip
+    return [
+        {"model": group.label, "solver": name, "floor": value} | {f"nfe_{budget}": value for budget in budgets}
+        for name, value in sorted(floors.items())
+        if value > 0
+    ]
 
 
 def who(frame: pd.DataFrame) -> tuple[Column, ...]:
@@ -130,14 +143,19 @@ def error_table(found: list[Group]) -> Table:
     frame = pd.DataFrame(rows)
     budgets = sorted({int(key.removeprefix("note_")) for key in frame if key.startswith("note_")})
     columns = (
-        *who(frame), *(Column(f"{b} NFE", f"nfe_{b}", "error", why=f"why_{b}", note=f"note_{b}") for b in budgets),
+        *who(frame),
+        *(Column(f"{b} NFE", f"nfe_{b}", "error", why=f"why_{b}", note=f"note_{b}") for b in budgets),
         Column("Order", "order", "order", "order_hw", "order_why", tip="global order of the RMS error against the step in λ"),
         Column("over NFE", "window", tip="network evaluations of the runs that the order was read from"),
         Column("Ends at NFE", "ends", "bound", "ends_bound", "ends_why", tip=f"first run whose error is not {MARGIN:g} floors"),
-        Column("Floor", "floor", "error"), Column("Claimed", "claimed", "count"), Column("Verdict", "verdict", "verdict"),
-    )  # fmt: skip
-    caption = ("RMS over coordinates of the difference between where a solver ends and where the exact trajectory of the same "
-               "network ends, from the same noise. An order is read only from errors well above their floor, the larger of the "
-               "exact end's own error bar and of what the network's number format makes of it; where none can be read, it "
-               "is not asymptotic.")  # fmt: skip
+        Column("Floor", "floor", "error"),
+        Column("Claimed", "claimed", "count"),
+        Column("Verdict", "verdict", "verdict"),
+    )
+    caption = (
+        "RMS over coordinates of the difference between where a solver ends and where the exact trajectory of the same "
+        "network ends, from the same noise. An order is read only from errors well above their floor, the larger of the "
+        "exact end's own error bar and of what the network's number format makes of it; where none can be read, it "
+        "is not asymptotic."
+    )
     return Table("quality-error", "Error to the exact trajectory of the network", caption, frame, columns)

@@ -27,8 +27,10 @@ _LABEL = 0.19  # inches of a line of text above a row of samples
 
 def _looks(names: list[str]) -> dict[str, dict[str, Any]]:
     """Colour and marker of each solver."""
-    return {name: {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i // len(_COLOURS) % len(_MARKERS)]}
-            for i, name in enumerate(names)}  # fmt: skip
+    return {
+        name: {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i // len(_COLOURS) % len(_MARKERS)]}
+        for i, name in enumerate(names)
+    }
 
 
 def _axes(handles: list[Line2D], y_label: str, right: float = _RIGHT) -> tuple[Figure, Any]:
@@ -43,8 +45,18 @@ def _axes(handles: list[Line2D], y_label: str, right: float = _RIGHT) -> tuple[F
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set(xlabel="network evaluations (NFE)", ylabel=y_label)
     ax.tick_params(length=2.5)
-    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(_LEFT / width, 1), ncols=2, frameon=False, fontsize=7.5,
-                  handlelength=1.6, labelspacing=0.25, borderpad=0.1, columnspacing=1.2)  # fmt: skip
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(_LEFT / width, 1),
+        ncols=2,
+        frameon=False,
+        fontsize=7.5,
+        handlelength=1.6,
+        labelspacing=0.25,
+        borderpad=0.1,
+        columnspacing=1.2,
+    )
     return figure, ax
 
 
@@ -61,8 +73,16 @@ def _shade(ax, ranks: pd.DataFrame) -> None:
         low, high = ax.get_xlim()
         begin = np.sqrt(last * after) if last == last else low
         ax.axvspan(begin, high, color=style.BAND, alpha=0.6, lw=0, zorder=0)
-        ax.text(high, 0.985, "quality no longer ranks them ", transform=ax.get_xaxis_transform(), ha="right", va="top",
-                fontsize=7, color=style.GREY)  # fmt: skip
+        ax.text(
+            high,
+            0.985,
+            "quality no longer ranks them ",
+            transform=ax.get_xaxis_transform(),
+            ha="right",
+            va="top",
+            fontsize=7,
+            color=style.GREY,
+        )
         ax.set_xlim(low, high)
 
 
@@ -111,8 +131,18 @@ def quality_curves(quality: Table, runs: Table, ranks: Table, group: Group, grid
         x, y, half = (np.array([row[f"{key}_{b}"] for b in kept], float) for key in ("used", "fd", "hw"))
         half = np.nan_to_num(half)
         low = np.minimum(half, 0.99 * y)  # a logarithmic axis has no zero
-        ax.errorbar(x, y, np.stack([low, half]), ls=_LINES.get(row["dtype"], "-"), lw=1.2, ms=3.2, mew=0, elinewidth=0.8,
-                    zorder=3, **looks[row["solver"]])  # fmt: skip
+        ax.errorbar(
+            x,
+            y,
+            np.stack([low, half]),
+            ls=_LINES.get(row["dtype"], "-"),
+            lw=1.2,
+            ms=3.2,
+            mew=0,
+            elinewidth=0.8,
+            zorder=3,
+            **looks[row["solver"]],
+        )
     taught = distilled.points(ax, group)
     _x_limits(ax)
     heights = taught + [y for y in here[[f"fd_{b}" for b in budgets]].to_numpy(float).ravel() if y > 0]
@@ -195,8 +225,13 @@ def _taught(group: Group) -> list[tuple[str, np.ndarray]]:
     """The rows of the figure of students, under the exact ends; none where there are no students."""
     drawn = ((name, _images(r), r["data"]["budget"].index(budget)) for name, r, budget in distilled.shown(group))
     rows = [(name, images[i][:_ACROSS]) for name, images, i in drawn if images is not None]
-    exact = [(f"exact trajectory of {group.label}", images[0][:_ACROSS]) for r in group.pictures if "solver" not in r["case"]
-             for images in [_images(r)] if images is not None]  # fmt: skip
+    exact = [
+        (f"exact trajectory of {group.label}", images[0][:_ACROSS])
+        for r in group.pictures
+        if "solver" not in r["case"]
+        for images in [_images(r)]
+        if images is not None
+    ]
     return exact[:1] + rows if rows else []
 
 

@@ -89,9 +89,14 @@ def _row(record: Record) -> str:
         return f"| | {record['case']['statement']}<br>{_prose(record['message'])} | | | | {_SHOWN[FAILED]} |"
     changed, same = context["right"] or context["instead"], data["printed_tolerance"] == data["tolerance"]
     allowed = f"order {data['tolerance']:g}" if data["of_order"] else f"{data['tolerance']:.0e}"
-    cells = (context["equation"], _formulas(context), _error(data["printed_error"], data["of_order"] and same),
-             _error(data["right_error"], data["of_order"]) if changed else "",
-             allowed if same else f"{data['printed_tolerance']:.0e}; {allowed}", _SHOWN[verdict(record)])  # fmt: skip
+    cells = (
+        context["equation"],
+        _formulas(context),
+        _error(data["printed_error"], data["of_order"] and same),
+        _error(data["right_error"], data["of_order"]) if changed else "",
+        allowed if same else f"{data['printed_tolerance']:.0e}; {allowed}",
+        _SHOWN[verdict(record)],
+    )
     return f"| {' | '.join(cells)} |"
 
 
@@ -143,7 +148,11 @@ def markdown(records: Iterable[Record]) -> str:
     parts = ["# The seed, statement by statement", f"{len(kept)} statements: {counts}.", _LEAD, _summary(chapters)]
     for name, members in chapters.items():
         parts += _chapter(name, members)
-    parts += ["## Corrections", _corrections(kept), "## Reproduce",
-              "`sdebench run benchmarks/seed.toml` measures, `sdebench report` makes this page.",
-              "\n".join(f"- {name}: {text}" for name, text in provenance(kept))]  # fmt: skip
+    parts += [
+        "## Corrections",
+        _corrections(kept),
+        "## Reproduce",
+        "`sdebench run benchmarks/seed.toml` measures, `sdebench report` makes this page.",
+        "\n".join(f"- {name}: {text}" for name, text in provenance(kept)),
+    ]
     return "\n\n".join(parts) + "\n"

@@ -18,12 +18,29 @@ _BY_ORDER = {0: "#6b6b6b", 0.5: "#e69f00", 1: "#56b4e9", 1.5: "#009e73", 2: "#00
 _HIGHER = "#7a4fa3"
 REFUTED = "#c24e00"
 RC = {
-    "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 8.5,
-    "axes.titlesize": 9.5, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.labelsize": 8.5,
-    "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8.5, "axes.edgecolor": GREY, "axes.linewidth": 0.6,
-    "axes.spines.top": False, "axes.spines.right": False, "xtick.color": INK, "ytick.color": INK,
-    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "hatch.linewidth": 0.6, "axes.grid": True,
-    "axes.axisbelow": True, "grid.color": "#ececec", "grid.linewidth": 0.6,
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8.5,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "hatch.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#ececec",
+    "grid.linewidth": 0.6,
 }
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LEFT, _RIGHT, _TOP, _BOTTOM, _WIDE, _GAP = 0.75, 0.2, 0.85, 0.6, 3.1, 0.42  # inches
@@ -36,8 +53,10 @@ def order_colour(claimed: float) -> str:
 
 def order_legend(figure: Figure, claimed: Iterable[float], more: Iterable, what: str = "order") -> None:
     """A legend above all panels: the colours of the claimed orders, then `more` handles."""
-    orders = [Line2D([], [], color=order_colour(c), marker="o", ms=3, lw=1.2, label=f"claims {what} {c:g}")
-              for c in sorted({c for c in claimed if c == c})]
+    orders = [
+        Line2D([], [], color=order_colour(c), marker="o", ms=3, lw=1.2, label=f"claims {what} {c:g}")
+        for c in sorted({c for c in claimed if c == c})
+    ]
     columns = 5 if figure.get_figwidth() > 8 else 3
     figure.legend(handles=[*orders, *more], loc="upper center", ncols=columns, frameon=False)
 

@@ -109,16 +109,24 @@ def _order_row(case: tuple, cases: list[Measured]) -> dict:
     claims, runs = cases[-1].claims, [m for m in cases if m.kind in WHOLE_RUNS]
     judged = runs or [m for m in cases if m.kind == "tolerance"]
     row = dict(zip(_CASE, case)) | {
-        "family": claims["family"], "sort": sort_of(claims), "claimed": claims["claimed_order"], "stated": claims["order"],
-        "stated_irregular": claims.get("order_irregular", claims["order"]), "stated_strong": claims.get("strong_order", np.nan),
+        "family": claims["family"],
+        "sort": sort_of(claims),
+        "claimed": claims["claimed_order"],
+        "stated": claims["order"],
+        "stated_irregular": claims.get("order_irregular", claims["order"]),
+        "stated_strong": claims.get("strong_order", np.nan),
         "verdict": overall(m.verdict for m in judged),
-        "verdict_why": "; ".join(f"{m.where}: {m.verdict}" + (f" ({m.reason})" if m.reason else "")
-                                 for m in judged if m.verdict != CONFIRMED),
+        "verdict_why": "; ".join(
+            f"{m.where}: {m.verdict}" + (f" ({m.reason})" if m.reason else "") for m in judged if m.verdict != CONFIRMED
+        ),
         "scope": _scope(claims, bool(runs)) if judged else "",
-        "confirmed_on": sum(m.verdict == CONFIRMED for m in judged), "measured_on": len(judged),
+        "confirmed_on": sum(m.verdict == CONFIRMED for m in judged),
+        "measured_on": len(judged),
         "as_stated": overall(m.verdict_stated for m in cases if m.kind in _STATED),
         "strong_verdict": overall(m.verdict for m in cases if m.kind == "strong"),
-        "nfe_per_step": claims["nfe_per_step"], "nfe_counted": _counted_nfe(cases), "reference": claims["reference"],
+        "nfe_per_step": claims["nfe_per_step"],
+        "nfe_counted": _counted_nfe(cases),
+        "reference": claims["reference"],
     }
     for name in _PARTS:
         part = _part(name, cases)
@@ -136,8 +144,15 @@ _ORDER_COLUMNS = (
     Column("Claimed", "claimed", "count", tip="order that the literature claims: global, or weak of a stochastic method"),
     _slope("Smooth grids", "smooth", "lowest order (global, or weak) measured on a smooth grid, with its 95 % half-width"),
     _slope("Irregular grids", "irregular", "lowest global order measured on an irregular grid, likewise"),
-    Column("Strong", "strong", "order", "strong_hw", "strong_why", "order of the RMS error over paths of one Brownian motion",
-           "strong_verdict"),
+    Column(
+        "Strong",
+        "strong",
+        "order",
+        "strong_hw",
+        "strong_why",
+        "order of the RMS error over paths of one Brownian motion",
+        "strong_verdict",
+    ),
     Column("Stated", "stated", "count", tip="order on smooth grids (global, or weak) that the catalogue of this suite states"),
     Column("Stated, irregular", "stated_irregular", "count", tip="the same on irregular grids"),
     Column("Stated, strong", "stated_strong", "count", tip="strong order that the catalogue states, where there is one"),
@@ -158,13 +173,20 @@ def order_table(records: Iterable[Record]) -> Table:
     """One row a solver and problem: claims, worst measured orders, the parts of a multistep method, and the verdict."""
     frame = pd.DataFrame([_order_row(case, cases) for case, cases in _grouped(measured(records)).items()])
     noisy = len(frame) and (frame["sort"] == STOCHASTIC).any()
-    shown = tuple(c for c in _ORDER_COLUMNS if len(frame) and (c.kind != "order" or frame[c.key].notna().any())
-                  and (noisy or c.key not in _ONLY_STOCHASTIC))
-    caption = ("Claimed and measured orders. A measured order is the lowest over its grids, with its 95 % half-width. "
-               "A dash: not measured, or not resolved.")
+    shown = tuple(
+        c
+        for c in _ORDER_COLUMNS
+        if len(frame) and (c.kind != "order" or frame[c.key].notna().any()) and (noisy or c.key not in _ONLY_STOCHASTIC)
+    )
+    caption = (
+        "Claimed and measured orders. A measured order is the lowest over its grids, with its 95 % half-width. "
+        "A dash: not measured, or not resolved."
+    )
     if noisy:
-        caption += (" Of a stochastic method it is the weak order, of the error of its law; the strong order, of single paths, "
-                    "is judged by itself: a cross beside it.")
+        caption += (
+            " Of a stochastic method it is the weak order, of the error of its law; the strong order, of single paths, "
+            "is judged by itself: a cross beside it."
+        )
     return Table("orders", "Orders", caption, frame, case_columns(frame) + shown)
 
 
@@ -172,8 +194,14 @@ def _grid_row(case: tuple, cases: list[Measured]) -> dict:
     claims = cases[-1].claims
     row = dict(zip(_CASE, case)) | {"family": claims["family"], "sort": sort_of(claims), "claimed": claims["claimed_order"]}
     for m in cases:
-        row |= {m.grid: m.order, f"{m.grid}_hw": m.half_width, f"{m.grid}_excess": m.order - claims["claimed_order"],
-                f"{m.grid}_claim": m.claim, f"{m.grid}_verdict": m.verdict, f"{m.grid}_why": m.reason}
+        row |= {
+            m.grid: m.order,
+            f"{m.grid}_hw": m.half_width,
+            f"{m.grid}_excess": m.order - claims["claimed_order"],
+            f"{m.grid}_claim": m.claim,
+            f"{m.grid}_verdict": m.verdict,
+            f"{m.grid}_why": m.reason,
+        }
     return row
 
 
@@ -196,12 +224,22 @@ def grid_table(records: list[Record]) -> Table:
 def failure_table(records: Iterable[Record]) -> Table:
     """The failed records: which case, and what it said."""
     keys = ("solver", "problem", "study", "kind", "grid", "dtype")
-    rows = [{k: r["case"].get(k, "") for k in keys} | {"problem": r["case"].get("problem", r["case"].get("model", ""))}
-            | {"message": r["message"]} for r in records if r["status"] != "ok"]  # fmt: skip
+    rows = [
+        {k: r["case"].get(k, "") for k in keys}
+        | {"problem": r["case"].get("problem", r["case"].get("model", ""))}
+        | {"message": r["message"]}
+        for r in records
+        if r["status"] != "ok"
+    ]
     frame = pd.DataFrame(rows, columns=[*keys, "message"])
     headings = ("Solver", "Problem", "Study", "Kind", "Grid", "dtype", "Message")
-    return Table("failures", "Failed cases", "Cases that raised an error or left the finite numbers.", frame,
-                 tuple(map(Column, headings, frame.columns)))
+    return Table(
+        "failures",
+        "Failed cases",
+        "Cases that raised an error or left the finite numbers.",
+        frame,
+        tuple(map(Column, headings, frame.columns)),
+    )
 
 
 def headline(orders: pd.DataFrame) -> dict[str, int]:

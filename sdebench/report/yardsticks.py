@@ -50,13 +50,27 @@ def _differ(group: Group) -> str:
 def table(found: Iterable[Group]) -> Table:
     """One row a damage: its distance, and which of as many samples are as near to the data."""
     found = list(found)
-    rows = [{"damage": one["damage"], "model": group.label, "metric": group.context["metric"], "n": one["n"], "fd": one["fd"],
-             "hw": one["half_width"]} | _reached(group, one["n"], one["fd"])
-            for group in found for one in _told(group)]  # fmt: skip
+    rows = [
+        {
+            "damage": one["damage"],
+            "model": group.label,
+            "metric": group.context["metric"],
+            "n": one["n"],
+            "fd": one["fd"],
+            "hw": one["half_width"],
+        }
+        | _reached(group, one["n"], one["fd"])
+        for group in found
+        for one in _told(group)
+    ]
     frame = pd.DataFrame(rows)
     model = (Column("Model", "model"),) if len(frame) and frame["model"].nunique() > 1 else ()
-    columns = (Column("Test images", "damage"), *model, Column("Images", "n", "count"),
-               Column("Distance", "fd", "distance", "hw"))  # fmt: skip
+    columns = (
+        Column("Test images", "damage"),
+        *model,
+        Column("Images", "n", "count"),
+        Column("Distance", "fd", "distance", "hw"),
+    )
     caption = _CAPTION + "".join(map(_differ, found))
     if any(cell.n == one["n"] for group in found for one in _told(group) for cell in group.cells):
         columns += (Column("Reached by NFE", "reached", "count", why="reached_why"), Column("of solver", "reached_by"))
@@ -79,6 +93,15 @@ def ticks(ax, group: Group) -> None:
         many = max(one["n"] for one in told)
         ax.text(1.045, 1, f"{many} test images:", transform=ax.transAxes, fontsize=7, color=style.GREY, va="bottom")
     for one, at, y in zip(told, places, style.apart(places, _LINE / tall)):
-        ax.annotate(one["damage"], (1, at), (1.045, y), "axes fraction", "axes fraction", fontsize=7, color=style.INK,
-                    va="center", annotation_clip=False,
-                    arrowprops={"arrowstyle": "-", "lw": 0.6, "color": style.GREY, "shrinkA": 1, "shrinkB": 0})  # fmt: skip
+        ax.annotate(
+            one["damage"],
+            (1, at),
+            (1.045, y),
+            "axes fraction",
+            "axes fraction",
+            fontsize=7,
+            color=style.INK,
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "lw": 0.6, "color": style.GREY, "shrinkA": 1, "shrinkB": 0},
+        )

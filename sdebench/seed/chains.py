@@ -9,19 +9,7 @@ import torch
 from ..forward import ddpm, ncsn
 from ..problems import GaussianMixture
 from ..schedules import EDM, VE
-from .numeric import (
-    LAW,
-    MEAN,
-    NS,
-    TIMES,
-    VAR,
-    Average,
-    biggest,
-    derivative,
-    integral,
-    log_alpha,
-    misses,
-)
+from .numeric import LAW, MEAN, NS, TIMES, VAR, Average, biggest, derivative, integral, log_alpha, misses
 from .statement import ROUNDING, Chapter, Outcome, holds, outcome, to_order
 
 chapter = Chapter("VP and VE")
@@ -29,7 +17,8 @@ chapter.section("VP-SDE and the forward process of DDPM")
 
 
 @chapter(
-    "vp-sde", "VP-SDE",
+    "vp-sde",
+    "VP-SDE",
     printed="dx = sqrt(1 - sigma_t^2) x dt + sqrt(sigma_t^2) dw",
     right="dx = -(beta/2) x dt + sqrt(beta) dw, with alpha_t = exp(-1/2 int_0^t beta)",
     correction="1",
@@ -45,14 +34,16 @@ def vp_sde() -> Outcome:
 
 
 @chapter(
-    "vp-alpha", "VP's signal",
+    "vp-alpha",
+    "VP's signal",
     printed="this SDE, dx = sqrt(1 - sigma_t^2) x dt + sqrt(sigma_t^2) dw, comes of alpha_t = sqrt(1 - sigma_t^2), with the law"
-            " N(sqrt(1 - sigma_t^2) x_0, sigma_t^2 I)",
+    " N(sqrt(1 - sigma_t^2) x_0, sigma_t^2 I)",
     right="dx = -(beta/2) x dt + sqrt(beta) dw does, and has that law",
     correction="1",
 )
 def vp_alpha() -> Outcome:
     """Mean and variance of either SDE from x_0, by quadrature."""
+
     def gaps(f: Callable[[float], float], g2: Callable[[float], float]) -> list[float]:
         found = []
         for t in TIMES:
@@ -71,7 +62,8 @@ def _standardised() -> GaussianMixture:
 
 
 @chapter(
-    "vp-preserves", "VP preserves the variance",
+    "vp-preserves",
+    "VP preserves the variance",
     printed="E[x_0] = 0 and E[x_0^2] = 1  give  E[x_t] = 0, E[x_t^2] = 1, V[x_t] = 1",
 )
 def vp_preserves() -> Outcome:
@@ -88,13 +80,15 @@ def _off_normal(t: float) -> float:
 
 
 @chapter(
-    "vp-end", "The end of VP",
+    "vp-end",
+    "The end of VP",
     printed="x_T ~ N(0, 1)",
     right="x_T tends to N(0, 1) as alpha_T tends to 0: for data of mean 0 and variance 1 with error O(alpha_T^3)",
     correction="n3",
 )
 def vp_end() -> Outcome:
     """Largest difference of the density at the end of VPLinear from the standard normal's; its order in alpha_T is 3."""
+
     # t at which alpha is a given number: the error is the first moment that differs, the third, so alpha^3.
     def error(alpha: float) -> float:
         return _off_normal(NS.t(log(alpha / sqrt(1 - alpha * alpha))))
@@ -123,7 +117,8 @@ def _run(steps: list[tuple[float, float]]) -> tuple[float, float]:
 
 
 @chapter(
-    "ddpm-chain", "DDPM's chain",
+    "ddpm-chain",
+    "DDPM's chain",
     printed="x_i = sqrt(1 - sigma_t^2) x_{i-1} + sqrt(sigma_t^2) z_{i-1}",
     right="x_i = sqrt(1 - beta_i) x_{i-1} + sqrt(beta_i) z_{i-1}, with beta_i = 1 - alpha_i^2/alpha_{i-1}^2",
     correction="2",
@@ -139,10 +134,7 @@ def ddpm_chain() -> Outcome:
     return outcome(biggest(*(a - b for a, b in zip(printed, due))), biggest(*gaps), ROUNDING)
 
 
-@chapter(
-    "small-beta", "The steps are small",
-    printed="beta_i is small, so that Taylor's formula applies",
-)
+@chapter("small-beta", "The steps are small", printed="beta_i is small, so that Taylor's formula applies")
 def small_beta() -> Outcome:
     """Means and variances from x_0 of DDPM's chain and of Taylor's, with (1 - beta_i/2) for sqrt(1 - beta_i), after each of
     DDPM's 1000 steps, for the marginals of VPLinear: within 0.01. (With 100 steps they would be 0.045 apart.)
@@ -153,7 +145,8 @@ def small_beta() -> Outcome:
 
 
 @chapter(
-    "ddpm-taylor", "DDPM's chain by Taylor's formula",
+    "ddpm-taylor",
+    "DDPM's chain by Taylor's formula",
     printed="x_i = -1/2 sigma_t^2 x_{i-1} + sqrt(sigma_t^2 z_{i-1})",
     right="x_i = (1 - beta_i/2) x_{i-1} + sqrt(beta_i) z_{i-1}, equal to DDPM's chain up to O(beta_i^2)",
     correction="2",
@@ -162,6 +155,7 @@ def ddpm_taylor() -> Outcome:
     """Factor of x_{i-1} against the chain's at beta = 0.01; the right one differs with order 2 in beta. (As printed the root
     also holds z, which has a sign).
     """
+
     def right(b: float) -> float:
         return abs(sqrt(1 - b) - (1 - b / 2))
 
@@ -170,13 +164,15 @@ def ddpm_taylor() -> Outcome:
 
 
 @chapter(
-    "ddpm-euler-maruyama", "DDPM's chain is Euler-Maruyama for VP",
+    "ddpm-euler-maruyama",
+    "DDPM's chain is Euler-Maruyama for VP",
     printed="Euler-Maruyama for the VP-SDE gives DDPM's chain",
     right="the two differ by O(dt^2) a step; after all steps they differ by O(dt)",
     correction="n4",
 )
 def ddpm_euler_maruyama() -> Outcome:
     """Factor of x_0 and variance after 50 steps; the difference has order 2 in one step and 1 in all."""
+
     def whole(dt: float) -> float:
         n = round(0.5 / dt)
         chain = _run([(sqrt(1 - b), sqrt(b)) for b in _ddpm(n)])
@@ -193,10 +189,7 @@ def ddpm_euler_maruyama() -> Outcome:
 chapter.section("VE-SDE and the forward process of NCSN")
 
 
-@chapter(
-    "ve-sde", "VE-SDE",
-    printed="dx = sqrt(d[sigma^2(t)]/dt) dw: alpha_t = 1, f = 0, g^2 = d(sigma_t^2)/dt",
-)
+@chapter("ve-sde", "VE-SDE", printed="dx = sqrt(d[sigma^2(t)]/dt) dw: alpha_t = 1, f = 0, g^2 = d(sigma_t^2)/dt")
 def ve_sde() -> Outcome:
     """Numerical derivatives on VE and EDM."""
     gaps = []
@@ -208,8 +201,7 @@ def ve_sde() -> Outcome:
 
 
 @chapter(
-    "ve-sigma", "VE's noise",
-    printed="sigma(t) = sigma_min (sigma_max/sigma_min)^t, from the smallest to the largest scale",
+    "ve-sigma", "VE's noise", printed="sigma(t) = sigma_min (sigma_max/sigma_min)^t, from the smallest to the largest scale"
 )
 def ve_sigma() -> Outcome:
     """The schedule at five times."""
@@ -219,7 +211,8 @@ def ve_sigma() -> Outcome:
 
 
 @chapter(
-    "ve-start", "VE's conditional law",
+    "ve-start",
+    "VE's conditional law",
     printed="(2) with alpha_t = 1 and sigma(t) = sigma_min (sigma_max/sigma_min)^t",
     right="x_t given x_0 ~ N(x_0, sigma^2(t) - sigma_min^2): (2) needs sigma_0 = 0, or data that carry noise sigma_min",
     correction="n5",
@@ -235,7 +228,8 @@ def ve_start() -> Outcome:
 
 
 @chapter(
-    "ve-name", "Why VE is called so",
+    "ve-name",
+    "Why VE is called so",
     printed="it is called variance exploding because sigma(t) is an exponential in t",
     instead="it is called so because its variance grows without bound: sigma = t serves as well",
     correction="e",
@@ -252,7 +246,8 @@ def ve_name() -> Outcome:
 
 
 @chapter(
-    "ncsn-step", "NCSN's step",
+    "ncsn-step",
+    "NCSN's step",
     printed="x_i = x_{i-1} + sqrt((d sigma^2/dt) dt) z_{i-1} = x_{i-1} + sqrt(sigma_i^2 - sigma_{i-1}^2) z",
     right="the two variances differ by O(dt^2)",
     correction="n6",
@@ -267,10 +262,7 @@ def ncsn_step() -> Outcome:
     return to_order(gap(0.1), misses(gap, 1, 0.01))
 
 
-@chapter(
-    "ncsn-chain", "NCSN's chain",
-    printed="x_i = x_{i-1} + sqrt(sigma_i^2 - sigma_{i-1}^2) z_{i-1}",
-)
+@chapter("ncsn-chain", "NCSN's chain", printed="x_i = x_{i-1} + sqrt(sigma_i^2 - sigma_{i-1}^2) z_{i-1}")
 def ncsn_chain() -> Outcome:
     """Factor of x_0 and variance after 100 steps against the SDE's, sigma_T^2 - sigma_0^2: exact at any number of steps. And
     the noise of the suite's ncsn chain, which begins with sigma_0.

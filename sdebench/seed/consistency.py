@@ -20,10 +20,7 @@ def _solution(x: Tensor, t: float) -> Tensor:
     return flow(x, t, _END)
 
 
-@chapter(
-    "boundary", "Boundary condition",
-    printed="f(x_epsilon, epsilon) = x_epsilon, epsilon -> 0",
-)
+@chapter("boundary", "Boundary condition", printed="f(x_epsilon, epsilon) = x_epsilon, epsilon -> 0")
 def boundary() -> Outcome:
     """The exact solution of the flow of a 1-D mixture, which ends at epsilon = 10^-3: f(x, epsilon), and f(x, t) at
     t = epsilon + 10^-8, against x.
@@ -32,10 +29,7 @@ def boundary() -> Outcome:
     return holds(biggest(_solution(x, _END) - x, _solution(x, _END + 1e-8) - x), 1e-7)
 
 
-@chapter(
-    "one-path", "One path, one end",
-    printed="f takes the same value at all points of one path of the probability flow",
-)
+@chapter("one-path", "One path, one end", printed="f takes the same value at all points of one path of the probability flow")
 def one_path() -> Outcome:
     """f(x_t, t) at five times along exact paths of a 1-D mixture, against the end of the path."""
     x = points(_START)
@@ -44,7 +38,8 @@ def one_path() -> Outcome:
 
 
 @chapter(
-    "consistency-path", "What f is",
+    "consistency-path",
+    "What f is",
     printed="f(x, t), t in (epsilon, T], is a path from image x_0 to noise x_T, so that f(x_epsilon, epsilon) = x_epsilon",
     right="f(x_t, t) = x_epsilon for t in [epsilon, T]: the image at the end of the path through x_t",
     correction="n15",
@@ -74,7 +69,8 @@ def _same(x: Tensor, t: float) -> Tensor:
 
 
 @chapter(
-    "consistency-loss", "Consistency loss",
+    "consistency-loss",
+    "Consistency loss",
     printed="L = lambda(t) E norm(f_theta(x_t, t) - f_theta(x^_t, t))",
     right="L = lambda(t_n) E norm(f_theta(x_{t_{n+1}}, t_{n+1}) - f_ema(x^_{t_n}, t_n)), x^ one solver's step from x_{t_{n+1}}",
     correction="12",
@@ -84,6 +80,7 @@ def consistency_loss() -> Outcome:
     f(x, t) = x alike, and 0 for a constant: how far f(x, t) = x, which it does not tell from the exact f, is from that. The
     right loss is O(h^2) for the exact f, and O(h) for f(x, t) = x.
     """
+
     def as_printed(f: Callable[[Tensor, float], Tensor], h: float) -> float:
         x = points(_FROM)
         return biggest(f(x, _FROM) - f(_euler(flow(x, _FROM, _FROM + h), _FROM + h, h), _FROM))
@@ -98,7 +95,8 @@ def consistency_loss() -> Outcome:
 
 
 @chapter(
-    "consistency-one-step", "One step to the noise or to the data",
+    "consistency-one-step",
+    "One step to the noise or to the data",
     printed="from any image of a path, f finds in one step the noise image or the original image that belongs to it",
     right="f finds the original image; the noise image is no value of f, which is constant on a path, but of f's inverse",
     correction="n16",

@@ -34,23 +34,24 @@ def _suite(z: Tensor, s: float, t: float) -> Tensor:
     return DDIM().step(exact_model(LAW, _COSINE), z[:, None], s, t).x[:, 0]
 
 
-@chapter(
-    "pd-noise", "Noise added to data",
-    printed="z_t = alpha_t x + sigma_t eps",
-)
+@chapter("pd-noise", "Noise added to data", printed="z_t = alpha_t x + sigma_t eps")
 def pd_noise() -> Outcome:
     """Mean and variance of z_t for a 1-D mixture on the cosine schedule, against those of its exact marginal."""
     t = 0.4
     data, noise = Average(LAW), Average(GaussianMixture([1.0], [[0.0]], [1.0]))
     mean = _COSINE.alpha(t) * data(data.x) + _COSINE.sigma(t) * noise(noise.x)
-    second = (_COSINE.alpha(t) ** 2 * data(data.x**2) + _COSINE.sigma(t) ** 2 * noise(noise.x**2)
-              + 2 * _COSINE.alpha(t) * _COSINE.sigma(t) * data(data.x) * noise(noise.x))  # fmt: skip
+    second = (
+        _COSINE.alpha(t) ** 2 * data(data.x**2)
+        + _COSINE.sigma(t) ** 2 * noise(noise.x**2)
+        + 2 * _COSINE.alpha(t) * _COSINE.sigma(t) * data(data.x) * noise(noise.x)
+    )
     law = LAW.marginal(_COSINE, t)
     return holds(biggest(mean - float(law.mean()), second - mean**2 - float(law.cov())), ROUNDING)
 
 
 @chapter(
-    "pd-lambda", "The log signal-to-noise ratio of distillation",
+    "pd-lambda",
+    "The log signal-to-noise ratio of distillation",
     printed="lambda_t = log(alpha_t^2/sigma_t^2), beside lambda_t = log(alpha_t/sigma_t) before",
     right="the first is twice the second: each is right in its own formulas",
     correction="f",
@@ -68,10 +69,7 @@ def _posterior_law(z: float, t: float) -> tuple[Tensor, Tensor]:
     return data.x, w / w.sum()
 
 
-@chapter(
-    "pd-training", "Standard training (Algorithm 1)",
-    printed="x~ = x,  L = w(lambda_t) norm(x~ - x^_theta(z_t))^2",
-)
+@chapter("pd-training", "Standard training (Algorithm 1)", printed="x~ = x,  L = w(lambda_t) norm(x~ - x^_theta(z_t))^2")
 def pd_training() -> Outcome:
     """Derivative of this loss over p(x_0 given z_t), at the prediction E[x_0 given z_t] that follows from the exact score: it
     must be 0. Five z, 1-D mixture.
@@ -85,10 +83,7 @@ def pd_training() -> Outcome:
     return holds(biggest(*gaps), _FINE)
 
 
-@chapter(
-    "pd-times", "The steps of teacher and student",
-    printed="t' = t - 0.5/N, t'' = t - 1/N, t = i/N",
-)
+@chapter("pd-times", "The steps of teacher and student", printed="t' = t - 0.5/N, t'' = t - 1/N, t = i/N")
 def pd_times() -> Outcome:
     """Two steps of a teacher of 2N end where one of a student of N does, for every i, down to 0: N = 1 to 16."""
     gaps = []
@@ -103,10 +98,7 @@ def pd_times() -> Outcome:
 _T, _T1, _T2 = 0.6, 0.6 - 0.5 / 4, 0.6 - 1 / 4
 
 
-@chapter(
-    "pd-first", "The teacher's first step",
-    printed="z_t' = alpha_t' x^(z_t) + (sigma_t'/sigma_t) (z_t - alpha_t x^(z_t))",
-)
+@chapter("pd-first", "The teacher's first step", printed="z_t' = alpha_t' x^(z_t) + (sigma_t'/sigma_t) (z_t - alpha_t x^(z_t))")
 def pd_first() -> Outcome:
     """Against the suite's ddim on the exact model of a 1-D mixture, cosine schedule."""
     z = points()
@@ -120,7 +112,8 @@ def _teacher(z: Tensor) -> Tensor:
 
 
 @chapter(
-    "pd-second", "The teacher's second step",
+    "pd-second",
+    "The teacher's second step",
     printed="z_t'' = alpha_t'' x^(z_t) + (sigma_t''/sigma_t') (z_t' - alpha_t' x^(z_t'))",
     right="z_t'' = alpha_t'' x^(z_t') + (sigma_t''/sigma_t') (z_t' - alpha_t' x^(z_t')), with x^(z_t') as Algorithm 2 has it",
     correction="11",
@@ -140,10 +133,7 @@ def _target(z: Tensor, end: Tensor, s: float, t: float) -> Tensor:
     return (end - ratio * z) / (_COSINE.alpha(t) - ratio * _COSINE.alpha(s))
 
 
-@chapter(
-    "pd-student", "The student's step",
-    printed="z~_t'' = alpha_t'' x~ + (sigma_t''/sigma_t) (z_t - alpha_t x~) = z_t''",
-)
+@chapter("pd-student", "The student's step", printed="z~_t'' = alpha_t'' x~ + (sigma_t''/sigma_t) (z_t - alpha_t x~) = z_t''")
 def pd_student() -> Outcome:
     """One DDIM step with the target x~ against the teacher's two, 1-D mixture; and its second form, (alpha_t'' - (sigma_t''/
     sigma_t) alpha_t) x~ + (sigma_t''/sigma_t) z_t.
@@ -155,7 +145,8 @@ def pd_student() -> Outcome:
 
 
 @chapter(
-    "pd-target", "The student's target",
+    "pd-target",
+    "The student's target",
     printed="x~ = (z_t'' - (sigma_t''/sigma_t) z_t) / (alpha_t'' - (sigma_t''/sigma_t) alpha_t)",
 )
 def pd_target() -> Outcome:
@@ -167,7 +158,8 @@ def pd_target() -> Outcome:
 
 
 @chapter(
-    "pd-loss", "Distillation loss",
+    "pd-loss",
+    "Distillation loss",
     printed="L = w(lambda) norm(x~ - x^_theta(z_t))",
     right="L = w(lambda) norm(x~ - x^_theta(z_t))^2, as Algorithm 2 has it",
     correction="11",
@@ -184,7 +176,8 @@ def pd_loss() -> Outcome:
 
 
 @chapter(
-    "pd-algorithm-first", "The teacher's first step in Algorithm 2",
+    "pd-algorithm-first",
+    "The teacher's first step in Algorithm 2",
     printed="z_t' = alpha_t x(z_t) + (sigma_t/sigma_t) (z_t - alpha_t x^(z_t)), as the text has it",
     right="z_t' = alpha_t' x^(z_t) + (sigma_t'/sigma_t) (z_t - alpha_t x^(z_t)), as on the slide before",
     correction="n17",
@@ -198,7 +191,8 @@ def pd_algorithm_first() -> Outcome:
 
 
 @chapter(
-    "pd-algorithm-second", "The teacher's second step in Algorithm 2",
+    "pd-algorithm-second",
+    "The teacher's second step in Algorithm 2",
     printed="z_t'' = alpha_t'' x^(z_t') + (x^_t''/sigma_t') (z_t' - alpha_t' x^(z_t')), as the text has it",
     right="z_t'' = alpha_t'' x^(z_t') + (sigma_t''/sigma_t') (z_t' - alpha_t' x^(z_t'))",
     correction="n17",
@@ -213,7 +207,8 @@ def pd_algorithm_second() -> Outcome:
 
 
 @chapter(
-    "pd-algorithm-target", "The student's target in Algorithm 2",
+    "pd-algorithm-target",
+    "The student's target in Algorithm 2",
     printed="x~ = (z_t'' - (sigma_t''/sigma_t) z_t) / sigma_t'', as the text has it",
     right="x~ = (z_t'' - (sigma_t''/sigma_t) z_t) / (alpha_t'' - (sigma_t''/sigma_t) alpha_t), as on the slide before",
     correction="n17",
@@ -227,7 +222,8 @@ def pd_algorithm_target() -> Outcome:
 
 
 @chapter(
-    "pd-algorithm-loss", "The loss of Algorithm 2",
+    "pd-algorithm-loss",
+    "The loss of Algorithm 2",
     printed="L = w(lambda_t) norm(x^ - x^_theta(z_t))^2, as the text has it",
     right="L = w(lambda_t) norm(x~ - x^_theta(z_t))^2",
     correction="n17",
@@ -240,7 +236,8 @@ def pd_algorithm_loss() -> Outcome:
 
 
 @chapter(
-    "pd-update", "The step of the optimiser",
+    "pd-update",
+    "The step of the optimiser",
     printed="theta <- theta - gamma Theta L in Algorithm 1, theta <- theta - grad_theta L in Algorithm 2, as the text has it",
     right="theta <- theta - gamma grad_theta L in both",
     correction="n17",
@@ -265,14 +262,12 @@ def pd_update() -> Outcome:
     return outcome(min(printed), after(lambda theta: gamma * grad(theta)), _FINE)
 
 
-@chapter(
-    "pd-algorithm", "Progressive distillation (Algorithm 2)",
-    printed="eta <- theta, N <- N/2, for K iterations",
-)
+@chapter("pd-algorithm", "Progressive distillation (Algorithm 2)", printed="eta <- theta, N <- N/2, for K iterations")
 def pd_algorithm() -> Outcome:
     """A teacher of 16 steps halved three times, each student the exact map of its targets: 8, 4 and 2 steps end where the 16
     do, on a 1-D mixture from 0.9 to 1/16. (With the lines above put right.)
     """
+
     def exact(z: Tensor, s: float, t: float) -> Tensor:
         return _x0(z, s)
 

@@ -23,9 +23,11 @@ _QUADRATURE = 1e-11
 
 
 @chapter(
-    "eq-16", "The solution from step to step", equation="(16)",
+    "eq-16",
+    "The solution from step to step",
+    equation="(16)",
     printed="x_{t_i} = (alpha_{t_i}/alpha_{t_{i-1}}) x_{t_{i-1}} - alpha_{t_i} int e^{-lambda} eps^_theta dlambda"
-            " over [lambda_{t_{i-1}}, lambda_{t_i}]",
+    " over [lambda_{t_{i-1}}, lambda_{t_i}]",
 )
 def step_by_step() -> Outcome:
     """Each of four unequal steps along the exact flow of a 1-D mixture from 0.5 to 0.2: quadrature in lambda, from the exact
@@ -39,7 +41,8 @@ def step_by_step() -> Outcome:
 
 
 @chapter(
-    "last-time", "The grid ends at 0",
+    "last-time",
+    "The grid ends at 0",
     printed="t_0 = T, ..., t_M = 0, with h_i = lambda_{t_i} - lambda_{t_{i-1}} for every i",
     right="t_M > 0: lambda is infinite at 0, and so is h_M",
     correction="g",
@@ -66,11 +69,14 @@ def _derivatives() -> tuple[Tensor, ...]:
 
 
 @chapter(
-    "eq-17", "Taylor's formula", equation="(17)",
+    "eq-17",
+    "Taylor's formula",
+    equation="(17)",
     printed="eps^(x^_lambda, lambda) = sum_{n<k} (lambda - lambda_{i-1})^n/n! eps^^(n) + O((lambda - lambda_{i-1})^k)",
 )
 def taylor() -> Outcome:
     """Order of the remainder along the exact flow of a 1-D mixture for k = 1, 2, 3, which must be k."""
+
     def remainder(h: float, k: int) -> float:
         return biggest(_eps(NS.lam(S) + h) - sum(h**n / factorial(n) * d for n, d in enumerate(_derivatives()[:k])))
 
@@ -95,9 +101,11 @@ def _missed(k: int, guess: Callable[[float], Tensor]) -> float:
 
 
 @chapter(
-    "eq-18", "The expanded solution", equation="(18)",
+    "eq-18",
+    "The expanded solution",
+    equation="(18)",
     printed="x_{t_i} = (alpha_{t_i}/alpha_{t_{i-1}}) x_{t_{i-1}} - alpha_{t_i} sum_{n<k} eps^^(n) int e^{-lambda}"
-            " (lambda - lambda_{i-1})^n/n! dlambda + O(h_i^{k+1})",
+    " (lambda - lambda_{i-1})^n/n! dlambda + O(h_i^{k+1})",
 )
 def expanded() -> Outcome:
     """Order of the error against the exact flow of a 1-D mixture for k = 1, 2, 3, which must be k + 1."""
@@ -105,9 +113,10 @@ def expanded() -> Outcome:
 
 
 @chapter(
-    "by-parts", "Integration by parts of the weighted integral",
+    "by-parts",
+    "Integration by parts of the weighted integral",
     printed="int e^{-lambda} (lambda - l)^n/n! dlambda = -int (lambda - l)^n/n! d(e^{-lambda})"
-            " = [-(lambda - l)^n/n! e^{-lambda}] + int e^{-lambda} (lambda - l)^{n-1}/(n-1)! dlambda",
+    " = [-(lambda - l)^n/n! e^{-lambda}] + int e^{-lambda} (lambda - l)^{n-1}/(n-1)! dlambda",
 )
 def by_parts() -> Outcome:
     """n = 1 to 4 over lambda from -0.5 to 0.9: the three forms by quadrature, the second in the variable e^{-lambda}; and the
@@ -130,7 +139,8 @@ def by_parts() -> Outcome:
 
 
 @chapter(
-    "difference", "A derivative by a difference",
+    "difference",
+    "A derivative by a difference",
     printed="eps^^(1) = [eps^(x^_{s_i}, s_i) - eps^(x^_{i-1}, lambda_{i-1})] / (s_i - lambda_{i-1})",
     right="eps^^(1) = [eps^(x^_{s_i}, lambda_{s_i}) - eps^(x^_{i-1}, lambda_{i-1})] / (lambda_{s_i} - lambda_{i-1}) + O(h)",
     correction="13",
@@ -139,6 +149,7 @@ def difference() -> Outcome:
     """Along the exact flow of a 1-D mixture, s_i a time that tends to t_{i-1}: by how much each order misses 1. (The
     printed one does not converge: its denominator tends to t_{i-1} - lambda_{i-1}.)
     """
+
     def error(h: float, printed: bool) -> float:
         lam = NS.lam(S)
         apart = NS.t(lam + h) - lam if printed else h
@@ -153,9 +164,11 @@ _SIGMA = 0.15  # the noise that (20) adds
 
 
 @chapter(
-    "eq-19", "The solution for k = 1", equation="(19)",
+    "eq-19",
+    "The solution for k = 1",
+    equation="(19)",
     printed="x_{t_i} = (alpha_{t_i}/alpha_{t_{i-1}}) x_{t_{i-1}} - alpha_{t_i} eps_theta int e^{-lambda} dlambda"
-            " + O((lambda_{t_i} - lambda_{t_{i-1}})^2)",
+    " + O((lambda_{t_i} - lambda_{t_{i-1}})^2)",
 )
 def first_order() -> Outcome:
     """Order of the error against the exact flow of a 1-D mixture, which must be 2."""
@@ -168,27 +181,26 @@ def _dpm_1(h: float, noise: float) -> Tensor:
     return alpha / NS.alpha(S) * points() - alpha * noise * along(S, S)
 
 
-@chapter(
-    "exp-lambda", "lambda in DPM-Solver-1",
-    printed="sigma_{t_{i-1}}/alpha_{t_{i-1}} = e^{-lambda_{t_{i-1}}}",
-)
+@chapter("exp-lambda", "lambda in DPM-Solver-1", printed="sigma_{t_{i-1}}/alpha_{t_{i-1}} = e^{-lambda_{t_{i-1}}}")
 def exp_lambda() -> Outcome:
     """Five schedules at three times, relative."""
     return holds(biggest(*(ns.sigma(t) / ns.alpha(t) * exp(ns.lam(t)) - 1 for ns in SCHEDULES for t in TIMES)), ROUNDING)
 
 
 @chapter(
-    "dpm-solver-1", "DPM-Solver-1",
+    "dpm-solver-1",
+    "DPM-Solver-1",
     printed="x^_{t_i} = (alpha_{t_i}/alpha_{t_{i-1}}) x^_{t_{i-1}} - alpha_{t_i} (sigma_{t_i}/alpha_{t_i}"
-            " - sigma_{t_i}/alpha_{t_i}) eps",
+    " - sigma_{t_i}/alpha_{t_i}) eps",
     right="x^_{t_i} = (alpha_{t_i}/alpha_{t_{i-1}}) x^_{t_{i-1}} - alpha_{t_i} (sigma_{t_{i-1}}/alpha_{t_{i-1}}"
-          " - sigma_{t_i}/alpha_{t_i}) eps",
+    " - sigma_{t_i}/alpha_{t_i}) eps",
     correction="7",
 )
 def dpm_solver_1() -> Outcome:
     """Local order against the exact flow of a 1-D mixture, which must be 2; by how much each misses it. The right one is also
     compared with the suite's dpm-solver-1.
     """
+
     def drop(h: float) -> float:
         return NS.rho(S) - NS.rho(NS.t(NS.lam(S) + h))
 
@@ -205,9 +217,11 @@ def _ddim(x: Tensor, eps: Tensor, a: float, b: float, sigma: float = 0.0) -> Ten
 
 
 @chapter(
-    "eq-20", "DDIM", equation="(20)",
+    "eq-20",
+    "DDIM",
+    equation="(20)",
     printed="x_{t-1} = sqrt(alpha_{t-1}) (x_t - sqrt(1 - alpha_t) eps)/sqrt(alpha_t) + sqrt(1 - alpha_{t-1} - sigma_t^2) eps"
-            " + sigma_t eps_t",
+    " + sigma_t eps_t",
 )
 def ddim_noisy() -> Outcome:
     """With the true eps it must give N(sqrt(alpha_{t-1}) x_0, 1 - alpha_{t-1}) for any sigma_t; and with the sigma_t of DDPM
@@ -229,9 +243,11 @@ def ddim_noisy() -> Outcome:
 
 
 @chapter(
-    "eq-21", "DDIM without noise", equation="(21)",
+    "eq-21",
+    "DDIM without noise",
+    equation="(21)",
     printed="x_{t-1} = sqrt(alpha_{t-1}) (x_t - sqrt(1 - alpha_t) eps)/sqrt(alpha_t) + sqrt(1 - alpha_{t-1}) eps,"
-            " which is (20) at sigma_t = 0",
+    " which is (20) at sigma_t = 0",
 )
 def ddim() -> Outcome:
     """Against the suite's ddim on the exact model of a 1-D mixture, from 0.5 to 0.2."""
@@ -241,7 +257,8 @@ def ddim() -> Outcome:
 
 
 @chapter(
-    "ddim-is-dpm-1", "DDIM is DPM-Solver-1",
+    "ddim-is-dpm-1",
+    "DDIM is DPM-Solver-1",
     printed="(21) is DPM-Solver-1 with sigma_t = 1 - alpha_t",
     right="(21) is DPM-Solver-1 with alpha_t = sqrt(alpha_t of DDIM) and sigma_t = sqrt(1 - alpha_t of DDIM)",
     correction="8",
@@ -255,5 +272,6 @@ def ddim_is_dpm_1() -> Outcome:
         return alpha_t / alpha_s * x - alpha_t * (sigma_s / alpha_s - sigma_t / alpha_t) * eps
 
     due = _ddim(x, eps, a, b)
-    return outcome(biggest(dpm_1(a, 1 - a, b, 1 - b) - due),
-                   biggest(dpm_1(sqrt(a), sqrt(1 - a), sqrt(b), sqrt(1 - b)) - due), ROUNDING)
+    return outcome(
+        biggest(dpm_1(a, 1 - a, b, 1 - b) - due), biggest(dpm_1(sqrt(a), sqrt(1 - a), sqrt(b), sqrt(1 - b)) - due), ROUNDING
+    )

@@ -26,7 +26,8 @@ def _pairs() -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor], float]]:
 
 
 @chapter(
-    "scaled-loss", "The score loss, scaled",
+    "scaled-loss",
+    "The score loss, scaled",
     printed="L = E norm(grad log p(x, t) - s(x_t, t))^2 = E[(1/sigma_t^2) norm(sigma_t grad log p - sigma_t s)^2]",
 )
 def scaled_loss() -> Outcome:
@@ -38,7 +39,8 @@ def scaled_loss() -> Outcome:
 
 
 @chapter(
-    "marginal-law", "The law of a noised image",
+    "marginal-law",
+    "The law of a noised image",
     printed="p(x_t) = N(alpha_t x_0, sigma_t^2 I)",
     right="p(x_t given x_0) = N(alpha_t x_0, sigma_t^2 I); p(x_t) is its mean over x_0",
     correction="c",
@@ -58,7 +60,8 @@ def marginal_law() -> Outcome:
 
 
 @chapter(
-    "density", "The conditional density",
+    "density",
+    "The conditional density",
     printed="x_t = exp[-1/2 (x_t - alpha_t x_0)^2 / sigma_t^2]",
     right="p(x_t given x_0) = exp[-1/2 (x_t - alpha_t x_0)^2 / sigma_t^2] up to a factor",
     correction="b",
@@ -77,7 +80,8 @@ def conditional_density() -> Outcome:
 
 
 @chapter(
-    "data-score", "The score of the data at time t",
+    "data-score",
+    "The score of the data at time t",
     printed="grad log p_data(x, t) = -(x_t - alpha_t x_0) / sigma_t^2",
     right="that is grad log q(x_t given x_0); grad log p(x_t) = -(x_t - alpha_t E[x_0 given x_t]) / sigma_t^2",
     correction="10",
@@ -93,7 +97,8 @@ def data_score() -> Outcome:
 
 
 @chapter(
-    "conditional-score", "The conditional score by the noise",
+    "conditional-score",
+    "The conditional score by the noise",
     printed="-(x_t - alpha_t x_0) / sigma_t^2 = -eps / sigma_t,  x_t = alpha_t x_0 + sigma_t eps",
 )
 def conditional_score() -> Outcome:
@@ -117,7 +122,8 @@ def _constant() -> float:
 
 
 @chapter(
-    "denoising-loss", "The loss with the noise in it",
+    "denoising-loss",
+    "The loss with the noise in it",
     printed="L = E[(1/sigma_t^2) norm(sigma_t grad log p - sigma_t s)^2] = (1/sigma_t^2) E norm(-eps - sigma_t s)^2",
     right="the two losses differ by a constant in theta, E norm(eps/sigma_t)^2 - E norm(grad log p)^2",
     correction="10",
@@ -129,7 +135,8 @@ def denoising_loss() -> Outcome:
 
 
 @chapter(
-    "eps-loss", "Noise prediction",
+    "eps-loss",
+    "Noise prediction",
     printed="eps_theta := -sigma_t s_theta,  L = (1/sigma_t^2) E norm(eps_theta - eps)^2, L the score loss",
     right="L = (1/sigma_t^2) E norm(eps_theta - eps)^2 - const, const as in the loss with the noise in it",
     correction="10",
@@ -156,11 +163,10 @@ def _data_losses(k: int) -> tuple[float, float]:
 
 
 @chapter(
-    "x0-loss-step", "Data prediction, the step before",
-    printed="(1/sigma_t^2) E norm(eps_theta - eps)^2"
-            " = (1/sigma_t^2) E norm((x_t - alpha_t x_0) - (x_t - alpha_t x_theta))^2",
-    right="(1/sigma_t^2) E norm(eps_theta - eps)^2"
-          " = (1/sigma_t^4) E norm((x_t - alpha_t x_0) - (x_t - alpha_t x_theta))^2",
+    "x0-loss-step",
+    "Data prediction, the step before",
+    printed="(1/sigma_t^2) E norm(eps_theta - eps)^2 = (1/sigma_t^2) E norm((x_t - alpha_t x_0) - (x_t - alpha_t x_theta))^2",
+    right="(1/sigma_t^2) E norm(eps_theta - eps)^2 = (1/sigma_t^4) E norm((x_t - alpha_t x_0) - (x_t - alpha_t x_theta))^2",
     correction="9",
 )
 def x0_loss_step() -> Outcome:
@@ -171,7 +177,8 @@ def x0_loss_step() -> Outcome:
 
 
 @chapter(
-    "x0-loss", "Data prediction",
+    "x0-loss",
+    "Data prediction",
     printed="L = (alpha_t^2/sigma_t^2) E norm(x_0 - x_theta)^2",
     right="L = (alpha_t^2/sigma_t^4) E norm(x_0 - x_theta)^2; alpha_t^2/sigma_t^2 is the weight of E norm(eps_theta - eps)^2",
     correction="9",
@@ -189,7 +196,8 @@ def x0_loss() -> Outcome:
 
 
 @chapter(
-    "one-training", "The three trainings are equivalent",
+    "one-training",
+    "The three trainings are equivalent",
     printed="learning s_theta, eps_theta = -sigma_t s_theta and x_theta = (x_t - sigma_t eps_theta)/alpha_t is one problem",
 )
 def one_training() -> Outcome:

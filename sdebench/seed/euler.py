@@ -15,10 +15,7 @@ def _slope(x: Tensor, t: float) -> Tensor:
     return NS.f(t) * x - 0.5 * NS.g2(t) * score(x, t)
 
 
-@chapter(
-    "euler-integral", "The integral that Euler replaces",
-    printed="y(x_{n+1}) = y(x_n) + int f(x, y(x)) dx over the step",
-)
+@chapter("euler-integral", "The integral that Euler replaces", printed="y(x_{n+1}) = y(x_n) + int f(x, y(x)) dx over the step")
 def euler_integral() -> Outcome:
     """The probability flow of the mixture as the ODE, its exact solution by quantiles, the integral by quadrature."""
     s, t = 0.5, 0.3
@@ -26,10 +23,7 @@ def euler_integral() -> Outcome:
     return holds(biggest(solved(s, t) - points(s) - moved), ROUNDING)
 
 
-@chapter(
-    "euler", "Euler's method",
-    printed="y_{n+1} = y_n + h f(x_n, y_n)",
-)
+@chapter("euler", "Euler's method", printed="y_{n+1} = y_n + h f(x_n, y_n)")
 def euler() -> Outcome:
     """Global order on the probability flow of the mixture: distance from 1."""
     x, s, t = points(0.5), 0.5, 0.3
@@ -53,14 +47,15 @@ def _chain(n: int) -> tuple[float, float]:
 
 
 @chapter(
-    "euler-maruyama", "Euler-Maruyama",
-    printed="Y_{n+1} = Y_n + a(Y_n, tau_n) dt + b(Y_n, tau_n) dW_n, dW_n = W_{n+1} - W_n",
+    "euler-maruyama", "Euler-Maruyama", printed="Y_{n+1} = Y_n + a(Y_n, tau_n) dt + b(Y_n, tau_n) dW_n, dW_n = W_{n+1} - W_n"
 )
 def euler_maruyama() -> Outcome:
     """Mean and variance of the chain on the VP SDE, by their recursions: distance of the weak order from 1."""
     mean, var = NS.alpha(0.6) * MEAN, NS.alpha(0.6) ** 2 * VAR + NS.sigma(0.6) ** 2
-    gaps = [misses(lambda h, i=i, exact=exact: abs(_chain(round(0.6 / h))[i] - exact), 1, 0.0125)
-            for i, exact in enumerate((mean, var))]  # fmt: skip
+    gaps = [
+        misses(lambda h, i=i, exact=exact: abs(_chain(round(0.6 / h))[i] - exact), 1, 0.0125)
+        for i, exact in enumerate((mean, var))
+    ]
     return holds_to_order(max(gaps))
 
 
@@ -90,7 +85,8 @@ def _additive(h: float) -> float:
 
 
 @chapter(
-    "euler-maruyama-path", "Euler-Maruyama follows a given path",
+    "euler-maruyama-path",
+    "Euler-Maruyama follows a given path",
     printed="dW_n = W_{tau_{n+1}} - W_{tau_n}, of the Brownian motion that drives the SDE",
 )
 def euler_maruyama_path() -> Outcome:

@@ -18,14 +18,12 @@ _FREE = (0.0, 0.3, 1.0, 1.7)  # sigma^2(t), which is free here, over g^2(t)
 _LAWS = (Field, Bent)  # of a linear drift, and of one that is not
 
 
-@chapter(
-    "fp-process", "The process",
-    printed="dx = f(x, t) dt + g(t) dw",
-)
+@chapter("fp-process", "The process", printed="dx = f(x, t) dt + g(t) dw")
 def fp_process() -> Outcome:
     """The rates of mean and second moment that it gives, f E[x] and 2 f E[x^2] + g^2, against those of the exact law of a 1-D
     mixture by numerical differentiation.
     """
+
     def moments(t: float) -> Tensor:
         law = at(t)
         return torch.stack([law.mean()[0], law.cov()[0, 0] + law.mean()[0] ** 2])
@@ -36,8 +34,7 @@ def fp_process() -> Outcome:
 
 
 @chapter(
-    "eq-7", "Fokker-Planck equation", equation="(7)",
-    printed="dp/dt = -sum_i d/dx_i [f_i p] + 1/2 sum_i d^2/dx_i^2 [g^2 p]",
+    "eq-7", "Fokker-Planck equation", equation="(7)", printed="dp/dt = -sum_i d/dx_i [f_i p] + 1/2 sum_i d^2/dx_i^2 [g^2 p]"
 )
 def fokker_planck() -> Outcome:
     """Residual for the exact density of a 2-D mixture, relative to the largest dp/dt: of the linear drift of VPLinear, and of
@@ -65,11 +62,13 @@ def _transport(law: Field, drift):
 
 
 @chapter(
-    "fp-split", "A part of the diffusion set aside",
+    "fp-split",
+    "A part of the diffusion set aside",
     printed="dp/dt = -sum_i d/dx_i [f_i p] + 1/2 sum_i d^2/dx_i^2 [(g^2 - sigma^2) p] + 1/2 sum_i d^2/dx_i^2 [sigma^2 p]",
 )
 def fp_split() -> Outcome:
     """Residual as for (7), both drifts, at sigma^2 = 0, 0.3, 1 and 1.7 times g^2. (This sigma(t) is free, no noise level.)"""
+
     def side(law, f, g2, free):
         first, second = laplacian(lambda x: (g2 - free) * law.p(x)), laplacian(lambda x: free * law.p(x))
         return lambda x: _transport(law, f)(x) + 0.5 * first(x) + 0.5 * second(x)
@@ -78,11 +77,13 @@ def fp_split() -> Outcome:
 
 
 @chapter(
-    "fp-first-derivative", "One derivative taken inside",
+    "fp-first-derivative",
+    "One derivative taken inside",
     printed="... + 1/2 sum_i d/dx_i [(g^2 - sigma^2) d/dx_i p] + 1/2 sum_i d^2/dx_i^2 [sigma^2 p]",
 )
 def fp_first_derivative() -> Outcome:
     """Residual as for (7), at four values of sigma^2."""
+
     def side(law, f, g2, free):
         first, second = divergence(lambda x: (g2 - free) * gradient(law.p)(x)), laplacian(lambda x: free * law.p(x))
         return lambda x: _transport(law, f)(x) + 0.5 * first(x) + 0.5 * second(x)
@@ -90,10 +91,7 @@ def fp_first_derivative() -> Outcome:
     return holds(_against_7(side), _FINE)
 
 
-@chapter(
-    "log-derivative", "Derivative by the logarithm",
-    printed="d/dx_i p = p d/dx_i log p",
-)
+@chapter("log-derivative", "Derivative by the logarithm", printed="d/dx_i p = p d/dx_i log p")
 def log_derivative() -> Outcome:
     """Automatic derivatives of p and of log p of a 2-D mixture."""
     law = Field(_AT)
@@ -101,11 +99,13 @@ def log_derivative() -> Outcome:
 
 
 @chapter(
-    "fp-score", "The score put in",
+    "fp-score",
+    "The score put in",
     printed="... + 1/2 sum_i d/dx_i [(g^2 - sigma^2) p d/dx_i log p] + 1/2 sum_i d^2/dx_i^2 [sigma^2 p]",
 )
 def fp_score() -> Outcome:
     """Residual as for (7), at four values of sigma^2."""
+
     def side(law, f, g2, free):
         first = divergence(lambda x: (g2 - free) * law.p(x)[:, None] * law.score(x))
         second = laplacian(lambda x: free * law.p(x))
@@ -115,11 +115,14 @@ def fp_score() -> Outcome:
 
 
 @chapter(
-    "eq-8", "Fokker-Planck equation of the family", equation="(8)",
+    "eq-8",
+    "Fokker-Planck equation of the family",
+    equation="(8)",
     printed="dp/dt = -sum_i d/dx_i [(f_i - 1/2 (g^2 - sigma^2) d/dx_i log p) p] + 1/2 sum_i d^2/dx_i^2 [sigma^2 p]",
 )
 def family_equation() -> Outcome:
     """Residual as for (7), at four values of sigma^2."""
+
     def side(law, f, g2, free):
         moved, spread = _transport(law, lambda x: f(x) - 0.5 * (g2 - free) * law.score(x)), laplacian(lambda x: free * law.p(x))
         return lambda x: moved(x) + 0.5 * spread(x)
@@ -131,13 +134,15 @@ chapter.section("Probability flow ODE")
 
 
 @chapter(
-    "family", "Processes with equal marginals",
+    "family",
+    "Processes with equal marginals",
     printed="dx = (f - 1/2 (g^2 - sigma^2) grad log p) dt + sigma dw has the marginals p_t for any sigma",
 )
 def family() -> Outcome:
     """Residual of this process's own equation (7), by its drift and its diffusion, at four times and values of sigma^2, with
     both drifts of (7); and the drift of the suite's own family.
     """
+
     def residual(t: float, share: float, law: Law) -> float:
         p = law(t)
         return forward_residual(lambda x, s: p.f(x) - 0.5 * (p.g2 - share * p.g2) * s, share * p.g2, t, law)
@@ -152,10 +157,7 @@ def _drift_9(x: Tensor, t: float) -> Tensor:
     return NS.f(t) * x - 0.5 * NS.g2(t) * score(x, t)
 
 
-@chapter(
-    "eq-9", "Probability flow", equation="(9)",
-    printed="dx = (f - 1/2 g^2 grad log p) dt",
-)
+@chapter("eq-9", "Probability flow", equation="(9)", printed="dx = (f - 1/2 g^2 grad log p) dt")
 def probability_flow() -> Outcome:
     """Derivative in time of the exact map of quantiles of a 1-D mixture against this drift; and the residual of its continuity
     equation in 2-D, with both drifts of (7).
@@ -168,7 +170,8 @@ def probability_flow() -> Outcome:
 
 
 @chapter(
-    "flow-marginals", "The flow carries p_0 to p_T",
+    "flow-marginals",
+    "The flow carries p_0 to p_T",
     printed="the solution of (9) is a deterministic path from p_0(x) to p_T(x), with the marginals of (8)",
 )
 def flow_marginals() -> Outcome:
@@ -180,12 +183,10 @@ def flow_marginals() -> Outcome:
     return holds(biggest(density(flow(x, S, T), T) * stretch / density(x, S) - 1), _FINE)
 
 
-@chapter(
-    "flow-inverse", "The flow is invertible",
-    printed="(9) runs in both directions of time",
-)
+@chapter("flow-inverse", "The flow is invertible", printed="(9) runs in both directions of time")
 def flow_inverse() -> Outcome:
     """Solved numerically from S = 0.5 to T = 0.2 and back, by a Runge-Kutta method of order 4 with 100 steps each way."""
+
     def rk4(x: Tensor, s: float, t: float, n: int = 100) -> Tensor:
         h = (t - s) / n
         for i in range(n):
@@ -201,7 +202,8 @@ def flow_inverse() -> Outcome:
 
 
 @chapter(
-    "flow-of-reverse", "The reverse SDE has the same flow",
+    "flow-of-reverse",
+    "The reverse SDE has the same flow",
     printed="(9) is the probability flow ODE of the reverse SDE dx = [f - g^2 grad log p] dt + g dw-bar as well",
 )
 def flow_of_reverse() -> Outcome:

@@ -44,7 +44,8 @@ def along(s: float, u: float) -> Tensor:
 
 
 @chapter(
-    "score-eps", "Score by noise prediction",
+    "score-eps",
+    "Score by noise prediction",
     printed="grad log p(x, t) = s_theta(x, t) = -eps_theta(x_t, t) / (2 sigma_t)",
     right="grad log p(x, t) = -eps(x_t, t) / sigma_t",
     correction="5",
@@ -61,10 +62,7 @@ def slope(x: Tensor, t: float) -> Tensor:
     return NS.f(t) * x + NS.g2(t) / (2 * NS.sigma(t)) * eps(x, t)
 
 
-@chapter(
-    "eq-10", "Semilinear ODE", equation="(10)",
-    printed="dx_t/dt = f(t) x_t + g^2(t)/(2 sigma_t) eps_theta(x_t, t)",
-)
+@chapter("eq-10", "Semilinear ODE", equation="(10)", printed="dx_t/dt = f(t) x_t + g^2(t)/(2 sigma_t) eps_theta(x_t, t)")
 def semilinear() -> Outcome:
     """Derivative in time of the exact flow of a 1-D mixture. The 2 comes from g^2/2 in (9): (10) is right, though the score
     that is put into it is not.
@@ -73,7 +71,9 @@ def semilinear() -> Outcome:
 
 
 @chapter(
-    "eq-11", "Variation of constants", equation="(11)",
+    "eq-11",
+    "Variation of constants",
+    equation="(11)",
     printed="x_t = e^{int_s^t f} x_s + int_s^t (e^{int_tau^t f} g^2(tau)/(2 sigma_tau) eps_theta(x_tau, tau)) dtau",
 )
 def variation_of_constants() -> Outcome:
@@ -93,7 +93,9 @@ chapter.section("Black-box ODE solvers")
 
 
 @chapter(
-    "eq-12", "Integral form", equation="(12)",
+    "eq-12",
+    "Integral form",
+    equation="(12)",
     printed="x_t = x_s + int_s^t h_theta(x_tau, tau) dtau = x_s + int_s^t (f x_tau + g^2/(2 sigma_tau) eps_theta) dtau",
 )
 def black_box_integral() -> Outcome:
@@ -119,10 +121,7 @@ def _runge_kutta_3(x: Tensor, s: float, t: float) -> Tensor:
     return x + h / 6 * (a + 4 * b + slope(x - h * a + 2 * h * b, t))
 
 
-@chapter(
-    "black-box", "Euler and Runge-Kutta for (12)",
-    printed="Euler's and Runge-Kutta methods solve (12)",
-)
+@chapter("black-box", "Euler and Runge-Kutta for (12)", printed="Euler's and Runge-Kutta methods solve (12)")
 def black_box() -> Outcome:
     """Global orders of Euler's and of Kutta's third-order method on the flow of a 1-D mixture: 1 and 3."""
     euler = misses(lambda h: _many(lambda x, s, t: x + (t - s) * slope(x, s), round((S - T) / h)), 1, 0.01875)
@@ -130,7 +129,8 @@ def black_box() -> Outcome:
 
 
 @chapter(
-    "black-box-cost", "A black box takes more steps",
+    "black-box-cost",
+    "A black box takes more steps",
     printed="the linear term has an exponential solution, so a black box needs smaller steps than a semilinear method",
     instead="it depends on the data: in one step DPM-Solver-1 is exact for a single point, Euler in t for N(0, 1) on VP",
     correction="n10",
@@ -157,7 +157,8 @@ chapter.section("Observations on the probability flow ODE")
 
 
 @chapter(
-    "linear-part", "The linear part is known exactly",
+    "linear-part",
+    "The linear part is known exactly",
     printed="e^{int_s^t f} x_s in (11) has no estimate in it and is computed exactly, as alpha_t/alpha_s x_s",
 )
 def linear_part() -> Outcome:
@@ -167,7 +168,8 @@ def linear_part() -> Outcome:
 
 
 @chapter(
-    "lambda", "Half log signal-to-noise ratio",
+    "lambda",
+    "Half log signal-to-noise ratio",
     printed="lambda_t := log(alpha_t/sigma_t) is half of log SNR, falls in t, and has an inverse t_lambda",
 )
 def half_log_snr() -> Outcome:
@@ -179,9 +181,11 @@ def half_log_snr() -> Outcome:
 
 
 @chapter(
-    "eq-13", "g^2 by lambda", equation="(13)",
+    "eq-13",
+    "g^2 by lambda",
+    equation="(13)",
     printed="g^2 = d(sigma^2)/dt - 2 (d log alpha/dt) sigma^2 = 2 sigma^2 (d log sigma/dt - d log alpha/dt)"
-            " = -2 sigma^2 d lambda/dt",
+    " = -2 sigma^2 d lambda/dt",
 )
 def g2_by_lambda() -> Outcome:
     """All three expressions by numerical derivatives against the schedules' g^2, relative, five schedules."""
@@ -189,14 +193,19 @@ def g2_by_lambda() -> Outcome:
     for ns in SCHEDULES:
         for t in TIMES:
             f, var = derivative(log_alpha(ns), t), ns.sigma(t) ** 2
-            sides = (derivative(lambda u, ns=ns: ns.sigma(u) ** 2, t) - 2 * f * var,
-                     2 * var * (derivative(lambda u, ns=ns: log(ns.sigma(u)), t) - f), -2 * var * derivative(ns.lam, t))
+            sides = (
+                derivative(lambda u, ns=ns: ns.sigma(u) ** 2, t) - 2 * f * var,
+                2 * var * (derivative(lambda u, ns=ns: log(ns.sigma(u)), t) - f),
+                -2 * var * derivative(ns.lam, t),
+            )
             gaps += [side / ns.g2(t) - 1 for side in sides]
     return holds(biggest(*gaps), _FINE)
 
 
 @chapter(
-    "eq-14", "The solution with lambda's derivative", equation="(14)",
+    "eq-14",
+    "The solution with lambda's derivative",
+    equation="(14)",
     printed="x_t = (alpha_t/alpha_s) x_s - alpha_t int_s^t (d lambda/dtau) (sigma_tau/alpha_tau) eps_theta(x_tau, tau) dtau",
 )
 def with_lambda_rate() -> Outcome:
@@ -217,7 +226,8 @@ def by_lambda(s: float, t: float) -> Tensor:
 
 
 @chapter(
-    "lambda-recalled", "lambda, recalled before (15)",
+    "lambda-recalled",
+    "lambda, recalled before (15)",
     printed="lambda(t) = log(sigma_tau/alpha_tau)",
     right="lambda(t) = log(alpha_t/sigma_t), as it was defined",
     correction="6",
@@ -231,7 +241,9 @@ def lambda_recalled() -> Outcome:
 
 
 @chapter(
-    "eq-15", "The solution in lambda", equation="(15)",
+    "eq-15",
+    "The solution in lambda",
+    equation="(15)",
     printed="x_t = (alpha_t/alpha_s) x_s - alpha_t int_{lambda_s}^{lambda_t} e^{-lambda} eps^_theta(x^_lambda, lambda) dlambda",
 )
 def in_lambda() -> Outcome:

@@ -7,20 +7,7 @@ from math import cos, exp, log, pi, sqrt
 import torch
 
 from ..schedules import EDM, VE, NoiseSchedule
-from .numeric import (
-    LAW,
-    NS,
-    SCHEDULES,
-    TIMES,
-    Average,
-    at,
-    biggest,
-    controlled,
-    density,
-    derivative,
-    integral,
-    log_alpha,
-)
+from .numeric import LAW, NS, SCHEDULES, TIMES, Average, at, biggest, controlled, density, derivative, integral, log_alpha
 from .statement import ROUNDING, Chapter, Outcome, holds, outcome
 
 chapter = Chapter("Forward SDE")
@@ -32,13 +19,9 @@ def _conditional_variance(ns: NoiseSchedule, s: float, t: float) -> float:
     return ns.sigma(t) ** 2 - (ns.alpha(t) / ns.alpha(s) * ns.sigma(s)) ** 2
 
 
-@chapter(
-    "forward-sde", "Forward SDE",
-    printed="dx_t = f(x, t) dt + g(t) dw_t",
-)
+@chapter("forward-sde", "Forward SDE", printed="dx_t = f(x, t) dt + g(t) dw_t")
 def forward_sde() -> Outcome:
-    """Mean rate f x and variance rate g^2 of x_t given x_s, from the marginals of five schedules by numerical derivatives.
-    """
+    """Mean rate f x and variance rate g^2 of x_t given x_s, from the marginals of five schedules by numerical derivatives."""
     pairs = [(ns, t) for ns in SCHEDULES for t in TIMES]
     drift = [derivative(lambda u, ns=ns, t=t: ns.alpha(u) / ns.alpha(t), t) - ns.f(t) for ns, t in pairs]
     spread = [(derivative(lambda u, ns=ns, t=t: _conditional_variance(ns, t, u), t) - ns.g2(t)) / ns.g2(t) for ns, t in pairs]
@@ -46,7 +29,8 @@ def forward_sde() -> Outcome:
 
 
 @chapter(
-    "forward-g", "g is the variance of the noise",
+    "forward-g",
+    "g is the variance of the noise",
     printed="dx = f dt + g dw, and g(t) is the variance (scale) of the noise",
     right="g(t) is the scale; g(t)^2 is the variance that a unit of time adds",
     correction="n1",
@@ -59,7 +43,8 @@ def forward_g() -> Outcome:
 
 
 @chapter(
-    "forward-w", "w_t is a standard Gaussian noise",
+    "forward-w",
+    "w_t is a standard Gaussian noise",
     printed="dx = f dt + g dw, and w_t is a standard Gaussian noise",
     right="w_t is a standard Brownian motion, as the slide on (6) says of dw-bar: w_t - w_s ~ N(0, t - s)",
     correction="n11",
@@ -68,6 +53,7 @@ def forward_w() -> Outcome:
     """Variance of x_t - x_s on VE and EDM, where f = 0, against int g^2 dVar[w], relative: with Var[w_t] = 1 at all times, and
     with Var[w_t] = t.
     """
+
     def gaps(variance: Callable[[float], float]) -> list[float]:
         added = [integral(lambda u, ns=ns: ns.g2(u) * derivative(variance, u), 0.2, 0.4) for ns in (VE(), EDM())]
         return [a / _conditional_variance(ns, 0.2, 0.4) - 1 for a, ns in zip(added, (VE(), EDM()))]
@@ -76,7 +62,9 @@ def forward_w() -> Outcome:
 
 
 @chapter(
-    "eq-1", "The drift of a noising process is linear", equation="(1)",
+    "eq-1",
+    "The drift of a noising process is linear",
+    equation="(1)",
     printed="dx_t = f(t) x_t dt + g(t) dw_t: it is proved that the drift is linear",
     instead="a linear drift is a choice, which makes (2) Gaussian; other drifts noise as well",
     correction="d",
@@ -85,6 +73,7 @@ def linear_drift() -> Outcome:
     """A noising SDE of drift 4x - 4x^3: how far that is from its best line; that its stationary law has no flux in (7); and
     that a linear drift does give alpha_t.
     """
+
     def p(x: float) -> float:
         return exp(2 * x**2 - x**4)
 
@@ -98,10 +87,7 @@ def linear_drift() -> Outcome:
     return outcome(printed, biggest(*flux, gap), 1e-9)
 
 
-@chapter(
-    "snr", "Signal-to-noise ratio",
-    printed="SNR(t) = alpha_t^2 / sigma_t^2, falling in t",
-)
+@chapter("snr", "Signal-to-noise ratio", printed="SNR(t) = alpha_t^2 / sigma_t^2, falling in t")
 def snr() -> Outcome:
     """Five schedules, 19 times: no rise, and log SNR = 2 lambda."""
     grid = [0.05 * i for i in range(1, 20)]
@@ -111,10 +97,7 @@ def snr() -> Outcome:
     return holds(biggest(*rises, *gaps), ROUNDING)
 
 
-@chapter(
-    "eq-2", "Conditional law", equation="(2)",
-    printed="q(x_t given x_0) = N(alpha_t x_0, sigma_t^2 I)",
-)
+@chapter("eq-2", "Conditional law", equation="(2)", printed="q(x_t given x_0) = N(alpha_t x_0, sigma_t^2 I)")
 def conditional_law() -> Outcome:
     """The exact solution of (1) carries N(alpha_s x_0, sigma_s^2) into N(alpha_t x_0, sigma_t^2): quadrature of f and g^2,
     five schedules.
@@ -124,13 +107,13 @@ def conditional_law() -> Outcome:
         s, t = 0.15, 0.7
         decay = integral(ns.f, s, t)
         added = integral(lambda u, ns=ns, t=t: exp(2 * integral(ns.f, u, t)) * ns.g2(u), s, t)
-        gaps += [log(ns.alpha(t) / ns.alpha(s)) - decay,
-                 (exp(2 * decay) * ns.sigma(s) ** 2 + added) / ns.sigma(t) ** 2 - 1]  # fmt: skip
+        gaps += [log(ns.alpha(t) / ns.alpha(s)) - decay, (exp(2 * decay) * ns.sigma(s) ** 2 + added) / ns.sigma(t) ** 2 - 1]
     return holds(biggest(*gaps), 1e-11)
 
 
 @chapter(
-    "snr-law", "The signal-to-noise ratio decides the Gaussian",
+    "snr-law",
+    "The signal-to-noise ratio decides the Gaussian",
     printed="the Gaussian N(alpha_t x_0, sigma_t^2 I) is decided by SNR(t)",
     right="up to its scale: SNR(t) decides the law of x_t/alpha_t, N(x_0, I/SNR(t))",
     correction="n12",
@@ -150,24 +133,19 @@ def snr_law() -> Outcome:
     return outcome(biggest(*scales), biggest(*gaps), 1e-11)
 
 
-@chapter(
-    "f", "Drift coefficient",
-    printed="f(t) = d log(alpha_t)/dt",
-)
+@chapter("f", "Drift coefficient", printed="f(t) = d log(alpha_t)/dt")
 def drift_coefficient() -> Outcome:
     """Numerical derivative of log alpha, five schedules."""
     gaps = [ns.f(t) - derivative(log_alpha(ns), t) for ns in SCHEDULES for t in TIMES]
     return holds(biggest(*gaps), 1e-9)
 
 
-@chapter(
-    "g2", "Diffusion coefficient",
-    printed="g^2(t) = d(sigma_t^2)/dt - 2 (d log(alpha_t)/dt) sigma_t^2",
-)
+@chapter("g2", "Diffusion coefficient", printed="g^2(t) = d(sigma_t^2)/dt - 2 (d log(alpha_t)/dt) sigma_t^2")
 def diffusion_coefficient() -> Outcome:
     """Numerical derivatives against the schedules' g^2, and the variance that this g^2 adds over an interval against the
     marginals, five schedules.
     """
+
     def printed(ns: NoiseSchedule, t: float) -> float:
         return derivative(lambda u: ns.sigma(u) ** 2, t) - 2 * derivative(log_alpha(ns), t) * ns.sigma(t) ** 2
 
@@ -181,7 +159,9 @@ def diffusion_coefficient() -> Outcome:
 
 
 @chapter(
-    "eq-3", "Integral form", equation="(3)",
+    "eq-3",
+    "Integral form",
+    equation="(3)",
     printed="x_t = x_0 + int_0^t f(s) x_t ds + int_0^t g(s) dw_t",
     right="x_t = x_0 + int_0^t f(s) x_s ds + int_0^t g(s) dw_s",
     correction="a",
@@ -208,7 +188,9 @@ def _mean_equation() -> tuple[float, float]:
 
 
 @chapter(
-    "eq-4", "Mean of the integral form", equation="(4)",
+    "eq-4",
+    "Mean of the integral form",
+    equation="(4)",
     printed="E[x_t] = E[x_0] + int_0^t E[f(s) x_t] ds + 0",
     right="E[x_t] = E[x_0] + int_0^t E[f(s) x_s] ds + 0",
     correction="a",
@@ -219,7 +201,8 @@ def mean_of_integral() -> Outcome:
 
 
 @chapter(
-    "ito-integral", "The noise integral is a standard Gaussian, so its mean is 0",
+    "ito-integral",
+    "The noise integral is a standard Gaussian, so its mean is 0",
     printed="int_0^t g(s) dw ~ N(0, 1)",
     right="int_0^t g(s) dw_s ~ N(0, int_0^t g^2(s) ds): the mean is 0 for any g",
     correction="n2",
@@ -232,7 +215,9 @@ def ito_integral() -> Outcome:
 
 
 @chapter(
-    "eq-5", "Equation of the mean", equation="(5)",
+    "eq-5",
+    "Equation of the mean",
+    equation="(5)",
     printed="E[x_t] = E[x_0] + int_0^t E[x_t] f(s) ds",
     right="E[x_t] = E[x_0] + int_0^t E[x_s] f(s) ds; its solution is alpha_t E[x_0]",
     correction="a",
@@ -244,7 +229,8 @@ def mean_equation() -> Outcome:
 
 
 @chapter(
-    "variance", "Variance",
+    "variance",
+    "Variance",
     printed="Var[x_t] = sigma_t^2",
     right="Var[x_t given x_0] = sigma_t^2; Var[x_t] = alpha_t^2 Var[x_0] + sigma_t^2",
     correction="c",

@@ -1,9 +1,9 @@
 """What the checks compute with: derivatives, integrals, expectations and orders, none of them by sampling.
 
-    derivative    central differences, extrapolated: error O(h^8)
-    integral      Gauss-Legendre
-    Average       expectation under a Gaussian mixture: the trapezoidal rule, which converges exponentially there
-    order         the slope of an error over the last halving of h
+derivative    central differences, extrapolated: error O(h^8)
+integral      Gauss-Legendre
+Average       expectation under a Gaussian mixture: the trapezoidal rule, which converges exponentially there
+order         the slope of an error over the last halving of h
 """
 
 from collections.abc import Callable

@@ -13,10 +13,7 @@ _FINE = 1e-9  # what differentiating a density in time leaves
 _AT = 0.4  # the time at which steps are compared
 
 
-@chapter(
-    "eq-6", "Reverse SDE", equation="(6)",
-    printed="dx = [f(x, t) - g^2(t) grad log p_t(x)] dt + g(t) dw-bar",
-)
+@chapter("eq-6", "Reverse SDE", equation="(6)", printed="dx = [f(x, t) - g^2(t) grad log p_t(x)] dt + g(t) dw-bar")
 def reverse_sde() -> Outcome:
     """Residual of the Fokker-Planck equation backwards in time for the exact density of a 2-D mixture, relative to dp/dt: with
     the linear drift of VPLinear, and with one that is not linear, as for (7).
@@ -27,7 +24,8 @@ def reverse_sde() -> Outcome:
 
 
 @chapter(
-    "reverse-sign", "Why the score has this sign",
+    "reverse-sign",
+    "Why the score has this sign",
     printed="diffusion runs along the gradient of concentration (from dense to thin), so its reverse runs against it",
 )
 def reverse_sign() -> Outcome:
@@ -37,6 +35,7 @@ def reverse_sign() -> Outcome:
     c, d = gaussian_score(_AT)
     gaps = []
     for x in (-1.0, 0.2, 1.5):
+
         def mean(t: float, x: float = x) -> float:
             a, b, _ = reverse_kernel(_AT, t)
             return a * x + b
@@ -61,7 +60,8 @@ def _euler_maruyama(dt: float, unit: float) -> Kernel:
 
 
 @chapter(
-    "reverse-em", "Euler-Maruyama for the reverse SDE",
+    "reverse-em",
+    "Euler-Maruyama for the reverse SDE",
     printed="x_i = x_{i+1} - f(x_{i+1}) + g_{i+1}^2 s(x_{i+1}, i+1) + g_{i+1} z_{i+1}",
     right="x_i = x_{i+1} - f(x_{i+1}) dt + g_{i+1}^2 s(x_{i+1}, i+1) dt + g_{i+1} sqrt(dt) z_{i+1}, right up to O(dt^2)",
     correction="n7",
@@ -70,6 +70,7 @@ def reverse_em() -> Outcome:
     """Mean and variance of one step against the exact q(x_i given x_{i+1}) of Gaussian data, at dt = 0.01. f and g are those of
     the SDE, as (6) has them; the right one has order 2.
     """
+
     def right(dt: float) -> float:
         return kernel_gap(_euler_maruyama(dt, dt), reverse_kernel(_AT, _AT - dt))
 
@@ -77,7 +78,8 @@ def reverse_em() -> Outcome:
 
 
 @chapter(
-    "reverse-vp-sde", "Reverse VP-SDE",
+    "reverse-vp-sde",
+    "Reverse VP-SDE",
     printed="dx = -1/2 sigma_t^2 (x - grad log q_t(x)) dt + sqrt(sigma_t^2) dw-bar",
     right="dx = -beta/2 (x + 2 grad log q_t(x)) dt + sqrt(beta) dw-bar",
     correction="3",
@@ -95,9 +97,10 @@ def _beta(dt: float) -> float:
 
 
 @chapter(
-    "reverse-ddpm", "DDPM backwards",
+    "reverse-ddpm",
+    "DDPM backwards",
     printed="x_{t-1} = x_t + 1/2 sigma_t^2 (x_t - s) + sigma_t^2 s + sqrt(sigma_t^2) z"
-            " = (1 + 1/2 sigma_t^2) x_t + 1/2 sigma_t^2 s + sqrt(sigma_t^2) z",
+    " = (1 + 1/2 sigma_t^2) x_t + 1/2 sigma_t^2 s + sqrt(sigma_t^2) z",
     right="x_{t-1} = (1 + beta/2) x_t + beta s + sqrt(beta) z",
     correction="3",
 )
@@ -105,6 +108,7 @@ def reverse_ddpm() -> Outcome:
     """Mean and variance of one step against the exact q(x_{t-1} given x_t) of Gaussian data, at dt = 0.01; the right one has
     order 2 in beta. (With beta in the place of sigma_t^2, and half of the score as printed, the order would be 1.)
     """
+
     def right(dt: float) -> float:
         b = _beta(dt)
         return kernel_gap(_step(1 + b / 2, b, b, _AT), reverse_kernel(_AT, _AT - dt))
@@ -115,7 +119,8 @@ def reverse_ddpm() -> Outcome:
 
 
 @chapter(
-    "ddpm-ancestral", "That step is DDPM's ancestral sampling",
+    "ddpm-ancestral",
+    "That step is DDPM's ancestral sampling",
     printed="(1 + beta/2) x_t + beta s + sqrt(beta) z is DDPM's ancestral step",
     right="DDPM's is (x_t + beta s) / sqrt(1 - beta) + sqrt(beta) z: the two differ by O(beta^2)",
     correction="n8",
@@ -124,6 +129,7 @@ def ddpm_ancestral() -> Outcome:
     """Mean of the two steps for Gaussian data at dt = 0.01 (corrected as above); order 2 in beta. The ancestral mean is also
     compared with the exact reverse kernel's, to which it is equal.
     """
+
     def gap(dt: float) -> float:
         b = _beta(dt)
         return kernel_gap(_step(1 + b / 2, b, b, _AT), _step((1 - b) ** -0.5, b * (1 - b) ** -0.5, b, _AT))
@@ -138,7 +144,8 @@ _VE = VE(sigma_min=0.1, sigma_max=10.0)
 
 
 @chapter(
-    "reverse-ve-sde", "Reverse VE-SDE",
+    "reverse-ve-sde",
+    "Reverse VE-SDE",
     printed="dx = -(d sigma_t^2/dt) s(x, t) dt + (d sigma_t^2/dt) dw-bar",
     right="dx = -(d sigma_t^2/dt) s(x, t) dt + sqrt(d sigma_t^2/dt) dw-bar",
     correction="4",
@@ -156,7 +163,8 @@ def _added(dt: float) -> float:
 
 
 @chapter(
-    "reverse-ncsn", "NCSN backwards",
+    "reverse-ncsn",
+    "NCSN backwards",
     printed="x_{t-1} = x_t + (d sigma_t^2/dt) s(x, t) + sqrt(d sigma_t^2/dt) z",
     right="x_{t-1} = x_t + (sigma_t^2 - sigma_{t-1}^2) s(x, t) + sqrt(sigma_t^2 - sigma_{t-1}^2) z",
     correction="4",
@@ -165,6 +173,7 @@ def reverse_ncsn() -> Outcome:
     """Mean and variance of one step against the exact q(x_{t-1} given x_t) of Gaussian data, at dt = 0.01; the right one has
     the exact mean, and a variance of order 2.
     """
+
     def gap(dt: float, d: float) -> float:
         return kernel_gap(_step(1.0, d, d, _AT, _VE), reverse_kernel(_AT, _AT - dt, _VE))
 
@@ -178,10 +187,11 @@ def _variance_after(kernel: Kernel, s: float) -> float:
 
 
 @chapter(
-    "annealed-langevin", "That step is NCSN's annealed Langevin sampling",
+    "annealed-langevin",
+    "That step is NCSN's annealed Langevin sampling",
     printed="x + d s + sqrt(d) z, d = sigma_t^2 - sigma_{t-1}^2, is a step of annealed Langevin dynamics",
     instead="it is the reverse-diffusion predictor, which moves p_t to p_{t-1}; Langevin's x + (d/2) s + sqrt(d) z leaves p_t"
-            " as it is up to O(d^2), after many steps up to O(d), and is run several times at each level",
+    " as it is up to O(d^2), after many steps up to O(d), and is run several times at each level",
     correction="4",
 )
 def annealed_langevin() -> Outcome:
@@ -224,10 +234,11 @@ def _sampled(n: int, noise: bool) -> float:
 
 
 @chapter(
-    "sde-steps", "Sampling by the SDE takes 1000 to 2000 steps",
+    "sde-steps",
+    "Sampling by the SDE takes 1000 to 2000 steps",
     printed="as an SDE is random its steps cannot be large: a sample takes 1000 to 2000 of them, and fewer by the flow",
     instead="randomness sets no such number: in the law Euler-Maruyama for (6) and Euler for (9) are both of order 1, either"
-            " may be the closer, and for data that are one point a single DDPM step, noise and all, is exact",
+    " may be the closer, and for data that are one point a single DDPM step, noise and all, is exact",
     correction="n14",
 )
 def sde_steps() -> Outcome:
@@ -235,6 +246,7 @@ def sde_steps() -> Outcome:
     Euler-Maruyama for (6); that both are of order 1; and that DDPM's step x_t <- a x_s + b x_0 + noise takes the law of x_s
     given one point x_0 into that of x_t, in one step from 1 to 0.2.
     """
+
     def error(noise: bool):
         return lambda dt: _sampled(round((1 - _LAST) / dt), noise)
 

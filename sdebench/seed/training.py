@@ -55,7 +55,8 @@ def _basis(x: Tensor) -> Tensor:
 
 
 @chapter(
-    "fisher", "Fisher divergence",
+    "fisher",
+    "Fisher divergence",
     printed="s(x, t) is fitted to the score by theta^ = argmin E_p_data norm(grad log p_data(x) - s_theta(x, t))^2",
     right="theta^ = argmin E_p_t norm(grad log p_t(x) - s_theta(x, t))^2: with p_data s is the score of p_0 at every t",
     correction="n13",
@@ -91,7 +92,8 @@ def _in_the_plane(t: float) -> tuple[float, float, float, float]:
 
 
 @chapter(
-    "implicit", "Score matching by integration by parts",
+    "implicit",
+    "Score matching by integration by parts",
     printed="L = E_p_data norm(grad log p_data - s)^2 = 2 E_p_data[grad_x s + 1/2 norm(s)^2] + const",
     right="L = 2 E[div_x s + 1/2 norm(s)^2] + const, const = E norm(grad log p)^2, with p_data as with p_t",
     correction="14",
@@ -113,7 +115,8 @@ def implicit() -> Outcome:
 
 
 @chapter(
-    "samples", "Where the samples come from",
+    "samples",
+    "Where the samples come from",
     printed="x_1, ..., x_T ~ p_data(x), for s_theta(x_i, t)",
     right="x_1, ..., x_T ~ p_t: data with the noise of t, alpha_t x_0 + sigma_t eps",
     correction="n13",
@@ -145,7 +148,8 @@ def _sample_loss(t: float) -> tuple[list[float], list[float]]:
 
 
 @chapter(
-    "sample-loss", "Loss of a sample",
+    "sample-loss",
+    "Loss of a sample",
     printed="L~ = 2 (1/T) sum_i [grad_x s(x_i, t) + 1/2 norm(s(x_i, t))^2]",
     right="L~ = 2 (1/T) sum_i [div_x s(x_i, t) + 1/2 norm(s(x_i, t))^2]",
     correction="14",
@@ -165,7 +169,8 @@ def sample_loss() -> Outcome:
 
 
 @chapter(
-    "sample-limit", "Law of large numbers",
+    "sample-limit",
+    "Law of large numbers",
     printed="L~ tends to L in probability, so the two are almost surely equal",
     instead="L~ has mean L and variance v/T: it tends to L (less the constant), and equals it for no sample size",
     correction="n9",

@@ -15,8 +15,10 @@ def mean_square_eps(model, t: float) -> float:
     """Gamma = E|eps(x_t, t)|^2/d over the marginal, which the model must offer.  Raises UsageError where it does not."""
     gamma = getattr(model, "gamma", None)
     if gamma is None:
-        raise UsageError(f"{type(model).__name__} does not know its mean square, which Analytic-DPM needs: give "
-                         "Model(fn, schedule, kind, gamma=g) with g(t) = E|eps(x_t, t)|^2/d, a mean over samples")  # fmt: skip
+        raise UsageError(
+            f"{type(model).__name__} does not know its mean square, which Analytic-DPM needs: give "
+            "Model(fn, schedule, kind, gamma=g) with g(t) = E|eps(x_t, t)|^2/d, a mean over samples"
+        )
     return gamma(t)
 
 

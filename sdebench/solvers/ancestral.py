@@ -69,8 +69,8 @@ class EulerAncestral(_Ancestral):
 class DPM2Ancestral(_Ancestral):
     r"""The midpoint method in log rho down to rho_down, then noise.  k-diffusion 2022, `sample_dpm_2_ancestral`.
 
-        u   = alpha_m [x/alpha_s + (rho_m - rho_s) eps_s],     rho_m = sqrt(rho_s rho_down), rho_t itself at eta = 1
-        x_t = alpha_t [x/alpha_s + (rho_down - rho_s) eps_m + rho_up z]
+    u   = alpha_m [x/alpha_s + (rho_m - rho_s) eps_s],     rho_m = sqrt(rho_s rho_down), rho_t itself at eta = 1
+    x_t = alpha_t [x/alpha_s + (rho_down - rho_s) eps_m + rho_up z]
     """
 
     weak_order, nfe_per_step = 2, 2

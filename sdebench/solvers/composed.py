@@ -60,18 +60,48 @@ class Composition(Sampler):
 
 _FAST = "Lu et al. 2022, arXiv:2206.00927"
 # A budget of NFE = 0, 1 or 2 modulo 3 ends in another way, and is another method.
-register_solver("dpm-solver-fast", body=DPMSolver3(), tail=(DPMSolver2(), DPMSolver1()), true_order=2, claim=3,
-                family="DPM-Solver", reference=_FAST)(Composition)  # fmt: skip
-register_solver("dpm-solver-fast-3k1", body=DPMSolver3(), tail=(DPMSolver1(),), true_order=2, claim=3,
-                family="DPM-Solver", reference=_FAST)(Composition)  # fmt: skip
-register_solver("dpm-solver-fast-3k2", body=DPMSolver3(), tail=(DPMSolver2(),), true_order=3, claim=3,
-                family="DPM-Solver", reference=_FAST)(Composition)  # fmt: skip
+register_solver(
+    "dpm-solver-fast",
+    body=DPMSolver3(),
+    tail=(DPMSolver2(), DPMSolver1()),
+    true_order=2,
+    claim=3,
+    family="DPM-Solver",
+    reference=_FAST,
+)(Composition)
+register_solver(
+    "dpm-solver-fast-3k1", body=DPMSolver3(), tail=(DPMSolver1(),), true_order=2, claim=3, family="DPM-Solver", reference=_FAST
+)(Composition)
+register_solver(
+    "dpm-solver-fast-3k2", body=DPMSolver3(), tail=(DPMSolver2(),), true_order=3, claim=3, family="DPM-Solver", reference=_FAST
+)(Composition)
 
 # What diffusers calls `lower_order_final`, on by default there; for DPM-Solver++ it acts on runs of fewer than 15 steps.
 _FINAL = "diffusers, lower_order_final of "
-register_solver("dpm-solver++-2m-lower-final", body=DPMSolver2M("x0"), tail=(DDIM(),), true_order=2, claim=2,
-                family="DPM-Solver++", reference=_FINAL + "2M")(Composition)  # fmt: skip
-register_solver("dpm-solver++-3m-lower-final", body=DPMSolver3M("x0"), tail=(DPMSolver2M("x0"), DDIM()), true_order=2,
-                claim=3, family="DPM-Solver++", reference=_FINAL + "3M")(Composition)  # fmt: skip
-register_solver("unipc-3-lower-final", body=UniPC(3), tail=(UniPC(2), UniP(1)), true_order=2, claim=4,
-                family="UniPC", reference=_FINAL + "UniPC")(Composition)  # fmt: skip
+register_solver(
+    "dpm-solver++-2m-lower-final",
+    body=DPMSolver2M("x0"),
+    tail=(DDIM(),),
+    true_order=2,
+    claim=2,
+    family="DPM-Solver++",
+    reference=_FINAL + "2M",
+)(Composition)
+register_solver(
+    "dpm-solver++-3m-lower-final",
+    body=DPMSolver3M("x0"),
+    tail=(DPMSolver2M("x0"), DDIM()),
+    true_order=2,
+    claim=3,
+    family="DPM-Solver++",
+    reference=_FINAL + "3M",
+)(Composition)
+register_solver(
+    "unipc-3-lower-final",
+    body=UniPC(3),
+    tail=(UniPC(2), UniP(1)),
+    true_order=2,
+    claim=4,
+    family="UniPC",
+    reference=_FINAL + "UniPC",
+)(Composition)

@@ -20,7 +20,7 @@ class _DPMSolver(Solver):
 class DPMSolver1(_DPMSolver):
     r"""DPM-Solver-1: exponential Euler.  Lu et al. 2022, arXiv:2206.00927, eq. 3.7.  One map with `ddim`.
 
-        x_t = alpha_t/alpha_s x - sigma_t (e^h - 1) eps_s
+    x_t = alpha_t/alpha_s x - sigma_t (e^h - 1) eps_s
     """
 
     order, nfe_per_step = 1, 1
@@ -37,8 +37,8 @@ class DPMSolver1(_DPMSolver):
 class DPMSolver2(_DPMSolver):
     r"""DPM-Solver-2: one intermediate evaluation in lam.  Lu et al. 2022, arXiv:2206.00927, algorithm 1 (r = 1/2).
 
-        u   = alpha_m/alpha_s x - sigma_m (e^{r h} - 1) eps_s
-        x_t = alpha_t/alpha_s x - sigma_t (e^h - 1) [eps_s + (eps_m - eps_s)/(2 r)]
+    u   = alpha_m/alpha_s x - sigma_m (e^{r h} - 1) eps_s
+    x_t = alpha_t/alpha_s x - sigma_t (e^h - 1) [eps_s + (eps_m - eps_s)/(2 r)]
     """
 
     r: float = 0.5

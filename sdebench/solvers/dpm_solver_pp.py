@@ -93,8 +93,8 @@ class DPMSolver3MShipped(DPMSolver3M):
 class DPMSolverPP2S(Solver):
     r"""DPM-Solver++(2S): one intermediate evaluation, in x0.  Lu et al. 2022, arXiv:2211.01095, algorithm 1.
 
-        u   = sigma_m/sigma_s x - alpha_m (e^{-r h} - 1) x0_s
-        x_t = sigma_t/sigma_s x - alpha_t (e^{-h} - 1) [(1 - 1/(2 r)) x0_s + 1/(2 r) x0_m]
+    u   = sigma_m/sigma_s x - alpha_m (e^{-r h} - 1) x0_s
+    x_t = sigma_t/sigma_s x - alpha_t (e^{-h} - 1) [(1 - 1/(2 r)) x0_s + 1/(2 r) x0_m]
     """
 
     r: float = 0.5

@@ -34,8 +34,10 @@ class _Churn:
 
     def _check(self, name: str, amount: float, most: float) -> None:
         if not (0.0 <= amount <= most and self.s_noise > 0.0 and 0.0 <= self.s_min < self.s_max):
-            raise UsageError(f"{name}={amount!r}, s_noise={self.s_noise!r}, s_min={self.s_min!r}, s_max={self.s_max!r}: give "
-                             f"{name} from 0 to {most:.6g}, s_noise > 0 and 0 <= s_min < s_max")  # fmt: skip
+            raise UsageError(
+                f"{name}={amount!r}, s_noise={self.s_noise!r}, s_min={self.s_min!r}, s_max={self.s_max!r}: give "
+                f"{name} from 0 to {most:.6g}, s_noise > 0 and 0 <= s_min < s_max"
+            )
 
     def _churned(self, model, x, s, t, gamma, noise):
         """The step s -> t with noise factor gamma."""

@@ -105,8 +105,8 @@ def _hochbruck_ostermann(z: float) -> list[Row]:
 class HochbruckOstermann4(ExponentialRK):
     r"""Of stiff order 4, with five stages.  Hochbruck and Ostermann 2005, SIAM J. Numer. Anal. 43, section 5.
 
-        a_32 = phi_2(z/2),  a_42 = a_43 = phi_2,  a_52 = a_53 = phi_2(z/2)/2 - phi_3 + phi_2/4 - phi_3(z/2)/2,
-        a_54 = phi_2(z/2)/4 - a_52,  b_4 = 4 phi_3 - phi_2,  b_5 = 4 phi_2 - 8 phi_3,   c = 0, 1/2, 1/2, 1, 1/2
+    a_32 = phi_2(z/2),  a_42 = a_43 = phi_2,  a_52 = a_53 = phi_2(z/2)/2 - phi_3 + phi_2/4 - phi_3(z/2)/2,
+    a_54 = phi_2(z/2)/4 - a_52,  b_4 = 4 phi_3 - phi_2,  b_5 = 4 phi_2 - 8 phi_3,   c = 0, 1/2, 1/2, 1, 1/2
     """
 
     order = 4
@@ -127,7 +127,7 @@ def _krogstad(z: float) -> list[Row]:
 class Krogstad4(ExponentialRK):
     r"""ETDRK4-B.  Krogstad 2005, J. Comput. Phys. 203; in this notation Hochbruck and Ostermann 2010.
 
-        a_32 = phi_2(z/2),  a_43 = 2 phi_2(z),  b_2 = b_3 = 2 phi_2 - 4 phi_3,  b_4 = 4 phi_3 - phi_2,   c = 0, 1/2, 1/2, 1
+    a_32 = phi_2(z/2),  a_43 = 2 phi_2(z),  b_2 = b_3 = 2 phi_2 - 4 phi_3,  b_4 = 4 phi_3 - phi_2,   c = 0, 1/2, 1/2, 1
     """
 
     order = 4
@@ -151,13 +151,22 @@ def _luan_ostermann(z: float) -> list[Row]:
         {2: q2 / 8},
         {2: 2 * h3 - h2 / 2, 3: 2 * h2 - 4 * h3},
         {3: a_64, 4: 2 / 25 * f2 - a_64 / 2},
-        {3: -125 / 162 * a_64, 4: 125 / 1944 * a_64 - 16 / 27 * t2 + 320 / 81 * t3,
-         5: 3125 / 3888 * a_64 + 100 / 27 * t2 - 800 / 81 * t3},
-        {4: 208 / 3 * p3 - 16 / 3 * p2 - 40 * v, 5: 250 / 21 * p2 - 250 / 3 * p3 + 250 / 7 * v,
-         6: 27 / 14 * p2 - 27 * p3 + 135 / 7 * v},
-        {5: 125 / 14 * p2 - 625 / 14 * p3 + 1125 / 14 * p4, 6: 162 / 7 * p3 - 27 / 14 * p2 - 405 / 7 * p4,
-         7: p2 / 2 - 13 / 2 * p3 + 45 / 2 * p4},
-    ]  # fmt: skip
+        {
+            3: -125 / 162 * a_64,
+            4: 125 / 1944 * a_64 - 16 / 27 * t2 + 320 / 81 * t3,
+            5: 3125 / 3888 * a_64 + 100 / 27 * t2 - 800 / 81 * t3,
+        },
+        {
+            4: 208 / 3 * p3 - 16 / 3 * p2 - 40 * v,
+            5: 250 / 21 * p2 - 250 / 3 * p3 + 250 / 7 * v,
+            6: 27 / 14 * p2 - 27 * p3 + 135 / 7 * v,
+        },
+        {
+            5: 125 / 14 * p2 - 625 / 14 * p3 + 1125 / 14 * p4,
+            6: 162 / 7 * p3 - 27 / 14 * p2 - 405 / 7 * p4,
+            7: p2 / 2 - 13 / 2 * p3 + 45 / 2 * p4,
+        },
+    ]
 
 
 @register_solver("exprk5s8")

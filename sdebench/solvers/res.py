@@ -61,7 +61,7 @@ class RES3S(ExponentialRK):
 class RES2M(Adams):
     r"""Two nodes, a step of one in the start-up.  Zhang et al. 2023, arXiv:2308.02157.
 
-        x_t = sigma_t/sigma_s x + alpha_t h [ (phi_1 + phi_2/r) x0_s - phi_2/r x0_{-1} ](-h),   r = (lam_s - lam_{-1})/h
+    x_t = sigma_t/sigma_s x + alpha_t h [ (phi_1 + phi_2/r) x0_s - phi_2/r x0_{-1} ](-h),   r = (lam_s - lam_{-1})/h
     """
 
     k: int

@@ -34,7 +34,7 @@ class _SEEDS(StochasticSolver):
 class SEEDS1(_SEEDS):
     r"""SEEDS-1.  Gonzalez et al. 2023, arXiv:2305.14267.  One map with `sde-dpm-solver-1`.
 
-        x_t = alpha_t/alpha_s x - 2 sigma_t (e^h - 1) eps_s + sigma_t sqrt(e^{2h} - 1) z
+    x_t = alpha_t/alpha_s x - 2 sigma_t (e^h - 1) eps_s + sigma_t sqrt(e^{2h} - 1) z
     """
 
     weak_order, nfe_per_step = 1, 1
@@ -52,9 +52,9 @@ class SEEDS1(_SEEDS):
 class SEEDS2(_SEEDS):
     r"""SEEDS-2: one intermediate evaluation, in the middle.  Gonzalez et al. 2023, arXiv:2305.14267 (r = 1/2).
 
-        u   = alpha_m/alpha_s x - 2 sigma_m (e^{r h} - 1) eps_s + sigma_m sqrt(e^{2 r h} - 1) z_1
-        x_t = alpha_t/alpha_s x - 2 sigma_t (e^h - 1) [eps_s + (eps_m - eps_s)/(2 r)]
-              + sigma_t [sqrt(e^{2h} - e^{2 (1 - r) h}) z_1 + sqrt(e^{2 (1 - r) h} - 1) z_2]
+    u   = alpha_m/alpha_s x - 2 sigma_m (e^{r h} - 1) eps_s + sigma_m sqrt(e^{2 r h} - 1) z_1
+    x_t = alpha_t/alpha_s x - 2 sigma_t (e^h - 1) [eps_s + (eps_m - eps_s)/(2 r)]
+          + sigma_t [sqrt(e^{2h} - e^{2 (1 - r) h}) z_1 + sqrt(e^{2 (1 - r) h} - 1) z_2]
     """
 
     r: float = 0.5

@@ -41,8 +41,18 @@ STUDIES = {
     "quality": "sdebench.studies.quality",
     "profile": "sdebench.studies.profile",
 }
-_CLAIMS = ("family", "claimed_order", "order", "order_irregular", "main_order", "nfe_per_step", "memory", "stochastic",
-           "strong_order", "reference")  # fmt: skip
+_CLAIMS = (
+    "family",
+    "claimed_order",
+    "order",
+    "order_irregular",
+    "main_order",
+    "nfe_per_step",
+    "memory",
+    "stochastic",
+    "strong_order",
+    "reference",
+)
 _SUITE_KEYS = ("name", "study")
 
 
@@ -202,7 +212,7 @@ def expand(table: dict[str, Any]) -> list[dict]:
     settings = dict(table)
     name = settings.pop("study", None)
     if not isinstance(name, str):
-        raise UsageError(f'a study without its name: give study = one of {", ".join(map(repr, STUDIES))}')
+        raise UsageError(f"a study without its name: give study = one of {', '.join(map(repr, STUDIES))}")
     module = study(name)
     for key in settings:
         if key not in module.KEYS:

@@ -30,8 +30,10 @@ def load(path: Path, command: str = "sdebench baseline") -> Entries:
     if not whole:
         raise UsageError(f"{path} is not a baseline: give a file that 'sdebench baseline' wrote, or remove it")
     if setting != SETTING:
-        raise UsageError(f"{path} was measured otherwise, by another version of sdebench: remove it, and write it anew by "
-                         f"'{command} {' '.join(solvers) if len(solvers) < 5 else 'all'}'")  # fmt: skip
+        raise UsageError(
+            f"{path} was measured otherwise, by another version of sdebench: remove it, and write it anew by "
+            f"'{command} {' '.join(solvers) if len(solvers) < 5 else 'all'}'"
+        )
     return solvers
 
 

@@ -75,8 +75,10 @@ def _connect(scheduler: str) -> Any:
     if found and not isinstance(found[0], Exception):
         return found[0]
     what = type(found[0]).__name__ if found else "silence"
-    raise UsageError(f"no Dask scheduler answers at {scheduler!r} ({what}): give the address that it prints when it starts, "
-                     "such as tcp://10.0.0.1:8786")  # fmt: skip
+    raise UsageError(
+        f"no Dask scheduler answers at {scheduler!r} ({what}): give the address that it prints when it starts, "
+        "such as tcp://10.0.0.1:8786"
+    )
 
 
 class Dask:

@@ -80,8 +80,11 @@ def _fokker_planck_cases(settings: dict) -> list[dict]:
 
 
 def _distance_cases(settings: dict) -> list[dict]:
-    common = {"solver": "euler-maruyama", "grid": settings.get("grid", "uniform_lam"),
-              "steps": _steps(settings.get("steps", 32), _TIMES)}  # fmt: skip
+    common = {
+        "solver": "euler-maruyama",
+        "grid": settings.get("grid", "uniform_lam"),
+        "steps": _steps(settings.get("steps", 32), _TIMES),
+    }
     grids.get(common["grid"])
     etas = _etas(settings.get("etas", ETAS))
     names = _one_dimensional(settings)
@@ -97,9 +100,12 @@ def _amount_cases(settings: dict) -> list[dict]:
             raise UsageError(f"{spec!r} has no noise to vary{near_miss(spec, AMOUNTS)}: give some of {', '.join(AMOUNTS)}")
     return [
         {"solver": spec, "problem": name, "eta": eta, "start": start} | common
-        for name in _one_dimensional(settings) for spec in solvers for start in STARTS
-        for eta in _etas(settings.get("etas", AMOUNTS[spec])) if eta <= max(AMOUNTS[spec])
-    ]  # fmt: skip
+        for name in _one_dimensional(settings)
+        for spec in solvers
+        for start in STARTS
+        for eta in _etas(settings.get("etas", AMOUNTS[spec]))
+        if eta <= max(AMOUNTS[spec])
+    ]
 
 
 def _forward_cases(settings: dict) -> list[dict]:
@@ -107,16 +113,23 @@ def _forward_cases(settings: dict) -> list[dict]:
 
 
 def _paths_cases(settings: dict) -> list[dict]:
-    common = {"solver": "euler-maruyama", "points": settings.get("points", 40), "seed": settings.get("seed", 0),
-              "steps": _steps(settings.get("steps", 256), _KEPT)}  # fmt: skip
+    common = {
+        "solver": "euler-maruyama",
+        "points": settings.get("points", 40),
+        "seed": settings.get("seed", 0),
+        "steps": _steps(settings.get("steps", 256), _KEPT),
+    }
     etas = _etas(settings.get("etas", [0.0, 1.0]))
     return [common | {"problem": name, "eta": eta} for name in _one_dimensional(settings) for eta in etas]
 
 
 _CASES: dict[str, Callable[[dict], list[dict]]] = {
-    "fokker-planck": _fokker_planck_cases, "distance": _distance_cases, "amount": _amount_cases, "forward": _forward_cases,
+    "fokker-planck": _fokker_planck_cases,
+    "distance": _distance_cases,
+    "amount": _amount_cases,
+    "forward": _forward_cases,
     "paths": _paths_cases,
-}  # fmt: skip
+}
 KINDS = tuple(_CASES)
 
 
@@ -212,7 +225,8 @@ def _paths(case: dict, problem: Problem) -> dict:
     low, high = ns.t(_LAMS[0]), ns.t(max(_LAMS[1], ns.lam_min))
     times = [low + (high - low) * i / n for i in range(n + 1)]
     there = forward.euler_maruyama(ns, times).paths(
-        problem.law.marginal(ns, low).sample(size[0], case["seed"]), WhiteNoise(ns, size, case["seed"]))  # fmt: skip
+        problem.law.marginal(ns, low).sample(size[0], case["seed"]), WhiteNoise(ns, size, case["seed"])
+    )
     back, noise = [there[-1]], WhiteNoise(ns, size, case["seed"] + 1)
     solver = get_solver(f"{case['solver']}[eta={case['eta']!r}]")
     for s, t in zip(times[:0:-1], times[-2::-1]):
@@ -232,8 +246,11 @@ def _density(problem: Problem, low: float, high: float) -> dict:
 
 
 _MEASURES: dict[str, Callable[[dict, Problem], dict]] = {
-    "fokker-planck": _fokker_planck, "distance": _distance, "amount": _amount, "paths": _paths,
-}  # fmt: skip
+    "fokker-planck": _fokker_planck,
+    "distance": _distance,
+    "amount": _amount,
+    "paths": _paths,
+}
 
 
 def measure(case: dict) -> dict:

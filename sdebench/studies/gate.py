@@ -37,13 +37,31 @@ from . import base
 from .setting import error_norms, threads
 
 SETTING = {
-    "version": 2, "problem": "mixture-1d", "grid": "irregular", "points": 64, "seed": 0, "steps": [8, 16],
-    "tolerances": [1e-4, 1e-6], "law": "gaussian", "law_steps": [32, 64], "path_steps": 16, "fine_steps": 96,
+    "version": 2,
+    "problem": "mixture-1d",
+    "grid": "irregular",
+    "points": 64,
+    "seed": 0,
+    "steps": [8, 16],
+    "tolerances": [1e-4, 1e-6],
+    "law": "gaussian",
+    "law_steps": [32, 64],
+    "path_steps": 16,
+    "fine_steps": 96,
     "coefficient_steps": 6,
-}  # fmt: skip
+}
 GROUPS = ("failures", "claims", "orders", "errors", "calls", "float32", "coefficients")
-_CLAIMS = ("claimed_order", "order", "order_irregular", "main_order", "nfe_per_step", "memory", "embedded", "stochastic",
-           "strong_order")  # fmt: skip
+_CLAIMS = (
+    "claimed_order",
+    "order",
+    "order_irregular",
+    "main_order",
+    "nfe_per_step",
+    "memory",
+    "embedded",
+    "stochastic",
+    "strong_order",
+)
 
 _STAGES = (1 / 3, 1 / 2, 2 / 3)  # of a step in lam: a path that knows the times of stages is cheap to ask
 

@@ -69,8 +69,14 @@ def cases(settings: dict) -> list[dict]:
 def _tell(left: dict[str, dict[str, str]], anything: bool) -> None:
     """Warn of the solvers that are left out of each problem, problem -> {solver: why}; raise UsageError if all are."""
     if not anything:
-        tell_left_out((f"solver {spec!r} has no law on {name!r} ({why}): give another"
-                       for name, its in left.items() for spec, why in its.items()), anything)  # fmt: skip
+        tell_left_out(
+            (
+                f"solver {spec!r} has no law on {name!r} ({why}): give another"
+                for name, its in left.items()
+                for spec, why in its.items()
+            ),
+            anything,
+        )
     for name, its in left.items():
         have = "1 solver has" if len(its) == 1 else f"{len(its)} solvers have"
         reasons = (f"{', '.join(s for s in its if its[s] == why)} ({why})" for why in dict.fromkeys(its.values()))

@@ -147,9 +147,16 @@ def _tolerance(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     return out.data
 
 
-_MEASURES = {"local": _local, "global": _global, "main": _from_exact_start, "start-up": _start_up,
-             "end-point": _end_point, "tolerance": _tolerance,
-             "weak": stochastic.weak, "strong": stochastic.strong}  # fmt: skip
+_MEASURES = {
+    "local": _local,
+    "global": _global,
+    "main": _from_exact_start,
+    "start-up": _start_up,
+    "end-point": _end_point,
+    "tolerance": _tolerance,
+    "weak": stochastic.weak,
+    "strong": stochastic.strong,
+}
 
 
 def kinds_of(solver: Solver | Sampler) -> tuple[str, ...]:
@@ -273,8 +280,9 @@ def _own_grid(kind: str, grid: str) -> str:
     return own
 
 
-def measure_order(solver, problem=None, kind: str | None = None, grid: str = "", points: int = 64,
-                  seed: int = 0, claim: int | None = None) -> Measurement:  # fmt: skip
+def measure_order(
+    solver, problem=None, kind: str | None = None, grid: str = "", points: int = 64, seed: int = 0, claim: int | None = None
+) -> Measurement:
     """Measure one order of a solver (or spec string) on a problem (or spec string), `default_problem` unless given.
 
     `kind` is "global" unless given, and "weak" for a stochastic method.  `grid` is that of these two, "uniform_lam" unless

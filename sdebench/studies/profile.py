@@ -24,8 +24,23 @@ from .profile_run import Bench, bandwidth, compile_seconds, first, rounds, secon
 from .profile_subject import Subject, compiles, is_exact, subject
 from .setting import threads
 
-KEYS = frozenset({"models", "solvers", "executors", "batches", "dtypes", "devices", "compiled", "threads", "grid", "steps",
-                  "seed", "repeats", "seconds"})  # fmt: skip
+KEYS = frozenset(
+    {
+        "models",
+        "solvers",
+        "executors",
+        "batches",
+        "dtypes",
+        "devices",
+        "compiled",
+        "threads",
+        "grid",
+        "steps",
+        "seed",
+        "repeats",
+        "seconds",
+    }
+)
 ALONE = True  # its cases are measured one at a time
 SOLVERS = ("ddim", "dpm-solver++-2m", "dpm-solver++-3m", "unipc-3", "heun-edm")
 BATCHES = (1, 16, 256)
@@ -44,13 +59,19 @@ def _checked(settings: dict) -> dict:
         dtype_of(name)
     grids.get(settings.get("grid", "uniform_lam"))
     return {
-        "solver": settings.get("solvers", list(SOLVERS)), "model": settings.get("models", ["null"]), "executor": known,
-        "batch": settings.get("batches", list(BATCHES)), "dtype": settings.get("dtypes", ["float32"]),
+        "solver": settings.get("solvers", list(SOLVERS)),
+        "model": settings.get("models", ["null"]),
+        "executor": known,
+        "batch": settings.get("batches", list(BATCHES)),
+        "dtype": settings.get("dtypes", ["float32"]),
         "device": [str(device_of(name)) for name in settings.get("devices", ["cpu"])],
-        "compiled": settings.get("compiled", [False]), "threads": settings.get("threads", 1),
-        "grid": settings.get("grid", "uniform_lam"), "steps": settings.get("steps", 20), "seed": settings.get("seed", 0),
+        "compiled": settings.get("compiled", [False]),
+        "threads": settings.get("threads", 1),
+        "grid": settings.get("grid", "uniform_lam"),
+        "steps": settings.get("steps", 20),
+        "seed": settings.get("seed", 0),
         "seconds": settings.get("seconds", 1.0),
-    }  # fmt: skip
+    }
 
 
 def machine(device: str) -> str:
@@ -120,8 +141,13 @@ def measure(case: dict) -> dict:
         data = _costs(bench, case)
     at = bench.subject
     by = "" if bench.executor == "eager" else _BY[arithmetic(bench.x).__name__]
-    context = {"schedule": str(at.schedule), "shape": list(at.shape), "kind": at.kind, "parameters": at.parameters,
-               "arithmetic": by}  # fmt: skip
+    context = {
+        "schedule": str(at.schedule),
+        "shape": list(at.shape),
+        "kind": at.kind,
+        "parameters": at.parameters,
+        "arithmetic": by,
+    }
     return {"context": context, "claims": claims(bench.solver), "data": data}
 
 
@@ -133,11 +159,18 @@ def _costs(bench: Bench, case: dict) -> dict[str, Any]:
     done, least = work(bench), fewest(bench)
     each = lambda total: None if total is None else total / bench.steps  # noqa: E731
     return {
-        "nfe": bench.nfe(), "seconds": parts, "copy": copies, "bandwidth": bandwidth(case["device"]),
-        "first": begin, "compile": compiling, "kernels": each(done.kernels), "syncs": each(done.syncs),
+        "nfe": bench.nfe(),
+        "seconds": parts,
+        "copy": copies,
+        "bandwidth": bandwidth(case["device"]),
+        "first": begin,
+        "compile": compiling,
+        "kernels": each(done.kernels),
+        "syncs": each(done.syncs),
         "bytes": {"vector": bench.x.nbytes, "moved": each(done.moved), "fewest": each(least)},
-        "memory": _memory(bench), "joules": each(_joules(bench)),
-    }  # fmt: skip
+        "memory": _memory(bench),
+        "joules": each(_joules(bench)),
+    }
 
 
 def _memory(bench: Bench) -> dict[str, int | None]:

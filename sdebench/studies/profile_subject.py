@@ -1,8 +1,8 @@
 """What a profiled run asks at every step: nothing (a null model), the exact model of a problem, or a network.
 
-    null                    one of four tensors made beforehand, in turn; null[shape=3x64x64,kind=x0] for other states
-    mixture-2d, ...         a registered problem, whose exact model is computed on the host, in float64
-    digits, a folder, ...   what `get_network` finds
+null                    one of four tensors made beforehand, in turn; null[shape=3x64x64,kind=x0] for other states
+mixture-2d, ...         a registered problem, whose exact model is computed on the host, in float64
+digits, a folder, ...   what `get_network` finds
 """
 
 import re
@@ -80,8 +80,10 @@ def subject(spec: str, dtype: str, device: str, compiled: bool = False) -> Subje
         return _exact(spec, dtype, device)
     if not re.search(r"[/:.\\]", name) and name not in shipped_names():
         known = ["null", *PROBLEMS.names(), *shipped_names()]
-        raise UsageError(f"unknown model {spec!r}{near_miss(name, known)} (there are: {', '.join(known)}; or give a network's "
-                         "folder, owner/name of the hub, or module:factory)")  # fmt: skip
+        raise UsageError(
+            f"unknown model {spec!r}{near_miss(name, known)} (there are: {', '.join(known)}; or give a network's "
+            "folder, owner/name of the hub, or module:factory)"
+        )
     return _network(spec, dtype, device, compiled)
 
 
@@ -129,7 +131,14 @@ def _network(spec: str, dtype: str, device: str, compiled: bool) -> Subject:
         model = NetworkModel(net, model.schedule, model.kind, model.time, model.dtype, model.device)
     parts = list(problem.model.net.parameters()) if isinstance(problem.model.net, torch.nn.Module) else []
     return Subject(
-        lambda x, t: model(x, t).value, problem.schedule, problem.kind, problem.span, tuple(problem.shape),
-        torch.promote_types(dtype_of(dtype), torch.float32), problem.device, None,
-        sum(p.numel() for p in parts), sum(p.numel() * p.element_size() for p in parts),
-    )  # fmt: skip
+        lambda x, t: model(x, t).value,
+        problem.schedule,
+        problem.kind,
+        problem.span,
+        tuple(problem.shape),
+        torch.promote_types(dtype_of(dtype), torch.float32),
+        problem.device,
+        None,
+        sum(p.numel() for p in parts),
+        sum(p.numel() * p.element_size() for p in parts),
+    )

@@ -22,8 +22,25 @@ from .quality_metrics import context, described, of_data, of_samples
 from .quality_run import Place, steps_for
 from .quality_student import about, is_student, unpaired, untaught
 
-KEYS = frozenset({"models", "solvers", "grids", "budgets", "ladder", "samples", "chunk", "features", "data", "dtypes",
-                  "reference", "device", "seed", "points", "kinds"})  # fmt: skip
+KEYS = frozenset(
+    {
+        "models",
+        "solvers",
+        "grids",
+        "budgets",
+        "ladder",
+        "samples",
+        "chunk",
+        "features",
+        "data",
+        "dtypes",
+        "reference",
+        "device",
+        "seed",
+        "points",
+        "kinds",
+    }
+)
 KINDS = {"pictures": of_pictures, "data": of_data, "samples": of_samples, "error": of_error}
 SOLVERS = ("ddim", "dpm-solver++-2m", "unipc-3", "heun-edm")
 BUDGETS = (5, 10, 20, 50)
@@ -48,15 +65,22 @@ def _checked(settings: dict) -> dict:
     if 0 < samples % chunk < _FEWEST:
         raise UsageError(f"{samples} samples in chunks of {chunk} leave {samples % chunk} over: give a multiple of {chunk}")
     return {
-        "models": settings.get("models", ["digits"]), "solvers": settings.get("solvers", list(SOLVERS)),
-        "grids": settings.get("grids", ["uniform_lam"]), "budgets": budgets,
-        "ladder": sorted({*budgets, *settings.get("ladder", BEYOND)}), "samples": samples,
-        "chunk": chunk, "features": settings.get("features", ""), "data": settings.get("data", ""),
+        "models": settings.get("models", ["digits"]),
+        "solvers": settings.get("solvers", list(SOLVERS)),
+        "grids": settings.get("grids", ["uniform_lam"]),
+        "budgets": budgets,
+        "ladder": sorted({*budgets, *settings.get("ladder", BEYOND)}),
+        "samples": samples,
+        "chunk": chunk,
+        "features": settings.get("features", ""),
+        "data": settings.get("data", ""),
         "dtypes": _known(settings.get("dtypes", ["float32"]), DTYPES, "dtype"),
         "reference": _known([settings.get("reference", "float64")], ("float64", "float32"), "reference")[0],
-        "device": settings.get("device", "cpu"), "seed": settings.get("seed", 0), "points": settings.get("points", 32),
+        "device": settings.get("device", "cpu"),
+        "seed": settings.get("seed", 0),
+        "points": settings.get("points", 32),
         "kinds": _known(settings.get("kinds", KINDS), KINDS, "kind"),
-    }  # fmt: skip
+    }
 
 
 def why_not(spec: str, at: Place, grid: str, budget: int) -> str:
@@ -115,9 +139,15 @@ def _left_out(at: Place, settings: dict) -> Iterator[str]:
     if wanted and (why := untaught(at)):
         yield f"the error of {at.model}: {why}"
         wanted = False
-    yield from (why_not(*run) or (unpaired(*run) if wanted else "") for run in
-            ((solver, at, grid, budget) for solver in settings["solvers"] for grid in settings["grids"]
-             for budget in settings["budgets"]))  # fmt: skip
+    yield from (
+        why_not(*run) or (unpaired(*run) if wanted else "")
+        for run in (
+            (solver, at, grid, budget)
+            for solver in settings["solvers"]
+            for grid in settings["grids"]
+            for budget in settings["budgets"]
+        )
+    )
 
 
 def cases(settings: dict) -> list[dict]:
@@ -129,8 +159,13 @@ def cases(settings: dict) -> list[dict]:
     settings, out = _checked(settings), []
     for model in settings["models"]:
         at = Place(model, settings["dtypes"][0], settings["device"], settings["seed"])
-        head = {"study": "quality", "model": model, "model_sha256": at.problem.sha256[:16], "device": at.device,
-                "seed": at.seed} | described(at.problem, settings["features"], settings["data"], at.device)  # fmt: skip
+        head = {
+            "study": "quality",
+            "model": model,
+            "model_sha256": at.problem.sha256[:16],
+            "device": at.device,
+            "seed": at.seed,
+        } | described(at.problem, settings["features"], settings["data"], at.device)
         out += [head | {"kind": kind} | case for kind in settings["kinds"] for case in _cases(kind, at, settings)]
         tell_left_out(_left_out(at, settings), any("solver" in case for case in out))
     return sorted(out, key=_early)

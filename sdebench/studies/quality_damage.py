@@ -44,8 +44,12 @@ def damages(images: Images, seed: int) -> Iterator[tuple[str, Tensor]]:
     """(what was done, uint8 (n, C, H, W)) of test images, n up to MOST; the first are as they are."""
     kept = images.test_labels != 0
     changes: dict[str, Callable[[Tensor], Tensor]] = {
-        "as they are": lambda x: x, f"noise {100 * NOISE:g} %": lambda x: noisy(x, seed), "half resolution": halved,
-        "blur ½ pixel": lambda x: blurred(x, 0.5), "blur 1 pixel": lambda x: blurred(x, 1.0)}  # fmt: skip
+        "as they are": lambda x: x,
+        f"noise {100 * NOISE:g} %": lambda x: noisy(x, seed),
+        "half resolution": halved,
+        "blur ½ pixel": lambda x: blurred(x, 0.5),
+        "blur 1 pixel": lambda x: blurred(x, 1.0),
+    }
     for name, change in changes.items():
         yield name, to_uint8(change(to_state(images.test[:MOST])))
     if kept.any():

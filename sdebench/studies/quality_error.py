@@ -101,8 +101,13 @@ def of_error(case: dict, at: Place) -> tuple[dict, dict]:
         out.rung(n, h, max(exact.error, rounding, drawn), exact.ends, lambda model, grid=grid: run(model, grid))
     asked = [budgets[n] for n in out.data["n"]]
     name = {"reference_of": {"name": teacher.problem.name, "sha256": teacher.problem.sha256}} if is_student(at) else {}
-    return out.data | name | {"budget": asked, "exact": [a == b for a, b in zip(out.data["nfe"], asked)], "scale": exact.scale,
-                       "reference_error": exact.error, "rounding": rounding}, {"error": np.stack(errors)}  # fmt: skip
+    return out.data | name | {
+        "budget": asked,
+        "exact": [a == b for a, b in zip(out.data["nfe"], asked)],
+        "scale": exact.scale,
+        "reference_error": exact.error,
+        "rounding": rounding,
+    }, {"error": np.stack(errors)}
 
 
 def _pixels(x: Tensor, shape: tuple[int, ...]) -> np.ndarray:

@@ -69,12 +69,16 @@ def described(problem: NetworkProblem, features: str, data: str, device: str) ->
     track = _images(data).name if data else problem.card.get("data", {}).get("name", "")
     features = features or next((space for space in SPACES if track.startswith(space)), "")
     if not features:
-        raise UsageError(f"no feature space is known for the data {track!r} of network {problem.name!r}: give --features, "
-                         f"one of {', '.join(SPACES)}, inception:PATH, or a classifier's folder")  # fmt: skip
+        raise UsageError(
+            f"no feature space is known for the data {track!r} of network {problem.name!r}: give --features, "
+            f"one of {', '.join(SPACES)}, inception:PATH, or a classifier's folder"
+        )
     about = _images(data) if data else get_features(features, device).data
     if tuple(about.shape) != tuple(problem.shape):
-        raise UsageError(f"network {problem.name!r} makes images {tuple(problem.shape)}, and the data {about.name!r} has "
-                         f"{tuple(about.shape)}: give a network and data of one shape")  # fmt: skip
+        raise UsageError(
+            f"network {problem.name!r} makes images {tuple(problem.shape)}, and the data {about.name!r} has "
+            f"{tuple(about.shape)}: give a network and data of one shape"
+        )
     return {"features": features, "data": data, "data_sha256": about.sha256[:16]}
 
 
@@ -83,23 +87,37 @@ def context(case: dict, problem: NetworkProblem) -> dict:
     space, ns = get_features(case["features"], case["device"]), problem.schedule
     about = _images(case["data"]) if case["data"] else space.data
     return {
-        "model": problem.name, "model_sha256": problem.sha256, "data": about.name, "data_sha256": about.sha256,
-        "metric": space.name, "features": {"name": space.name, "dim": space.dim, "sha256": space.sha256},
-        "schedule": str(ns), "span": list(problem.span), "lams": [ns.lam(t) for t in problem.span],
-        "shape": list(problem.shape), "dim": problem.dim, "licence": problem.card.get("licence", ""),
-    }  # fmt: skip
+        "model": problem.name,
+        "model_sha256": problem.sha256,
+        "data": about.name,
+        "data_sha256": about.sha256,
+        "metric": space.name,
+        "features": {"name": space.name, "dim": space.dim, "sha256": space.sha256},
+        "schedule": str(ns),
+        "span": list(problem.span),
+        "lams": [ns.lam(t) for t in problem.span],
+        "shape": list(problem.shape),
+        "dim": problem.dim,
+        "licence": problem.card.get("licence", ""),
+    }
 
 
 def _compared(features: np.ndarray, reference: np.ndarray, seed: int) -> dict[str, float]:
     """Every measure but the Frechet distance, which is made of statistics."""
     precision, recall = precision_recall(reference, features)
     density, coverage = density_coverage(reference, features)
-    return {"kid": kernel_distance(features, reference), "precision": precision, "recall": recall, "density": density,
-            "coverage": coverage, "swd": sliced_wasserstein(features, reference, seed=seed)}  # fmt: skip
+    return {
+        "kid": kernel_distance(features, reference),
+        "precision": precision,
+        "recall": recall,
+        "density": density,
+        "coverage": coverage,
+        "swd": sliced_wasserstein(features, reference, seed=seed),
+    }
 
 
 def _damaged(case: dict, at: Place, train: list[Statistics]) -> dict:
-    """"damaged": how far real images are that were damaged a little; or why there is none, where their images are not here."""
+    """ "damaged": how far real images are that were damaged a little; or why there is none, where their images are not here."""
     space = get_features(case["features"], at.device)
     about = _images(case["data"]) if case["data"] else space.data
     try:
@@ -140,8 +158,17 @@ def of_samples(case: dict, at: Place, batch: int = BATCH) -> tuple[dict, dict]:
     if rest:
         raise RuntimeError(f"{model.nfe} network calls in {len(features)} batches: as many in each were expected")
     features = np.concatenate(features)
-    data = {"n": case["size"], "budget": case["budget"], "nfe": nfe, "steps": n, "exact": nfe == case["budget"],
-            "nonfinite": lost, "seconds": seconds, "network_seconds": model.seconds,
-            "images_per_second": case["size"] / seconds, "batch": min(batch, case["size"])}  # fmt: skip
+    data = {
+        "n": case["size"],
+        "budget": case["budget"],
+        "nfe": nfe,
+        "steps": n,
+        "exact": nfe == case["budget"],
+        "nonfinite": lost,
+        "seconds": seconds,
+        "network_seconds": model.seconds,
+        "images_per_second": case["size"] / seconds,
+        "batch": min(batch, case["size"]),
+    }
     held = yardstick(case["features"], case["data"], at.device).features["test"]
     return data | _compared(features, held, at.seed), pack(_parts(features))

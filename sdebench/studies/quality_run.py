@@ -96,9 +96,7 @@ def steps_for(solver: Solver | Sampler, problem: NetworkProblem, family: str, bu
     return n if n >= least else 0
 
 
-def sample(
-    solver: Solver | Sampler, model: ModelLike, grid: grids.Grid, at: Place, first: int, n: int,
-) -> Tensor:
+def sample(solver: Solver | Sampler, model: ModelLike, grid: grids.Grid, at: Place, first: int, n: int) -> Tensor:
     """x/alpha of the samples `first` to `first + n - 1` at the end of the grid: (n, C, H, W), in the dtype of the state."""
     x, noise = at.problem.initial(n, at.seed, first).to(at.device, at.state), None
     if solver.stochastic:

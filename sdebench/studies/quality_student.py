@@ -56,8 +56,10 @@ def _found(card: dict[str, str], at: Place, whose: str) -> Place:
             continue
         if sha256 == card["sha256"]:
             return its
-        why = (f"network {whose!r} had a teacher {spec!r} of SHA-256 {card['sha256'][:12]}, and that of this name has "
-               f"{sha256[:12]}: give the network that taught it, or train it again")  # fmt: skip
+        why = (
+            f"network {whose!r} had a teacher {spec!r} of SHA-256 {card['sha256'][:12]}, and that of this name has "
+            f"{sha256[:12]}: give the network that taught it, or train it again"
+        )
     raise UsageError(why or f"network {whose!r} does not say in its card what taught it: give the teacher's name and sha256")
 
 
@@ -70,17 +72,21 @@ def teacher_of(at: Place) -> Place:
         return at
     mine = at.problem
     if "teacher" not in mine.card:
-        raise UsageError(f"network {mine.name!r} had no teacher, so that nothing says what it should make of its noise: "
-                         "give other kinds than 'error'")  # fmt: skip
+        raise UsageError(
+            f"network {mine.name!r} had no teacher, so that nothing says what it should make of its noise: "
+            "give other kinds than 'error'"
+        )
     card = _named(mine.card)
     if not (card["name"] and card["sha256"]):
-        raise UsageError(f"network {mine.name!r} has the teacher {mine.card['teacher']!r} in its card: give its name and "
-                         "sha256")  # fmt: skip
+        raise UsageError(
+            f"network {mine.name!r} has the teacher {mine.card['teacher']!r} in its card: give its name and sha256"
+        )
     teacher = _found(card, at, mine.name)
     its = teacher.problem
     if (its.schedule, its.span, its.shape) != (mine.schedule, mine.span, mine.shape):
-        raise UsageError(f"network {mine.name!r} has another schedule, span or shape than its teacher {teacher.model!r}: give "
-                         "their own")  # fmt: skip
+        raise UsageError(
+            f"network {mine.name!r} has another schedule, span or shape than its teacher {teacher.model!r}: give their own"
+        )
     return teacher_of(teacher)
 
 

@@ -117,9 +117,14 @@ def _pool(jobs: int | None, scheduler: str, patience: float) -> Pool:
 
 
 def run(
-    cases: list[dict], path: str | Path, jobs: int | None = None, watch: Watch | None = None, retry_failed: bool = False,
-    scheduler: str = "", patience: float | None = None,
-) -> Summary:  # fmt: skip
+    cases: list[dict],
+    path: str | Path,
+    jobs: int | None = None,
+    watch: Watch | None = None,
+    retry_failed: bool = False,
+    scheduler: str = "",
+    patience: float | None = None,
+) -> Summary:
     """Measure the cases that the results file does not hold yet and append their records.
 
     In `jobs` processes at a time, or on the Dask cluster with the `scheduler` of that address; with neither, in this

@@ -30,8 +30,9 @@ from ..problems import GaussianMixture, Problem
 from .base import numbers
 from .setting import context
 
-KEYS = frozenset({"kinds", "problems", "losses", "weights", "outputs", "probes", "supports", "sizes", "seeds", "steps",
-                  "points"})  # fmt: skip
+KEYS = frozenset(
+    {"kinds", "problems", "losses", "weights", "outputs", "probes", "supports", "sizes", "seeds", "steps", "points"}
+)
 SHAPE = (16, 16)  # of a mini-batch: levels, and samples at each
 _RATE, _GRADIENTS, _LEVELS = 3e-3, 32, 10
 _AT = (-1.0, 0.0, 1.0, 2.0)  # lams of the equivalences
@@ -72,18 +73,22 @@ def _training(settings: dict) -> list[dict]:
     weights = ["plain", *KINDS]
     return [
         {"problem": name, "loss": loss, "weight": plain_weight(loss) if weight == "plain" else weight, "seed": seed} | common
-        for name in _problems(settings) for loss in _named(settings, "losses", tuple(LOSSES), LOSSES)
-        for weight in _named(settings, "weights", ("plain",), weights) for seed in _whole(settings, "seeds", [0], 0)
-    ]  # fmt: skip
+        for name in _problems(settings)
+        for loss in _named(settings, "losses", tuple(LOSSES), LOSSES)
+        for weight in _named(settings, "weights", ("plain",), weights)
+        for seed in _whole(settings, "seeds", [0], 0)
+    ]
 
 
 def _equivalence(settings: dict) -> list[dict]:
     return [
         {"problem": name, "output": kind, "loss": loss, "seed": seed}
-        for name in _problems(settings) for kind in _named(settings, "outputs", KINDS, KINDS)
-        for loss in _named(settings, "losses", tuple(LOSSES), LOSSES) if loss != "fisher"
+        for name in _problems(settings)
+        for kind in _named(settings, "outputs", KINDS, KINDS)
+        for loss in _named(settings, "losses", tuple(LOSSES), LOSSES)
+        if loss != "fisher"
         for seed in _whole(settings, "seeds", [0], 0)
-    ]  # fmt: skip
+    ]
 
 
 def _trace(settings: dict) -> list[dict]:
@@ -95,26 +100,33 @@ def _trace(settings: dict) -> list[dict]:
 def _small_noise(settings: dict) -> list[dict]:
     return [
         {"problem": name, "support": support, "loss": loss, "points": settings.get("points", 4096), "seed": seed}
-        for name in _problems(settings) for support in _named(settings, "supports", breakdown.SUPPORTS, breakdown.SUPPORTS)
+        for name in _problems(settings)
+        for support in _named(settings, "supports", breakdown.SUPPORTS, breakdown.SUPPORTS)
         if support != "segments" or get_problem(name).dim > 1
-        for loss in _named(settings, "losses", _CLEAN, LOSSES) if loss != "fisher"
+        for loss in _named(settings, "losses", _CLEAN, LOSSES)
+        if loss != "fisher"
         for seed in _whole(settings, "seeds", [0], 0)
-    ]  # fmt: skip
+    ]
 
 
 def _finite_sample(settings: dict) -> list[dict]:
     common = {"steps": _whole(settings, "steps", [1024], 1)[0], "points": settings.get("points", 4096)}
     return [
         {"problem": name, "loss": loss, "size": size, "seed": seed} | common
-        for name in _problems(settings) for loss in _named(settings, "losses", _FINITE, LOSSES)
-        for size in _whole(settings, "sizes", [64, 512], _FIXED_LEVELS) for seed in _whole(settings, "seeds", [0], 0)
-    ]  # fmt: skip
+        for name in _problems(settings)
+        for loss in _named(settings, "losses", _FINITE, LOSSES)
+        for size in _whole(settings, "sizes", [64, 512], _FIXED_LEVELS)
+        for seed in _whole(settings, "seeds", [0], 0)
+    ]
 
 
 _CASES: dict[str, Callable[[dict], list[dict]]] = {
-    "training": _training, "equivalence": _equivalence, "trace": _trace, "small-noise": _small_noise,
+    "training": _training,
+    "equivalence": _equivalence,
+    "trace": _trace,
+    "small-noise": _small_noise,
     "finite-sample": _finite_sample,
-}  # fmt: skip
+}
 KINDS_OF_CASE = tuple(_CASES)
 
 
@@ -218,9 +230,12 @@ def _measure_small_noise(case: dict, problem: Problem) -> dict:
 
 
 _MEASURES: dict[str, Callable[[dict, Problem], dict]] = {
-    "training": _measure_training, "equivalence": _measure_equivalence, "trace": _measure_trace,
-    "small-noise": _measure_small_noise, "finite-sample": _measure_finite,
-}  # fmt: skip
+    "training": _measure_training,
+    "equivalence": _measure_equivalence,
+    "trace": _measure_trace,
+    "small-noise": _measure_small_noise,
+    "finite-sample": _measure_finite,
+}
 
 
 def measure(case: dict) -> dict:

@@ -71,8 +71,19 @@ def _moments(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
         mean, cov = law_of(table, problem.law)
         of_mean, of_cov = float((mean - exact.mean()).norm()), float((cov - exact.cov()).norm())
         both = sqrt(of_mean**2 + of_cov**2)
-        _row(out, n=n, h=h, nfe=table.nfe, rms=both, median=both, max=both,
-             seconds=perf_counter() - start, floor=_MOMENT_ROUNDING, mean=of_mean, cov=of_cov)  # fmt: skip
+        _row(
+            out,
+            n=n,
+            h=h,
+            nfe=table.nfe,
+            rms=both,
+            median=both,
+            max=both,
+            seconds=perf_counter() - start,
+            floor=_MOMENT_ROUNDING,
+            mean=of_mean,
+            cov=of_cov,
+        )
     return out
 
 
@@ -87,8 +98,18 @@ def _sampled_moments(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
         model, start = Counted(at.model), perf_counter()
         state = integrate(solver, model, x, times, WhiteNoise(problem.schedule, tuple(x.shape), at.seed + n))
         error = sqrt(float((state.mean(0) - end.mean()).square().sum() + (state.T.cov() - cov).square().sum()))
-        _row(out, n=n, h=h, nfe=model.nfe, rms=error, median=error, max=error, seconds=perf_counter() - start,
-             floor=floor, stderr=floor)  # fmt: skip
+        _row(
+            out,
+            n=n,
+            h=h,
+            nfe=model.nfe,
+            rms=error,
+            median=error,
+            max=error,
+            seconds=perf_counter() - start,
+            floor=floor,
+            stderr=floor,
+        )
     return out
 
 
@@ -111,8 +132,17 @@ def _expectation(solver: Solver, at: Setting, grid: str) -> Data:
         start = perf_counter()
         law = chain_law(solver, problem, times)
         error = abs(law.expect(lambda x: np.sin(x) + np.cos(x)) - exact)
-        _row(out, n=n, h=h, nfe=calls(solver, problem, times), rms=error, median=error, max=error,
-             seconds=perf_counter() - start, floor=_QUADRATURE)  # fmt: skip
+        _row(
+            out,
+            n=n,
+            h=h,
+            nfe=calls(solver, problem, times),
+            rms=error,
+            median=error,
+            max=error,
+            seconds=perf_counter() - start,
+            floor=_QUADRATURE,
+        )
     return out
 
 
@@ -166,8 +196,18 @@ def _coupled(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
         model, start = Counted(at.model), perf_counter()
         difference = phi(integrate(solver, model, x, times, path)) - exact
         error, stderr = abs(float(difference.mean())), float(difference.std()) / sqrt(len(x))
-        _row(out, n=n, h=h, nfe=model.nfe, rms=error, median=error, max=error, seconds=perf_counter() - start,
-             floor=stderr, stderr=stderr)  # fmt: skip
+        _row(
+            out,
+            n=n,
+            h=h,
+            nfe=model.nfe,
+            rms=error,
+            median=error,
+            max=error,
+            seconds=perf_counter() - start,
+            floor=stderr,
+            stderr=stderr,
+        )
     return out
 
 
@@ -183,6 +223,15 @@ def strong(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
         norms = error_norms(end, exact)
         # delta method: the standard error of the root of a mean
         stderr = float(squares.std()) / sqrt(len(x)) / (2 * norms["rms"]) if norms["rms"] else 0.0
-        _row(out, n=n, h=h, nfe=model.nfe, **norms, seconds=perf_counter() - start, floor=floor,
-             q90=float(squares.sqrt().quantile(0.9)), stderr=stderr)  # fmt: skip
+        _row(
+            out,
+            n=n,
+            h=h,
+            nfe=model.nfe,
+            **norms,
+            seconds=perf_counter() - start,
+            floor=floor,
+            q90=float(squares.sqrt().quantile(0.9)),
+            stderr=stderr,
+        )
     return out

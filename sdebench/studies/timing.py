@@ -72,8 +72,9 @@ def ratios(solver: Any) -> list[float]:
     try:
         with threads(1), torch.inference_mode():
             integrate(made, model, x, grid, noise)
-            pairs = [(_seconds(lambda: integrate(made, model, x, grid, noise)), _seconds(lambda: _work(x)))
-                     for _ in range(SAMPLES)]  # fmt: skip
+            pairs = [
+                (_seconds(lambda: integrate(made, model, x, grid, noise)), _seconds(lambda: _work(x))) for _ in range(SAMPLES)
+            ]
     except Exception:  # it is the business of the gate's other figures
         return []
     return [float(f"{run / max(work, 1e-9):.4g}") for run, work in pairs]

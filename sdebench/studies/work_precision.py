@@ -1,7 +1,7 @@
 """Work-precision: error against network evaluations (as counted) and against time.
 
-    nfe        a fixed grid, over budgets of evaluations that every method spends as nearly as its cost a step allows
-    tolerance  adaptive methods, over their tolerance
+nfe        a fixed grid, over budgets of evaluations that every method spends as nearly as its cost a step allows
+tolerance  adaptive methods, over their tolerance
 """
 
 from .. import grids

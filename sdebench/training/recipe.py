@@ -63,8 +63,10 @@ class Recipe:
         if not (self.batch >= 1 and self.steps >= 1 and self.rate > 0 and 0 <= self.ema < 1 and self.validate >= 1):
             raise UsageError(f"recipe {self.name!r}: give batch, steps, validate >= 1, rate > 0 and 0 <= ema < 1")
         if not 0 <= self.cooldown <= self.steps - self.warmup:
-            raise UsageError(f"recipe {self.name!r}: warmup {self.warmup} and cooldown {self.cooldown} do not fit into "
-                             f"{self.steps} steps: give more steps")  # fmt: skip
+            raise UsageError(
+                f"recipe {self.name!r}: warmup {self.warmup} and cooldown {self.cooldown} do not fit into "
+                f"{self.steps} steps: give more steps"
+            )
         if not self.time_scale > 0:
             raise UsageError(f"time_scale {self.time_scale} of recipe {self.name!r}: give a number, more than 0")
         if len(self.lams) != 2 or not self.lams[0] < self.lams[1]:
@@ -75,8 +77,14 @@ class Recipe:
 
     def _check_student(self) -> None:
         """Raise UsageError for settings of a student that its task has not, or that do not fit together."""
-        ladder, has = self.halvings, {"halvings": self.task == "progressive", "intervals": self.task == "consistency",
-                                      "teacher": self.task in ("progressive", "consistency")}  # fmt: skip
+        ladder, has = (
+            self.halvings,
+            {
+                "halvings": self.task == "progressive",
+                "intervals": self.task == "consistency",
+                "teacher": self.task in ("progressive", "consistency"),
+            },
+        )
         for name, known in has.items():
             if getattr(self, name) and not known:
                 raise UsageError(f"{name} of recipe {self.name!r}, whose task is {self.task!r}: leave it out")
@@ -87,8 +95,10 @@ class Recipe:
         if self.task == "progressive" and not self.teacher:
             raise UsageError(f"recipe {self.name!r} has no teacher: give the network to begin with, as teacher = 'digits'")
         if self.task == "progressive" and not (ladder and ladder[-1] >= 1 and all(a == 2 * b for a, b in pairwise(ladder))):
-            raise UsageError(f"halvings {list(ladder)} of recipe {self.name!r}: give numbers of steps, each half of the one "
-                             "before, as [8, 4, 2, 1]")  # fmt: skip
+            raise UsageError(
+                f"halvings {list(ladder)} of recipe {self.name!r}: give numbers of steps, each half of the one "
+                "before, as [8, 4, 2, 1]"
+            )
         if self.task == "consistency" and self.intervals < 2:
             raise UsageError(f"intervals {self.intervals} of recipe {self.name!r}: give how many the path has, 2 or more")
 
@@ -153,8 +163,12 @@ def from_plain(content: dict[str, Any]) -> Recipe:
 
 def _check_type(name: str, value: Any, kind: Any) -> None:
     """Raise UsageError unless the value is of the kind that its field states."""
-    right = {str: isinstance(value, str), bool: isinstance(value, bool), int: type(value) is int,
-             float: isinstance(value, int | float) and not isinstance(value, bool)}.get(kind)  # fmt: skip
+    right = {
+        str: isinstance(value, str),
+        bool: isinstance(value, bool),
+        int: type(value) is int,
+        float: isinstance(value, int | float) and not isinstance(value, bool),
+    }.get(kind)
     what = getattr(kind, "__name__", "list")
     if name in _PLAIN_LISTS:
         allowed, what = ((int,), "list of whole numbers") if name == "halvings" else ((int, float), "list of numbers")

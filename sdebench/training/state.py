@@ -62,8 +62,12 @@ class State:
         for name, tensor in tensors.items():
             if not tensor.isfinite().all():
                 raise self.diverged(f"{name} is not finite")
-        about = {"step": str(self.step), "recipe": json.dumps(self.recipe.plain()), "digest": _digest(tensors),
-                 "teacher": self.teacher}  # fmt: skip
+        about = {
+            "step": str(self.step),
+            "recipe": json.dumps(self.recipe.plain()),
+            "digest": _digest(tensors),
+            "teacher": self.teacher,
+        }
         write_atomic(folder / CHECKPOINT, save(tensors, about))
 
     def restore(self, folder: Path) -> None:
@@ -71,8 +75,10 @@ class State:
         tensors, step, recipe, teacher = _read(folder / CHECKPOINT)
         _same(self.recipe, recipe, step)
         if teacher != self.teacher:
-            raise UsageError(f"the checkpoint in {folder} was made with a teacher of SHA-256 {teacher[:16] or 'none'}, and "
-                             f"this one has {self.teacher[:16] or 'none'}: resume with the same teacher")  # fmt: skip
+            raise UsageError(
+                f"the checkpoint in {folder} was made with a teacher of SHA-256 {teacher[:16] or 'none'}, and "
+                f"this one has {self.teacher[:16] or 'none'}: resume with the same teacher"
+            )
         self.net.load_state_dict(_part(tensors, "net"))
         self.ema.load_state_dict(_part(tensors, "ema"))
         moments = {m: _part(tensors, m) for m in _MOMENTS}
@@ -83,8 +89,10 @@ class State:
 
     def diverged(self, what: str) -> UsageError:
         """The error of a training whose numbers are not finite any more."""
-        return UsageError(f"the training diverged: {what} after step {self.step}; give a recipe with a lower rate than "
-                          f"{self.recipe.rate:g}, and another --out")  # fmt: skip
+        return UsageError(
+            f"the training diverged: {what} after step {self.step}; give a recipe with a lower rate than "
+            f"{self.recipe.rate:g}, and another --out"
+        )
 
 
 def _beside(parameter: Tensor, value: Tensor) -> Tensor:
@@ -126,5 +134,7 @@ def _same(recipe: Recipe, plain: dict[str, Any], step: int) -> None:
     ends = min(recipe.falls_from(), from_plain(plain).falls_from())
     for key in mine:
         if mine[key] != its[key] and not (key in _END and step <= ends):
-            raise UsageError(f"the checkpoint was made with {key} = {its[key]!r}, and this run has {mine[key]!r}: "
-                             "resume with the same recipe")  # fmt: skip
+            raise UsageError(
+                f"the checkpoint was made with {key} = {its[key]!r}, and this run has {mine[key]!r}: "
+                "resume with the same recipe"
+            )

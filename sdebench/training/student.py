@@ -52,8 +52,10 @@ def get_teacher(spec: str, shape: tuple[int, ...], device: str = "cpu") -> Netwo
     if problem.kind != "v":
         raise UsageError(f"the teacher {spec!r} predicts {problem.kind}: give one that predicts v")
     if tuple(problem.shape) != tuple(shape):
-        raise UsageError(f"the teacher {spec!r} makes images {tuple(problem.shape)}, and the data has {tuple(shape)}: give a "
-                         "teacher and data of one shape")  # fmt: skip
+        raise UsageError(
+            f"the teacher {spec!r} makes images {tuple(problem.shape)}, and the data has {tuple(shape)}: give a "
+            "teacher and data of one shape"
+        )
     return problem
 
 
@@ -67,8 +69,9 @@ def taught(recipe: Recipe, teacher: NetworkProblem) -> Recipe:
         if part.name == "schedule":
             same = same or schedule_of(mine) == teacher.schedule
         if part.name in its and not same:
-            raise UsageError(f"{part.name} of recipe {recipe.name!r} is {mine!r}, and of its teacher {its[part.name]!r}: "
-                             "leave it out")  # fmt: skip
+            raise UsageError(
+                f"{part.name} of recipe {recipe.name!r} is {mine!r}, and of its teacher {its[part.name]!r}: leave it out"
+            )
     return replace(recipe, **its)
 
 
@@ -95,8 +98,9 @@ class Student(Denoiser):
         super().__init__(taught(recipe, self.teacher) if self.teacher else recipe, data, device)
         ns = self.schedule
         if not all(isclose(hypot(ns.alpha(t), ns.sigma(t)), 1) for t in map(ns.t, self.recipe.lams)):
-            raise UsageError(f"the schedule {ns} of a student does not preserve variance: give VPCosine or VPLinear, to the "
-                             "teacher too")  # fmt: skip
+            raise UsageError(
+                f"the schedule {ns} of a student does not preserve variance: give VPCosine or VPLinear, to the teacher too"
+            )
 
     def _prepare(self, *times: tuple[float, ...]) -> None:
         """Lesson i is of the times `times[0][i]`, `times[1][i]`, ...; each stands with its alpha and sigma in column i."""

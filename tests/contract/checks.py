@@ -270,4 +270,3 @@ def rounding(solver) -> None:
     lost = float((integrate(solver, at.model, x.float(), grid).double() - exact).square().mean().sqrt())
     unit = torch.finfo(torch.float32).eps * at.scale * sqrt(n)
     assert lost <= ROUNDINGS * unit, f"float32 loses {lost / unit:.2f} units of rounding, {ROUNDINGS} are allowed"
-

@@ -58,6 +58,7 @@ class Linear:
 
     def minimiser(self, mean_loss):
         """Of a loss that is quadratic in theta: one step of Newton's method from 0."""
+
         def slope(theta):
             self.theta = theta.clone().requires_grad_()
             return torch.autograd.grad(mean_loss(self), self.theta)[0]

@@ -29,8 +29,9 @@ def without_a_kernel(monkeypatch):
 
 
 # The kind is in the coefficients, which are float64's; the dtype is the kernel's.
-@pytest.mark.parametrize(("dtype", "kind"), [(torch.float64, "eps"), (torch.float64, "x0"), (torch.float64, "v"),
-                                             (torch.float32, "v")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [(torch.float64, "eps"), (torch.float64, "x0"), (torch.float64, "v"), (torch.float32, "v")]
+)
 @pytest.mark.parametrize("name", FUSED)
 def test_fused_is_eager(name, dtype, kind):
     checks.agrees(fused, sb.get_solver(name), kind, dtype)

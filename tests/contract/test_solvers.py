@@ -48,8 +48,14 @@ def interpolated(name: str) -> tuple[str, str, int] | None:
         "res-2m": ("x0", "lam", 1),
         "exprk5s8": ("x0", "lam", 3),
     }
-    by_family = {"lms": ("eps", "rho", last), "deis-rhoab": ("eps", "rho", last), "deis-tab": ("eps", "t", last),
-                 "deis-rhork": ("eps", "rho", last), "unip": ("x0", "lam", last), "unipc": ("x0", "lam", last)}  # fmt: skip
+    by_family = {
+        "lms": ("eps", "rho", last),
+        "deis-rhoab": ("eps", "rho", last),
+        "deis-tab": ("eps", "t", last),
+        "deis-rhork": ("eps", "rho", last),
+        "unip": ("x0", "lam", last),
+        "unipc": ("x0", "lam", last),
+    }
     if base in ("unip-2", "unipc-1"):
         return "x0", "lam", 0  # one difference, with the weight 1/2 instead of the exact one
     return by_name.get(base) or by_family.get(base.rpartition("-")[0])

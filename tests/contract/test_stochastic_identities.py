@@ -270,10 +270,13 @@ def test_ancestral_is_an_ode_step_to_sigma_down_and_noise(ns, grid, name, ode):
     assert difference(run(name, ns, grid), run(step, ns, grid)) < 10 * ROUNDING  # sigma_down is a difference here
 
 
-@pytest.mark.parametrize(("name", "exponent"), [
-    *((name, 1) for name in ("dpm2-ancestral", "dpm++-2s-ancestral", "edm-stochastic-rate")),
-    *((name, 2) for name in ("dpm++-sde", "seeds-2", "sde-dpm-solver++-2m", "sa-solver-p2", "srk-additive")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "exponent"),
+    [
+        *((name, 1) for name in ("dpm2-ancestral", "dpm++-2s-ancestral", "edm-stochastic-rate")),
+        *((name, 2) for name in ("dpm++-sde", "seeds-2", "sde-dpm-solver++-2m", "sa-solver-p2", "srk-additive")),
+    ],
+)
 def test_from_another_law_what_only_keeps_the_marginals_is_of_order_1(name, exponent):
     """Begun with a wider law that is off its mean; the reference is Euler-Maruyama, extrapolated."""
     law, ns = GaussianMixture([1.0], [[0.5, -0.3]], [[[0.3, 0.1], [0.1, 0.2]]]), VPLinear()
@@ -302,8 +305,13 @@ def test_off_alpha_1_langevin_acts_on_x_over_alpha():
     law = LAW.marginal(ns, grid[0])
     x = law.sample(16, seed=1)
     one = integrate(sb.get_solver("annealed-langevin"), exact_model(LAW, ns), x, grid, Replayed(ns, dict(zip(grid, range(99)))))
-    y = integrate(sb.get_solver("annealed-langevin"), exact_model(LAW, EDM()), x / ns.alpha(grid[0]), edm,
-                  Replayed(EDM(), dict(zip(edm, range(99)))))  # fmt: skip
+    y = integrate(
+        sb.get_solver("annealed-langevin"),
+        exact_model(LAW, EDM()),
+        x / ns.alpha(grid[0]),
+        edm,
+        Replayed(EDM(), dict(zip(edm, range(99)))),
+    )
     assert difference(one, ns.alpha(grid[-1]) * y) < ROUNDING
 
 
@@ -512,11 +520,20 @@ def test_plain_increments_are_euler_maruyamas():
     assert difference(run("euler-maruyama", ns, grid), run(step, ns, grid)) < ROUNDING
 
 
-@pytest.mark.parametrize("spec", [
-    "ddim-eta[eta=1.5]", "euler-ancestral[eta=-0.1]", "dpm++-sde[r=0.0]", "edm-stochastic[s_churn=-1.0]",
-    "edm-stochastic-gamma[gamma=0.5]", "edm-stochastic-rate[s_noise=0.0]", "restart[begin=0.5,end=0.5]",
-    "annealed-langevin[ratio=5.0]", "predictor-corrector[r=0.0]",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "ddim-eta[eta=1.5]",
+        "euler-ancestral[eta=-0.1]",
+        "dpm++-sde[r=0.0]",
+        "edm-stochastic[s_churn=-1.0]",
+        "edm-stochastic-gamma[gamma=0.5]",
+        "edm-stochastic-rate[s_noise=0.0]",
+        "restart[begin=0.5,end=0.5]",
+        "annealed-langevin[ratio=5.0]",
+        "predictor-corrector[r=0.0]",
+    ],
+)
 def test_parameters_that_make_no_method_are_refused(spec):
     with pytest.raises(UsageError, match="give"):
         sb.get_solver(spec)

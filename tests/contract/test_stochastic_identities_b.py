@@ -103,13 +103,27 @@ def test_as_shipped_is_another_method(name):
 
 
 EXACT_IN_X0 = (
-    "sde-dpm-solver++-1", "sde-dpm-solver++-2m", "sde-dpm-solver++-2m-heun", "sde-dpm-solver++-3m",
-    "sde-dpm-solver++-3m-shipped", "sa-solver-p4", "sa-solver-p3[tau=0.5]", "sa-solver-p2c2", "sa-solver-p3c4[tau=1.7]",
-    "sa-solver-p2c2-shipped", *(f"er-sde-3[scale={scale}]" for scale in SCALES if scale != "ode"),
-)  # fmt: skip
+    "sde-dpm-solver++-1",
+    "sde-dpm-solver++-2m",
+    "sde-dpm-solver++-2m-heun",
+    "sde-dpm-solver++-3m",
+    "sde-dpm-solver++-3m-shipped",
+    "sa-solver-p4",
+    "sa-solver-p3[tau=0.5]",
+    "sa-solver-p2c2",
+    "sa-solver-p3c4[tau=1.7]",
+    "sa-solver-p2c2-shipped",
+    *(f"er-sde-3[scale={scale}]" for scale in SCALES if scale != "ode"),
+)
 EXACT_IN_EPS = (
-    "sde-dpm-solver-1", "sde-dpm-solver-2m", "sde-dpm-solver-2m-heun", "seeds-1", "seeds-2", "seeds-2[r=0.3]", "seeds-3",
-)  # fmt: skip
+    "sde-dpm-solver-1",
+    "sde-dpm-solver-2m",
+    "sde-dpm-solver-2m-heun",
+    "seeds-1",
+    "seeds-2",
+    "seeds-2[r=0.3]",
+    "seeds-3",
+)
 
 
 class Constant:
@@ -230,10 +244,15 @@ def test_taylor_weights_of_er_sde_3_are_not_interpolatory():
     assert abs(theirs - exact) > 0.01
 
 
-@pytest.mark.parametrize(("spec", "message"), [
-    ("sa-solver-p2[tau=-1]", "tau >= 0"), ("sa-solver-p2[low=2,high=1]", "0 <= low <= high"), ("seeds-2[r=1]", "0 < r < 1"),
-    ("er-sde-2[scale=sde-9]", "sde-5"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("sa-solver-p2[tau=-1]", "tau >= 0"),
+        ("sa-solver-p2[low=2,high=1]", "0 <= low <= high"),
+        ("seeds-2[r=1]", "0 < r < 1"),
+        ("er-sde-2[scale=sde-9]", "sde-5"),
+    ],
+)
 def test_settings_that_are_none(spec, message):
     with pytest.raises(UsageError, match=message):
         sb.get_solver(spec)

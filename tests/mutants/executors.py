@@ -58,12 +58,19 @@ reuses_a_place_still_read = planner(
     ("for i, read in enumerate(reads) for line", "for i, read in [*enumerate(reads)][::-1] for line"),
     ("place = self.at.pop(line)", "place = self.at[line]"),
 )
-answers_in_one_place = planner(("if self.free[inside]:", """if self.sizes[0] > 1 and not inside:
+answers_in_one_place = planner(
+    (
+        "if self.free[inside]:",
+        """if self.sizes[0] > 1 and not inside:
             self.at[line] = -1
-        elif self.free[inside]:"""))  # fmt: skip
+        elif self.free[inside]:""",
+    )
+)
 result_is_not_the_first_term = planner(("term[0] != place", "term[0] == place"), arithmetic=by_torch)
-forgets_the_grid = planner(("ns, tuple(grid), kind", "ns, _first.setdefault(len(grid), tuple(grid)), kind"),
-                           ("def _made(", "_first: dict = {}\n\n\ndef _made("))  # fmt: skip
+forgets_the_grid = planner(
+    ("ns, tuple(grid), kind", "ns, _first.setdefault(len(grid), tuple(grid)), kind"),
+    ("def _made(", "_first: dict = {}\n\n\ndef _made("),
+)
 keeps_the_argument = executed(("if address in ours:", "if False:"))
 takes_any_layout = executed(("and v.is_contiguous() ", ""))
 asks_the_noise_backwards = executed(("in questions:", "in questions[::-1]:"))

@@ -91,5 +91,3 @@ def score_of_the_wrong_scale(net, batch, rng):
 
 def noise_of_another_sample(net, batch, rng):
     return _denoising(net, batch, "eps", batch.eps.roll(1, 1))
-
-

@@ -71,5 +71,3 @@ def test_a_path_that_does_not_add_up_is_rejected():
     additive(sb.BrownianPath)
     with pytest.raises(AssertionError):
         additive(broken.ForgetfulPath)
-
-

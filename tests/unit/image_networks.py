@@ -11,15 +11,31 @@ from sdebench.networks import unet
 from sdebench.problems import GaussianMixture
 
 CONFIG = {
-    "sample_size": 4, "in_channels": 1, "out_channels": 1, "block_out_channels": [8, 16], "layers_per_block": 1,
-    "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
-    "norm_num_groups": 4, "attention_head_dim": 8,
-}  # fmt: skip
-CARD = {"name": "small", "kind": "v", "schedule": "VPCosine(s=0.008)", "time": {"kind": "continuous", "scale": 1000.0},
-        "lams": [-4.0, 4.0]}  # fmt: skip
+    "sample_size": 4,
+    "in_channels": 1,
+    "out_channels": 1,
+    "block_out_channels": [8, 16],
+    "layers_per_block": 1,
+    "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
+    "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
+    "norm_num_groups": 4,
+    "attention_head_dim": 8,
+}
+CARD = {
+    "name": "small",
+    "kind": "v",
+    "schedule": "VPCosine(s=0.008)",
+    "time": {"kind": "continuous", "scale": 1000.0},
+    "lams": [-4.0, 4.0],
+}
 # As google/ddpm-cifar10-32 has it: no prediction_type, which is epsilon then.
-CHAIN = {"_class_name": "DDPMScheduler", "num_train_timesteps": 1000, "beta_schedule": "linear", "beta_start": 0.0001,
-         "beta_end": 0.02}  # fmt: skip
+CHAIN = {
+    "_class_name": "DDPMScheduler",
+    "num_train_timesteps": 1000,
+    "beta_schedule": "linear",
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+}
 SHAPE = (1, 4, 4)
 
 

@@ -24,7 +24,7 @@ def facts(path: Path) -> list[dict]:
 
 
 def survive(
-    begin: Callable[[], subprocess.Popen], path: Path, cases: int, workers: Callable[[subprocess.Popen], list[int]], seed: int,
+    begin: Callable[[], subprocess.Popen], path: Path, cases: int, workers: Callable[[subprocess.Popen], list[int]], seed: int
 ) -> None:
     """Run a command to its end through ten kills, three of them its own, spread over the first three quarters of its cases.
 

@@ -14,19 +14,48 @@ MODEL_ERROR = 0.3  # of the network's law, in every feature
 
 
 def context(**change):
-    return {"model": "digits", "model_sha256": "a" * 64, "data": "digits", "data_sha256": "b" * 64, "metric": "fd_digits",
-            "features": {"name": "fd_digits", "dim": 4, "sha256": "c" * 64}, "schedule": "VPCosine(s=0.008)",
-            "span": [0.99, 0.004], "lams": [-5.0, 5.0], "shape": [1, 8, 8], "dim": 64, "parameters": 400000,
-            "licence": "MIT"} | change  # fmt: skip
+    return {
+        "model": "digits",
+        "model_sha256": "a" * 64,
+        "data": "digits",
+        "data_sha256": "b" * 64,
+        "metric": "fd_digits",
+        "features": {"name": "fd_digits", "dim": 4, "sha256": "c" * 64},
+        "schedule": "VPCosine(s=0.008)",
+        "span": [0.99, 0.004],
+        "lams": [-5.0, 5.0],
+        "shape": [1, 8, 8],
+        "dim": 64,
+        "parameters": 400000,
+        "licence": "MIT",
+    } | change
 
 
 def make(kind, data, arrays=None, solver="", status="ok", message="", about=None, **case):
-    head = {"study": "quality", "kind": kind, "model": "digits", "model_sha256": "a" * 16, "data": "", "data_sha256": "b" * 16,
-            "features": "digits", "device": "cpu", "seed": 0}  # fmt: skip
+    head = {
+        "study": "quality",
+        "kind": kind,
+        "model": "digits",
+        "model_sha256": "a" * 16,
+        "data": "",
+        "data_sha256": "b" * 16,
+        "features": "digits",
+        "device": "cpu",
+        "seed": 0,
+    }
     run = {"solver": solver, "grid": "uniform_lam", "dtype": "float32"} if solver else {}
     order = ORDERS.get(solver, 2)
-    claims = {"family": "DEIS", "claimed_order": order, "order": order, "order_irregular": order, "nfe_per_step": 1,
-              "memory": 1, "reference": "A paper", "stochastic": solver == "ddpm", "adaptive": False}  # fmt: skip
+    claims = {
+        "family": "DEIS",
+        "claimed_order": order,
+        "order": order,
+        "order_irregular": order,
+        "nfe_per_step": 1,
+        "memory": 1,
+        "reference": "A paper",
+        "stochastic": solver == "ddpm",
+        "adaptive": False,
+    }
     made = records.make(head | run | case, "abc", status, message, context() | (about or {}), claims if solver else {}, data)
     made |= {"machine": "a cpu, 2 cores, Linux", "made": "2026-01-01T00:00:00+00:00"}
     return made | ({"arrays": arrays} if arrays else {})
@@ -69,20 +98,47 @@ def features(solver, budget, chunk=0, size=400, dim=4, shift=None, seed=0):
 def samples(solver, budget, chunk=0, size=400, dim=4, shift=None, nonfinite=0, seed=0, drop=0, **more):
     """A chunk of samples."""
     nfe, held = counted(solver, budget), features(solver, budget, chunk, size, dim, shift, seed)[drop:]
-    told = {"n": size, "budget": budget, "nfe": nfe, "steps": nfe, "exact": nfe == budget, "nonfinite": nonfinite,
-            "kid": 0.01, "precision": 0.9, "recall": 0.8, "density": 0.9, "coverage": 0.9, "swd": 0.05,
-            "seconds": 0.002 * nfe * size / 100, "network_seconds": 0.0019 * nfe * size / 100,
-            "images_per_second": 476.0, "batch": 100}  # fmt: skip
-    return make("samples", told, pack(parts(held)), solver, budget=budget, chunk=chunk, first=chunk * size, size=size,
-                seed=seed, **more)  # fmt: skip
+    told = {
+        "n": size,
+        "budget": budget,
+        "nfe": nfe,
+        "steps": nfe,
+        "exact": nfe == budget,
+        "nonfinite": nonfinite,
+        "kid": 0.01,
+        "precision": 0.9,
+        "recall": 0.8,
+        "density": 0.9,
+        "coverage": 0.9,
+        "swd": 0.05,
+        "seconds": 0.002 * nfe * size / 100,
+        "network_seconds": 0.0019 * nfe * size / 100,
+        "images_per_second": 476.0,
+        "batch": 100,
+    }
+    return make(
+        "samples", told, pack(parts(held)), solver, budget=budget, chunk=chunk, first=chunk * size, size=size, seed=seed, **more
+    )
 
 
 def error(solver, ladder=LADDER, floor=1e-9, rms=None, rounding=None, points=32, **more):
     nfe = sorted({counted(solver, b) for b in ladder})
     rms = [hypot(error_at(solver, n), floor) for n in nfe] if rms is None else rms
-    told = {"n": nfe, "budget": list(ladder)[: len(nfe)], "nfe": nfe, "exact": [True] * len(nfe), "h": [10.0 / n for n in nfe],
-            "rms": rms, "median": rms, "max": rms, "seconds": [0.1] * len(nfe), "floor": [floor] * len(nfe),
-            "reference_error": floor / 10, "rounding": floor if rounding is None else rounding, "scale": 1.0}  # fmt: skip
+    told = {
+        "n": nfe,
+        "budget": list(ladder)[: len(nfe)],
+        "nfe": nfe,
+        "exact": [True] * len(nfe),
+        "h": [10.0 / n for n in nfe],
+        "rms": rms,
+        "median": rms,
+        "max": rms,
+        "seconds": [0.1] * len(nfe),
+        "floor": [floor] * len(nfe),
+        "reference_error": floor / 10,
+        "rounding": floor if rounding is None else rounding,
+        "scale": 1.0,
+    }
     points_of = np.tile(np.array(rms, float)[:, None], (1, points))
     return make("error", told, {"error": points_of}, solver, ladder=list(ladder), points=points, reference="float64", **more)
 

@@ -24,8 +24,12 @@ def file_of(made: dict) -> Path:
 
 
 def test_arrays_come_back_bit_for_bit_in_their_dtype_and_shape(tmp_path):
-    held = {"f": np.random.default_rng(0).standard_normal((3, 4)), "u": np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
-            "turned": np.arange(6.0).reshape(2, 3).T, "one": np.array(7, np.int64)}  # fmt: skip
+    held = {
+        "f": np.random.default_rng(0).standard_normal((3, 4)),
+        "u": np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+        "turned": np.arange(6.0).reshape(2, 3).T,
+        "one": np.array(7, np.int64),
+    }
     path = tmp_path / "new" / "r.v2.jsonl"
     records.append(path, record(1, **held))
     (made,) = records.read(path)
@@ -62,8 +66,19 @@ def test_arrays_that_changed_or_are_gone_are_refused_in_one_line(tmp_path):
         records.arrays(made)
 
 
-@pytest.mark.parametrize("said", [{}, [], "x", {"file": "../x", "sha256": "0"}, {"file": "a/b", "sha256": "0"},
-                                  {"file": "..", "sha256": "0"}, {"file": "", "sha256": "0"}, {"file": "x"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        [],
+        "x",
+        {"file": "../x", "sha256": "0"},
+        {"file": "a/b", "sha256": "0"},
+        {"file": "..", "sha256": "0"},
+        {"file": "", "sha256": "0"},
+        {"file": "x"},
+    ],
+)
 def test_a_record_that_names_no_file_beside_it_is_refused(tmp_path, said):
     path = tmp_path / "r.jsonl"
     path.write_text(json.dumps(record(1) | {"arrays": said}) + "\n")

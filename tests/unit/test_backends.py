@@ -19,12 +19,17 @@ from sdebench.studies import pools, replies, runner
 
 DIED, LATE = "its process ended with exit status 9", "no answer within 1.5 s"
 STOPS = ("hang", "half an answer", "half a length", "long length")
-BROKEN = {"die": DIED, "crash": "its process died of SIGABRT", "odd signal": "its process died of signal 40",
-          "hang up": "its process closed its connection",
-          **dict.fromkeys(STOPS, LATE), "short length": "its worker answered nonsense: what came is not",
-          "rubbish": "its worker answered nonsense: what came is not JSON",
-          "another case": "its worker answered nonsense: what came is of another case",
-          "arrays lost": "its worker answered nonsense: what came has not the arrays"}  # fmt: skip
+BROKEN = {
+    "die": DIED,
+    "crash": "its process died of SIGABRT",
+    "odd signal": "its process died of signal 40",
+    "hang up": "its process closed its connection",
+    **dict.fromkeys(STOPS, LATE),
+    "short length": "its worker answered nonsense: what came is not",
+    "rubbish": "its worker answered nonsense: what came is not JSON",
+    "another case": "its worker answered nonsense: what came is of another case",
+    "arrays lost": "its worker answered nonsense: what came has not the arrays",
+}
 
 
 def messages(path: Path) -> dict[int, str]:
@@ -108,14 +113,24 @@ def test_ten_kills_of_workers_and_of_the_driver_leave_the_records_of_an_undistur
 
 def test_a_worker_has_one_thread_a_library_and_neither_the_keyboard_nor_the_screen(tmp_path):
     for what in ("print", "read"):
-        run = command_line("run", suite(tmp_path, count=2, what=what), "--out", tmp_path / f"{what}.jsonl", "--jobs", 1,
-                           "--no-report", "--json")  # fmt: skip
+        run = command_line(
+            "run",
+            suite(tmp_path, count=2, what=what),
+            "--out",
+            tmp_path / f"{what}.jsonl",
+            "--jobs",
+            1,
+            "--no-report",
+            "--json",
+        )
         out, err = run.communicate(timeout=60)
         assert json.loads(out)["measured"] == 2
         assert ("a solver that talks" in err) == (what == "print")
-    code = ("import sys; sys.path.insert(0, sys.argv[1]); from sdebench.studies import base, runner\n"
-            "base.STUDIES['dummy'] = 'dummy_study'; path = sys.argv[2]\n"
-            "runner.run(base.expand({'study': 'dummy', 'count': 2, 'what': 'threads'}), path, 1)")  # fmt: skip
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from sdebench.studies import base, runner\n"
+        "base.STUDIES['dummy'] = 'dummy_study'; path = sys.argv[2]\n"
+        "runner.run(base.expand({'study': 'dummy', 'count': 2, 'what': 'threads'}), path, 1)"
+    )
     here, path = str(Path(__file__).parent), tmp_path / "threads.jsonl"
     subprocess.run([sys.executable, "-c", code, here, path], env={"OMP_NUM_THREADS": "7", "PATH": ""}, check=True)
     assert records.read(path)[1]["context"] == {"dim": 1, "threads": "1"}
@@ -131,10 +146,12 @@ def test_a_case_that_prints_where_nobody_reads_any_more_has_not_failed(tmp_path)
 
 def test_a_case_that_prints_where_there_is_no_screen_spoils_no_answer(tmp_path):
     """Of a command whose standard error is closed, as by `2>&-`."""
-    code = ("import sys, os; sys.path.insert(0, sys.argv[1]); os.close(2); from sdebench.studies import base, runner\n"
-            "base.STUDIES['dummy'] = 'dummy_study'\n"
-            "found = runner.run(base.expand({'study': 'dummy', 'count': 2, 'what': 'print'}), sys.argv[2], 1)\n"
-            "print(found.measured, found.failed, found.retried)")  # fmt: skip
+    code = (
+        "import sys, os; sys.path.insert(0, sys.argv[1]); os.close(2); from sdebench.studies import base, runner\n"
+        "base.STUDIES['dummy'] = 'dummy_study'\n"
+        "found = runner.run(base.expand({'study': 'dummy', 'count': 2, 'what': 'print'}), sys.argv[2], 1)\n"
+        "print(found.measured, found.failed, found.retried)"
+    )
     command = [sys.executable, "-c", code, str(Path(__file__).parent), tmp_path / "r.jsonl"]
     assert subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout == "2 [] []\n"
 
@@ -236,10 +253,15 @@ def test_nonsense_is_told_from_a_record_in_one_line(what):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("asked", "message"), [
-    ((2, "dask", "tcp://h:1"), "leave it out"), ((None, "dask", ""), "give --scheduler ADDRESS"),
-    ((None, "processes", "tcp://h:1"), "give --backend dask"), ((None, "dark", ""), "did you mean 'dask'?"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ((2, "dask", "tcp://h:1"), "leave it out"),
+        ((None, "dask", ""), "give --scheduler ADDRESS"),
+        ((None, "processes", "tcp://h:1"), "give --backend dask"),
+        ((None, "dark", ""), "did you mean 'dask'?"),
+    ],
+)
 def test_what_does_not_fit_together_is_refused(asked, message):
     with pytest.raises(UsageError, match=message.replace("?", r"\?")):
         places.place(*asked, None)

@@ -156,9 +156,11 @@ def test_integrals_are_jointly_right_with_the_plain_increment(s, t, dtype, bound
 
 
 OVERLAPS = [
-    ((GRID[1], inside(2)), (GRID[0], GRID[2])), ((inside(0), inside(1)), (inside(1), GRID[4])),
-    ((inside(1, 0.3), inside(1, 0.6)), (GRID[0], inside(1))), ((GRID[0], GRID[2]), (GRID[1], GRID[3])),
-]  # fmt: skip
+    ((GRID[1], inside(2)), (GRID[0], GRID[2])),
+    ((inside(0), inside(1)), (inside(1), GRID[4])),
+    ((inside(1, 0.3), inside(1, 0.6)), (GRID[0], inside(1))),
+    ((GRID[0], GRID[2]), (GRID[1], GRID[3])),
+]
 
 
 @pytest.mark.parametrize(("one", "other"), OVERLAPS)

@@ -9,17 +9,20 @@ from sdebench.studies.base import claims
 SAID = {"claimed_order": 3, "order": 2, "order_irregular": 2, "main_order": 3, "strong_order": 1.5}
 
 
-@pytest.mark.parametrize(("kind", "grid", "expected"), [
-    ("global", "karras", (3, 2)),
-    ("global", "irregular", (3, 2)),
-    ("main", "irregular", (3, 3)),
-    ("local", "", (4, 4)),
-    ("tolerance", "", (1, 1)),
-    ("start-up", "irregular", (None, None)),
-    ("weak", "karras", (3, 2)),
-    ("weak", "irregular", (3, 2)),
-    ("strong", "irregular", (1.5, 1.5)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "grid", "expected"),
+    [
+        ("global", "karras", (3, 2)),
+        ("global", "irregular", (3, 2)),
+        ("main", "irregular", (3, 3)),
+        ("local", "", (4, 4)),
+        ("tolerance", "", (1, 1)),
+        ("start-up", "irregular", (None, None)),
+        ("weak", "karras", (3, 2)),
+        ("weak", "irregular", (3, 2)),
+        ("strong", "irregular", (1.5, 1.5)),
+    ],
+)
 def test_each_kind_has_its_exponents(kind, grid, expected):
     assert held_to(SAID, kind, grid) == expected
 

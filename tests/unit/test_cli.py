@@ -145,7 +145,9 @@ def test_order_measures_weak_and_strong_orders_of_a_stochastic_method(sdebench, 
     rows = {row["kind"]: row for row in json.loads(out)}
     assert status == 0
     assert {kind: (row["grid"], row["claim"], row["verdict"]) for kind, row in rows.items()} == {
-        "weak": ("uniform_lam", 2, "confirmed"), "strong": ("", 1.5, "confirmed")}  # fmt: skip
+        "weak": ("uniform_lam", 2, "confirmed"),
+        "strong": ("", 1.5, "confirmed"),
+    }
 
 
 def test_order_of_a_method_that_has_none_says_so(sdebench):
@@ -339,7 +341,12 @@ def test_a_run_measures_reports_and_then_has_nothing_left_to_do(sdebench):
     status, out, _ = sdebench("run", "one.toml", "--no-report", "--json")
     assert status == 0
     assert {k: json.loads(out)[k] for k in ("cases", "measured", "skipped", "failed", "report")} == {
-        "cases": 2, "measured": 0, "skipped": 2, "failed": [], "report": []}  # fmt: skip
+        "cases": 2,
+        "measured": 0,
+        "skipped": 2,
+        "failed": [],
+        "report": [],
+    }
     assert sdebench("report", "results/one.jsonl", "--out", "again")[0] == 0
     assert Path("again/index.html").exists()
 

@@ -29,5 +29,7 @@ def test_a_run_shows_a_line_a_row_and_at_its_end_what_it_left_out(sdebench, monk
     assert [line.split()[1:3] for line in lines if line.startswith("unip")].count(["✓", "3"]) == 4
     assert sum(line.startswith("unip") for line in lines) == 12
     assert max(map(len, lines)) <= 80
-    assert err.splitlines()[-1] == ("sdebench: study law: 1 solver has no exact law on 'gaussian', left out: "
-                                    "predictor-corrector (it is not linear in its vectors)")  # fmt: skip
+    assert err.splitlines()[-1] == (
+        "sdebench: study law: 1 solver has no exact law on 'gaussian', left out: "
+        "predictor-corrector (it is not linear in its vectors)"
+    )

@@ -106,8 +106,13 @@ def shared(frozen) -> Iterator[Cluster]:
 def start(frozen: Path, toml: Path, out: Path, address: str) -> subprocess.Popen:
     """The command that runs a study on a cluster."""
     command = ("run", toml, "--out", out, "--backend", "dask", "--scheduler", address, "--no-report", "--json")
-    return subprocess.Popen([sys.executable, "-P", "-c", DRIVER, *map(str, command)], env=environment(frozen), text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", DRIVER, *map(str, command)],
+        env=environment(frozen),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def test_ten_kills_of_workers_and_of_the_driver_leave_the_records_of_an_undisturbed_run(tmp_path, frozen, shared):
@@ -121,8 +126,14 @@ def test_ten_kills_of_workers_and_of_the_driver_leave_the_records_of_an_undistur
     assert runner.run(wanted, path, scheduler=address).measured == 0
 
 
-@pytest.mark.parametrize(("what", "fault"), [("crash", "its process died of SIGABRT"), ("hang", "no answer within 3 s"),
-                                             ("another case", "its worker answered nonsense")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("what", "fault"),
+    [
+        ("crash", "its process died of SIGABRT"),
+        ("hang", "no answer within 3 s"),
+        ("another case", "its worker answered nonsense"),
+    ],
+)
 def test_a_case_that_breaks_its_process_gets_a_second_try_and_harms_no_worker(tmp_path, shared, what, fault):
     before, path, address = shared.members(), tmp_path / "r.jsonl", shared.address
     mended = cases(count=4, what=what, arrays=2, once=str(tmp_path / "once"))
@@ -215,9 +226,11 @@ def test_without_distributed_one_line_says_what_to_install(tmp_path, monkeypatch
 
 
 def test_nothing_of_it_is_imported_unless_asked_for(tmp_path):
-    code = ("import sys; from sdebench.studies import base, runner; base.STUDIES['dummy'] = 'dummy_study'\n"
-            "runner.run(base.expand({'study': 'dummy'}), sys.argv[1], 1)\n"
-            "sys.exit(bool({'distributed', 'dask'} & {*sys.modules}))")  # fmt: skip
+    code = (
+        "import sys; from sdebench.studies import base, runner; base.STUDIES['dummy'] = 'dummy_study'\n"
+        "runner.run(base.expand({'study': 'dummy'}), sys.argv[1], 1)\n"
+        "sys.exit(bool({'distributed', 'dask'} & {*sys.modules}))"
+    )
     command = [sys.executable, "-P", "-c", code, tmp_path / "r.jsonl"]
     done = subprocess.run(command, env=environment(ROOT), stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -83,14 +83,15 @@ GOOD = {"bytes": encode(np.zeros((3, 32, 32), np.uint8))}
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        ({"image": [GOOD], "label": [0]}, "columns image.bytes, label"), ({"img": [GOOD]}, "columns img.bytes"),
+        ({"image": [GOOD], "label": [0]}, "columns image.bytes, label"),
+        ({"img": [GOOD]}, "columns img.bytes"),
         ({"img": [b""], "label": [0]}, "columns img, label"),
         ({"img": [GOOD, None], "label": [0, 0]}, "row 1 has no img.bytes"),
         ({"img": [{"bytes": "x"}], "label": [0]}, "row 0 has no img.bytes"),
         ({"img": [GOOD, GOOD], "label": [0, None]}, "row 1 has no label"),
         ({"img": [GOOD], "label": ["cat"]}, "row 0 has no label of kind int"),
     ],
-)  # fmt: skip
+)
 def test_a_missing_column_or_value_is_named(columns, says, tmp_path):
     root = as_parquet(tmp_path / "a", parts())
     file = root / "train-00001-of-00002.parquet"

@@ -66,8 +66,18 @@ def captures(monkeypatch):
 KIND = Model(lambda x, t: (0.9 * x).tanh() * (1 - t), checks.NS, "v")
 
 
-METHODS = ("ddim", "dpm-solver++-3m", "unipc-3", "heun-edm", "dpm-solver-fast", "sa-solver-p3c3", "restart", "srk-additive",
-           "seeds-3", "edm-stochastic")  # fmt: skip
+METHODS = (
+    "ddim",
+    "dpm-solver++-3m",
+    "unipc-3",
+    "heun-edm",
+    "dpm-solver-fast",
+    "sa-solver-p3c3",
+    "restart",
+    "srk-additive",
+    "seeds-3",
+    "edm-stochastic",
+)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -47,8 +47,13 @@ def test_the_seed_s_misprinted_drift_does_not(name):
     for t in times(pb):
         wrong = fokker_planck(pb.law, Dynamics(pb.schedule, 1.0), points(pb, t), t, drift=printed(pb))
         assert float(wrong.median()) > 0.1
-        right = fokker_planck(pb.law, Dynamics(pb.schedule, 1.0), points(pb, t), t,
-                              drift=lambda m, x, t: -0.5 * pb.schedule.g2(t) * (x + 2 * m(x, t).score))  # fmt: skip
+        right = fokker_planck(
+            pb.law,
+            Dynamics(pb.schedule, 1.0),
+            points(pb, t),
+            t,
+            drift=lambda m, x, t: -0.5 * pb.schedule.g2(t) * (x + 2 * m(x, t).score),
+        )
         assert float(right.max()) < 1e-12
 
 

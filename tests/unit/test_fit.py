@@ -199,24 +199,27 @@ def test_inputs_are_not_touched():
     assert np.array_equal(e, kept)
 
 
-@pytest.mark.parametrize(("order", "half_width", "reason", "claim", "expected"), [
-    (2.0, 0.01, "", 2, "confirmed"),
-    (3.02, 0.01, "", 2, "confirmed"),  # better than claimed
-    (2.5, 0.01, "", 2, "not asymptotic"),  # no method has such an order: an error that changes sign
-    (2.2, 0.15, "", 2, "confirmed"),
-    (1.91, 0.01, "", 1, "confirmed"),
-    (1.91, 0.01, "", 2, "confirmed"),
-    (1.89, 0.001, "", 2, "refuted"),
-    (1.85, 0.08, "", 2, "not asymptotic"),  # the claim is inside of its interval
-    (1.0, 0.15, "", 2, "refuted"),
-    (1.53, 0.02, "", 1.5, "confirmed"),  # strong orders come in halves
-    (2.01, 0.02, "", 1.5, "confirmed"),
-    (1.75, 0.15, "", 1.5, "not asymptotic"),
-    (1.3, 0.02, "", 1.5, "refuted"),
-    (2.0, 0.5, "slopes disagree", 2, "not asymptotic"),  # unresolved, whatever the number says
-    (9.0, 0.0, "exact", 2, "not asymptotic"),
-    (nan, inf, "diverges", 0, "refuted"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("order", "half_width", "reason", "claim", "expected"),
+    [
+        (2.0, 0.01, "", 2, "confirmed"),
+        (3.02, 0.01, "", 2, "confirmed"),  # better than claimed
+        (2.5, 0.01, "", 2, "not asymptotic"),  # no method has such an order: an error that changes sign
+        (2.2, 0.15, "", 2, "confirmed"),
+        (1.91, 0.01, "", 1, "confirmed"),
+        (1.91, 0.01, "", 2, "confirmed"),
+        (1.89, 0.001, "", 2, "refuted"),
+        (1.85, 0.08, "", 2, "not asymptotic"),  # the claim is inside of its interval
+        (1.0, 0.15, "", 2, "refuted"),
+        (1.53, 0.02, "", 1.5, "confirmed"),  # strong orders come in halves
+        (2.01, 0.02, "", 1.5, "confirmed"),
+        (1.75, 0.15, "", 1.5, "not asymptotic"),
+        (1.3, 0.02, "", 1.5, "refuted"),
+        (2.0, 0.5, "slopes disagree", 2, "not asymptotic"),  # unresolved, whatever the number says
+        (9.0, 0.0, "exact", 2, "not asymptotic"),
+        (nan, inf, "diverges", 0, "refuted"),
+    ],
+)
 def test_verdicts(order, half_width, reason, claim, expected):
     assert verdict(Fit(order, half_width, 1.0, (0, 1, 2, 3), reason), claim) == expected
 

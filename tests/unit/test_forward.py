@@ -154,8 +154,14 @@ def test_ddpm_s_own_rates_give_its_product_formula():
     assert chain.times[-1] == 1000.0
 
 
-ORDERS = [("ddpm-integral", VPLinear(), 1), ("ddpm-left", VPLinear(), 1), ("ddpm-right", VPCosine(), 1),
-          ("euler-maruyama", VPLinear(), 1), ("euler-maruyama", VE(), 1), ("euler-maruyama", Rectified(), 1)]
+ORDERS = [
+    ("ddpm-integral", VPLinear(), 1),
+    ("ddpm-left", VPLinear(), 1),
+    ("ddpm-right", VPCosine(), 1),
+    ("euler-maruyama", VPLinear(), 1),
+    ("euler-maruyama", VE(), 1),
+    ("euler-maruyama", Rectified(), 1),
+]
 
 
 @pytest.mark.parametrize(("name", "ns", "order"), ORDERS, ids=str)
@@ -223,14 +229,17 @@ def test_forward_paths_converge_strongly_on_one_brownian_path():
     assert max(at_half) < 1.0  # one path: nothing is a fresh draw
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: Chain((0.0, 1.0), (1.0, 1.0), (0.0,)), "n \\+ 1, n and n"),
-    (lambda: ddpm([0.1, 1.5]), "smaller steps"),
-    (lambda: Chain((1.0, 0.5), (1.0,), (0.0,)), "strictly increasing"),
-    (lambda: betas(VE(), (0.1, 0.2)), "does not preserve"),
-    (lambda: betas(VPLinear(), (0.1, 0.2), "middle"), "unknown rate"),
-    (lambda: ncsn([1.0, 2.0]).alpha(2), "give 0 to 1"),
-])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Chain((0.0, 1.0), (1.0, 1.0), (0.0,)), "n \\+ 1, n and n"),
+        (lambda: ddpm([0.1, 1.5]), "smaller steps"),
+        (lambda: Chain((1.0, 0.5), (1.0,), (0.0,)), "strictly increasing"),
+        (lambda: betas(VE(), (0.1, 0.2)), "does not preserve"),
+        (lambda: betas(VPLinear(), (0.1, 0.2), "middle"), "unknown rate"),
+        (lambda: ncsn([1.0, 2.0]).alpha(2), "give 0 to 1"),
+    ],
+)
 def test_what_is_no_chain_is_refused(make, message):
     with pytest.raises(UsageError, match=message):
         make()

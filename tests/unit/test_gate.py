@@ -72,16 +72,20 @@ def test_times_a_last_bit_apart_have_one_noise():
     assert torch.equal(path.integral(s, middle, sb.noise.DATA)[0], path.integral(s, nudged, sb.noise.DATA)[0])
 
 
-@pytest.mark.parametrize("moved", [
-    ("ddim", "errors", "16 steps", lambda e: e * (1 + 3e-6), "error, 16 steps", "+0.0003%"),
-    ("ddim", "orders", "order", lambda p: p - 0.02, "order", "-2%"),
-    ("unipc-3", "calls", "8 steps", lambda n: n + 8, "calls 8 steps", "+89%"),
-    ("unipc-3", "claims", "memory", lambda n: n + 1, "claim memory", "+50%"),
-    ("unipc-3", "claims", "frozen", lambda _: False, "claim frozen", "changed"),
-    ("scipy-rk45", "errors", "tolerance 1e-06", lambda e: None, "error, tolerance 1e-06", "gone"),
-    ("euler-maruyama", "errors", "law, 32 steps", lambda e: e * (1 - 3e-6), "error, law, 32 steps", "-0.0003%"),
-    ("ddim", "float32", "roundings lost", lambda u: u + 3, "roundings lost", "+3"),
-], ids=lambda m: m[4])  # fmt: skip
+@pytest.mark.parametrize(
+    "moved",
+    [
+        ("ddim", "errors", "16 steps", lambda e: e * (1 + 3e-6), "error, 16 steps", "+0.0003%"),
+        ("ddim", "orders", "order", lambda p: p - 0.02, "order", "-2%"),
+        ("unipc-3", "calls", "8 steps", lambda n: n + 8, "calls 8 steps", "+89%"),
+        ("unipc-3", "claims", "memory", lambda n: n + 1, "claim memory", "+50%"),
+        ("unipc-3", "claims", "frozen", lambda _: False, "claim frozen", "changed"),
+        ("scipy-rk45", "errors", "tolerance 1e-06", lambda e: None, "error, tolerance 1e-06", "gone"),
+        ("euler-maruyama", "errors", "law, 32 steps", lambda e: e * (1 - 3e-6), "error, law, 32 steps", "-0.0003%"),
+        ("ddim", "float32", "roundings lost", lambda u: u + 3, "roundings lost", "+3"),
+    ],
+    ids=lambda m: m[4],
+)
 def test_a_figure_that_moves_is_told_and_one_that_moves_less_is_not(held, moved):
     solver, group, figure, change, what, told = moved
     now = deepcopy(held)
@@ -145,12 +149,16 @@ def test_failures_are_figures_told_by_their_type():
     json.dumps(diverged, allow_nan=False)
 
 
-@pytest.mark.parametrize(("mutant", "part", "message"), [
-    (multistep.KeepsState(), "runs", "a second run gave other bits"),
-    (stochastic.DrawsByItself(), "strong", "a second run gave other bits"),
-    (one_step.MutatesItsInput(), "runs", "the state that was given is changed"),
-    (one_step.ChangesTheDtype(), "float32", "a state of torch.float32 became one of torch.float64"),
-], ids=lambda its: type(its).__name__ if isinstance(its, sb.Solver) else "")  # fmt: skip
+@pytest.mark.parametrize(
+    ("mutant", "part", "message"),
+    [
+        (multistep.KeepsState(), "runs", "a second run gave other bits"),
+        (stochastic.DrawsByItself(), "strong", "a second run gave other bits"),
+        (one_step.MutatesItsInput(), "runs", "the state that was given is changed"),
+        (one_step.ChangesTheDtype(), "float32", "a state of torch.float32 became one of torch.float64"),
+    ],
+    ids=lambda its: type(its).__name__ if isinstance(its, sb.Solver) else "",
+)
 def test_what_no_run_may_do_is_a_failure(mutant, part, message):
     assert gate.figures(mutant)["failures"][part] == f"RuntimeError: {message}"
 

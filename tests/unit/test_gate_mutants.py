@@ -17,8 +17,10 @@ FILE = TESTS.parent / "results" / "baseline.json"
 MODULES = [import_module(f"mutants.{path.stem}") for path in sorted((TESTS / "mutants").glob("*.py"))]
 ORIGINALS = {
     type(mutant): (mutant, original)
-    for module in MODULES for mutant, original, *_ in getattr(module, "REJECTED", ()) if isinstance(mutant, Solver | Sampler)
-}  # fmt: skip
+    for module in MODULES
+    for mutant, original, *_ in getattr(module, "REJECTED", ())
+    if isinstance(mutant, Solver | Sampler)
+}
 
 
 def check(capsys, *names: str) -> tuple[int, list[dict]]:
@@ -35,9 +37,12 @@ def _same_path(monkeypatch):
 
 def test_every_mutant_has_an_original():
     mutants = {
-        its for module in MODULES if not module.__name__.startswith("mutants.test_") for its in vars(module).values()
+        its
+        for module in MODULES
+        if not module.__name__.startswith("mutants.test_")
+        for its in vars(module).values()
         if isinstance(its, type) and issubclass(its, Solver | Sampler) and its.__module__ == module.__name__
-    }  # fmt: skip
+    }
     assert len(mutants) >= 37
     assert {its.__name__ for its in mutants - ORIGINALS.keys()} == set()
 

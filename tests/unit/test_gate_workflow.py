@@ -67,10 +67,16 @@ def repository(tmp_path):
     (there / "pyproject.toml").write_text(PYPROJECT)
     (there / "my_package.py").write_text(SAMPLER)
     environment = os.environ | {
-        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(map(str, (site, ROOT))),
-        "PIP_TARGET": str(site), "PIP_UPGRADE": "1", "PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0",
-        "GITHUB_ACTIONS": "true", "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(map(str, (site, ROOT))),
+        "PIP_TARGET": str(site),
+        "PIP_UPGRADE": "1",
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",
+        "GITHUB_ACTIONS": "true",
+        "OMP_NUM_THREADS": "1",
+    }
 
     def run(line: str) -> subprocess.CompletedProcess:
         shell = ["bash", "-e", "-c", line]

@@ -43,12 +43,15 @@ def test_it_holds_on_any_span(n, a, b):
         assert (grid[0], grid[-1]) == (a, b)
 
 
-@pytest.mark.parametrize(("name", "u"), [
-    ("uniform_t", lambda ns, t: t),
-    ("uniform_lam", lambda ns, t: ns.lam(t)),
-    ("quadratic", lambda ns, t: sqrt(t)),
-    ("karras", lambda ns, t: ns.rho(t) ** (1 / 7)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "u"),
+    [
+        ("uniform_t", lambda ns, t: t),
+        ("uniform_lam", lambda ns, t: ns.lam(t)),
+        ("quadratic", lambda ns, t: sqrt(t)),
+        ("karras", lambda ns, t: ns.rho(t) ** (1 / 7)),
+    ],
+)
 @pytest.mark.parametrize(("ns", "s", "t"), SPANS, ids=lambda v: str(v))
 def test_a_smooth_grid_is_equal_steps_in_its_variable(name, u, ns, s, t):
     values = [u(ns, v) for v in grids.get(name)(ns, s, t, 40)]
@@ -96,11 +99,16 @@ def test_no_steps_are_refused(name, family, n):
         family(VPLinear(), 0.8, 0.1, n)
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (("vp", 0.8, 0.1, 4), "'vp' is not a schedule: give one"), ((VPLinear, 0.8, 0.1, 4), "VPLinear'> is not a schedule"),
-    ((VPLinear(), "0.8", 0.1, 4), "from s = '0.8' to t = 0.1: give two times"), ((VPLinear(), 0.8, None, 4), "to t = None"),
-    ((VPLinear(), (0.8, 0.1), 4, 4), r"from s = \(0.8, 0.1\) to t = 4"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("vp", 0.8, 0.1, 4), "'vp' is not a schedule: give one"),
+        ((VPLinear, 0.8, 0.1, 4), "VPLinear'> is not a schedule"),
+        ((VPLinear(), "0.8", 0.1, 4), "from s = '0.8' to t = 0.1: give two times"),
+        ((VPLinear(), 0.8, None, 4), "to t = None"),
+        ((VPLinear(), (0.8, 0.1), 4, 4), r"from s = \(0.8, 0.1\) to t = 4"),
+    ],
+)
 @pytest.mark.parametrize(("name", "family"), FAMILIES)
 def test_ends_and_schedules_that_are_none_are_refused(name, family, arguments, says):
     with pytest.raises(UsageError, match=says) as caught:
@@ -108,10 +116,16 @@ def test_ends_and_schedules_that_are_none_are_refused(name, family, arguments, s
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "setting", "says"), [
-    ("karras", {"rho": "seven"}, "rho is 'seven': give a number"), ("karras", {"rho": 0}, "rho is 0: give a number"),
-    ("irregular", {"ratio": "a"}, "ratio is 'a': give a number above 0"), ("irregular", {"ratio": -1}, "ratio is -1: give"),
-    ("jitter", {"seed": [1]}, r"seed is \[1\]: give a whole number")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "setting", "says"),
+    [
+        ("karras", {"rho": "seven"}, "rho is 'seven': give a number"),
+        ("karras", {"rho": 0}, "rho is 0: give a number"),
+        ("irregular", {"ratio": "a"}, "ratio is 'a': give a number above 0"),
+        ("irregular", {"ratio": -1}, "ratio is -1: give"),
+        ("jitter", {"seed": [1]}, r"seed is \[1\]: give a whole number"),
+    ],
+)
 def test_settings_of_a_family_that_are_no_numbers_are_refused(name, setting, says):
     with pytest.raises(UsageError, match=says):
         grids.get(name)(VPLinear(), 0.8, 0.1, 4, **setting)
@@ -131,8 +145,23 @@ def test_times_outside_of_the_domain_are_refused(name, family, span):
         family(VPLinear(), *span, 4)
 
 
-BAD = [(), (0.5,), (0.5, 0.5), (0.1, 0.5), (0.9, nan), (nan, 0.9), (inf, 0.5), (0.9, 0.5, 0.6), (0.9, -inf),
-       5, None, "karras", ("a", "b"), (0.9, None, 0.1), grids.uniform_lam]  # fmt: skip
+BAD = [
+    (),
+    (0.5,),
+    (0.5, 0.5),
+    (0.1, 0.5),
+    (0.9, nan),
+    (nan, 0.9),
+    (inf, 0.5),
+    (0.9, 0.5, 0.6),
+    (0.9, -inf),
+    5,
+    None,
+    "karras",
+    ("a", "b"),
+    (0.9, None, 0.1),
+    grids.uniform_lam,
+]
 
 
 @pytest.mark.parametrize("bad", BAD)

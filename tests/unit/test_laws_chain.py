@@ -20,8 +20,18 @@ from sdebench.noise import WhiteNoise
 from sdebench.problems import GaussianMixture, Problem
 from sdebench.schedules import EDM, VPLinear
 
-ONE_STEP = ("euler-maruyama", "srk-additive", "ddpm", "dpm2-ancestral", "dpm++-sde", "seeds-2", "edm-stochastic-gamma",
-            "annealed-langevin", "restart", "analytic-dpm")  # fmt: skip
+ONE_STEP = (
+    "euler-maruyama",
+    "srk-additive",
+    "ddpm",
+    "dpm2-ancestral",
+    "dpm++-sde",
+    "seeds-2",
+    "edm-stochastic-gamma",
+    "annealed-langevin",
+    "restart",
+    "analytic-dpm",
+)
 MU, V = 0.7, 0.3
 
 

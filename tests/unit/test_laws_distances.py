@@ -154,9 +154,7 @@ def test_moments():
     raw = 0.4 * (-1 - 3 * 0.16) + 0.6 * (0.9**3 + 3 * 0.9 * 0.25)
     assert law.moment(3, central=False) == pytest.approx(raw, abs=1e-13)
     assert law.moment(2, central=False) == pytest.approx(law.variance + law.mean**2, abs=1e-13)
-    assert law.expect(np.cos) == pytest.approx(
-        0.4 * np.cos(1) * np.exp(-0.08) + 0.6 * np.cos(0.9) * np.exp(-0.125), abs=1e-13
-    )
+    assert law.expect(np.cos) == pytest.approx(0.4 * np.cos(1) * np.exp(-0.08) + 0.6 * np.cos(0.9) * np.exp(-0.125), abs=1e-13)
 
 
 def test_bad_densities_are_refused():

@@ -20,14 +20,25 @@ def test_the_way_to_a_law_is_the_problem_s():
         kind_of(PLANE)
 
 
-@pytest.mark.parametrize(("spec", "problem", "reason"), [
-    ("ddim", GAUSSIAN, ""), ("ddim", LINE, ""), ("srk-additive", LINE, ""), ("restart", LINE, ""),
-    ("sde-dpm-solver-2m", GAUSSIAN, ""), ("seeds-3", GAUSSIAN, ""), ("dpm-solver++-2m", LINE, ""),
-    ("sde-dpm-solver-2m", LINE, "it has a memory of 1"), ("seeds-3", LINE, "more than 1 noise enters its stages"),
-    ("sa-solver-p1c1", LINE, "no noise of it enters its last line alone"),
-    ("predictor-corrector", GAUSSIAN, "it is not linear in its vectors"), ("euler-maruyama[eta=0]", LINE, "it draws no noise"),
-    ("scipy-rk45", GAUSSIAN, "it chooses its own steps"), ("ddim", PLANE, "problem 'mixture-2d' has no law in closed form"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spec", "problem", "reason"),
+    [
+        ("ddim", GAUSSIAN, ""),
+        ("ddim", LINE, ""),
+        ("srk-additive", LINE, ""),
+        ("restart", LINE, ""),
+        ("sde-dpm-solver-2m", GAUSSIAN, ""),
+        ("seeds-3", GAUSSIAN, ""),
+        ("dpm-solver++-2m", LINE, ""),
+        ("sde-dpm-solver-2m", LINE, "it has a memory of 1"),
+        ("seeds-3", LINE, "more than 1 noise enters its stages"),
+        ("sa-solver-p1c1", LINE, "no noise of it enters its last line alone"),
+        ("predictor-corrector", GAUSSIAN, "it is not linear in its vectors"),
+        ("euler-maruyama[eta=0]", LINE, "it draws no noise"),
+        ("scipy-rk45", GAUSSIAN, "it chooses its own steps"),
+        ("ddim", PLANE, "problem 'mixture-2d' has no law in closed form"),
+    ],
+)
 def test_why_a_method_has_no_law(spec, problem, reason):
     assert why_not(sb.get_solver(spec), problem) == reason
 
@@ -47,10 +58,16 @@ def test_both_studies_go_by_it():
     assert not [case for case in order.cases({"solvers": ["ddpm"], "problems": ["mixture-2d"]}) if case["kind"] == "weak"]
 
 
-@pytest.mark.parametrize(("spec", "problem", "way"), [
-    ("ddpm", "gaussian", "_moments"), ("predictor-corrector", "gaussian", "_sampled_moments"),
-    ("restart", "mixture-1d", "_expectation"), ("seeds-3", "mixture-1d", "_coupled"), ("ddpm", "mixture-2d", "_coupled"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spec", "problem", "way"),
+    [
+        ("ddpm", "gaussian", "_moments"),
+        ("predictor-corrector", "gaussian", "_sampled_moments"),
+        ("restart", "mixture-1d", "_expectation"),
+        ("seeds-3", "mixture-1d", "_coupled"),
+        ("ddpm", "mixture-2d", "_coupled"),
+    ],
+)
 def test_weak_errors_are_measured_the_best_way_that_there_is(spec, problem, way, monkeypatch):
     for name in ("_moments", "_sampled_moments", "_expectation", "_coupled"):
         monkeypatch.setattr(stochastic, name, lambda *_, name=name: name)

@@ -66,8 +66,13 @@ def test_weights_are_those_worked_out_by_hand():
     """Of errors in x0 = (x + sigma^2 s)/alpha, eps = -sigma s, v = alpha eps - sigma x0, velocity = eps - x0."""
     levels = Levels(PLANE.schedule, check.AT)
     a, s = levels.alpha.flatten(), levels.sigma.flatten()
-    by_hand = {"score": 1 + 0 * s, "eps": s**2, "x0": s**4 / a**2, "v": s**2 * (a**2 + s**2) ** 2 / a**2,
-               "velocity": s**2 * (a + s) ** 2 / a**2}  # fmt: skip
+    by_hand = {
+        "score": 1 + 0 * s,
+        "eps": s**2,
+        "x0": s**4 / a**2,
+        "v": s**2 * (a**2 + s**2) ** 2 / a**2,
+        "velocity": s**2 * (a + s) ** 2 / a**2,
+    }
     assert set(by_hand) == set(KINDS)
     for kind, expected in by_hand.items():
         assert torch.allclose(levels.weight(kind)[:, 0], expected, rtol=1e-12)
@@ -77,8 +82,13 @@ def test_weights_are_those_worked_out_by_hand():
 def test_a_denoising_loss_with_its_own_weight_is_a_plain_squared_error(kind):
     batch, net = draw(PLANE.law, stratified(PLANE.schedule, (-1.0, 1.5), 3), 5, generator()), ScoreNet(2, kind)
     a, s = batch.levels.alpha, batch.levels.sigma
-    truth = {"x0": batch.x0, "eps": batch.eps, "v": a * batch.eps - s * batch.x0, "score": -batch.eps / s,
-             "velocity": batch.eps - batch.x0}[kind]  # fmt: skip
+    truth = {
+        "x0": batch.x0,
+        "eps": batch.eps,
+        "v": a * batch.eps - s * batch.x0,
+        "score": -batch.eps / s,
+        "velocity": batch.eps - batch.x0,
+    }[kind]
     objective = Objective(f"denoising-{kind}", plain_weight(f"denoising-{kind}"))
     expected = (net(batch.x, batch.levels.lam) - truth).square().sum(-1)
     assert torch.allclose(objective.values(net, batch, generator()), expected, rtol=1e-10)
@@ -216,6 +226,7 @@ def test_pairs_integrate_a_product():
 
 def test_gradient_noise_is_that_of_the_mini_batches_and_its_signal_is_unbiased():
     """Of the loss z theta, z ~ N(1, 1) a batch: variance 1, signal 1, in the mean over 1600 times 4 batches."""
+
     class One(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -269,9 +280,9 @@ def test_the_implicit_loss_of_finitely_many_points_has_no_lower_bound():
         assert float((2 * trace(s, x) + s.square().sum(-1)).mean().detach()) == pytest.approx(-4 / v, rel=1e-3)
 
 
-@pytest.mark.parametrize(("loss", "weight", "message"), [
-    ("denoising", "eps", "did you mean 'denoising-v'"), ("implicit", "sigma", "score"),
-])
+@pytest.mark.parametrize(
+    ("loss", "weight", "message"), [("denoising", "eps", "did you mean 'denoising-v'"), ("implicit", "sigma", "score")]
+)
 def test_a_loss_or_a_weight_that_is_none_is_refused_in_a_line(loss, weight, message):
     with pytest.raises(UsageError, match=message) as error:
         Objective(loss, weight)

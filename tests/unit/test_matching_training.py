@@ -27,8 +27,10 @@ def test_every_loss_teaches_the_score(loss):
 
 
 def test_a_training_is_the_same_to_the_bit_and_another_with_another_seed():
-    runs = [trained(Objective("sliced-vr", "eps"), batches(PLANE.law, PLANE.schedule, LAMS, (4, 4), seed), 5, dim=2)
-            for seed in (2, 2, 5)]  # fmt: skip
+    runs = [
+        trained(Objective("sliced-vr", "eps"), batches(PLANE.law, PLANE.schedule, LAMS, (4, 4), seed), 5, dim=2)
+        for seed in (2, 2, 5)
+    ]
     (one, losses), (two, again), (_, others) = runs
     assert losses == again
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters()))
@@ -58,8 +60,9 @@ def test_the_loss_that_is_told_is_that_before_the_step_and_the_step_is_made():
 
 def test_all_denoising_forms_under_one_weight_train_one_network():
     """50 steps: the parameters differ by what rounding has grown to."""
-    nets = [trained(Objective(f"denoising-{kind}", "v"), batches(LINE.law, LINE.schedule, LAMS, (4, 8), 2), 50)[0]
-            for kind in KINDS]  # fmt: skip
+    nets = [
+        trained(Objective(f"denoising-{kind}", "v"), batches(LINE.law, LINE.schedule, LAMS, (4, 8), 2), 50)[0] for kind in KINDS
+    ]
     for net in nets[1:]:
         assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(nets[0].parameters(), net.parameters()))
 
@@ -92,8 +95,9 @@ def test_on_a_fixed_set_implicit_matching_falls_below_what_the_exact_score_has_a
     """32 samples, 200 steps: the mean loss of the exact score is -E norm(sigma score)^2 > -1; denoising stays above zero."""
     fixed = draw(LINE.law, stratified(LINE.schedule, LAMS, 4), 8, generator(7))
     kept = draw(LINE.law, stratified(LINE.schedule, LAMS, 4), 500, generator(9))
-    (implicit, losses), (_, bounded) = (trained(Objective(name, "eps"), repeat(fixed), 200)
-                                        for name in ("implicit", "denoising-eps"))  # fmt: skip
+    (implicit, losses), (_, bounded) = (
+        trained(Objective(name, "eps"), repeat(fixed), 200) for name in ("implicit", "denoising-eps")
+    )
     assert losses[-1] < -5
     assert min(bounded) > 0
     assert float(divergence(implicit, kept).value.mean()) > 10 * float(divergence(ScoreNet(1, seed=1), kept).value.mean())

@@ -227,8 +227,12 @@ def folder(tmp_path_factory) -> Path:
     """A classifier as it is initialised."""
     torch.manual_seed(0)
     net = classifier.Classifier(1, 10, [8, 16], 12)
-    card = {"shape": [1, 8, 8], "classes": 10, "recipe": {"network": {"channels": [8, 16], "features": 12}},
-            "data": {"name": "noise", "sha256": "0" * 64}}  # fmt: skip
+    card = {
+        "shape": [1, 8, 8],
+        "classes": 10,
+        "recipe": {"network": {"channels": [8, 16], "features": 12}},
+        "data": {"name": "noise", "sha256": "0" * 64},
+    }
     return classifier.save(tmp_path_factory.mktemp("features") / "net", net, card)
 
 

@@ -11,8 +11,13 @@ from sdebench.metrics import frechet as module
 from sdebench.metrics.frechet import bootstrap, draws_for, frechet, infinite, interval, paired_bootstrap, resampled
 from sdebench.metrics.statistics import Statistics, merged
 
-CHECKS = [check.equals_the_square_root, check.closed_form_where_they_commute, check.closed_form_in_the_plane, check.by_hand,
-          check.fewer_samples_than_features]  # fmt: skip
+CHECKS = [
+    check.equals_the_square_root,
+    check.closed_form_where_they_commute,
+    check.closed_form_in_the_plane,
+    check.by_hand,
+    check.fewer_samples_than_features,
+]
 
 
 def parts_of(seed: int, k: int, n: int, d: int, scale: float = 1.0, shift: float = 0.0) -> list[Statistics]:

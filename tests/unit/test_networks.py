@@ -282,12 +282,21 @@ def test_a_problem_goes_to_another_process(saved):
 
 
 def test_a_declared_module_is_cast_and_its_weights_are_in_its_digest(tmp_path, monkeypatch):
-    lines = ["import torch, sdebench as sb", "from sdebench.networks import Declared",
-             "class Net(torch.nn.Module):", "    def __init__(self, scale):", "        super().__init__()",
-             "        self.scale = torch.nn.Parameter(torch.tensor(scale))", "    def forward(self, x, t):",
-             "        assert x.dtype == self.scale.dtype", "        return self.scale * x",
-             "def make(scale):", "    return Declared(Net(scale), 'eps', sb.schedules.VPLinear(), (1, 2, 2), (-2, 2))",
-             "a = lambda: make(0.5)", "b = lambda: make(0.25)"]  # fmt: skip
+    lines = [
+        "import torch, sdebench as sb",
+        "from sdebench.networks import Declared",
+        "class Net(torch.nn.Module):",
+        "    def __init__(self, scale):",
+        "        super().__init__()",
+        "        self.scale = torch.nn.Parameter(torch.tensor(scale))",
+        "    def forward(self, x, t):",
+        "        assert x.dtype == self.scale.dtype",
+        "        return self.scale * x",
+        "def make(scale):",
+        "    return Declared(Net(scale), 'eps', sb.schedules.VPLinear(), (1, 2, 2), (-2, 2))",
+        "a = lambda: make(0.5)",
+        "b = lambda: make(0.25)",
+    ]
     (tmp_path / "declared_module.py").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(tmp_path)
     a, b = (sb.get_network(f"declared_module:{name}", "float64") for name in "ab")

@@ -273,9 +273,25 @@ def test_a_lam_out_of_the_chain_is_refused_and_the_ends_come_back(ns):
             ns.t(lam)
 
 
-@pytest.mark.parametrize("betas", [
-    [], [0.1], [0.1, 0.0], [0.1, 1.0], [0.1, -0.1], [0.1, nan], [0.1, inf], 3, None, "linear", [[0.1, 0.2]], ["a", "b"],
-    [1e-4] * 10 + [0.3] * 10, [0.67, 0.59, 0.23, 0.07, 0.56, 0.72]])  # fmt: skip
+@pytest.mark.parametrize(
+    "betas",
+    [
+        [],
+        [0.1],
+        [0.1, 0.0],
+        [0.1, 1.0],
+        [0.1, -0.1],
+        [0.1, nan],
+        [0.1, inf],
+        3,
+        None,
+        "linear",
+        [[0.1, 0.2]],
+        ["a", "b"],
+        [1e-4] * 10 + [0.3] * 10,
+        [0.67, 0.59, 0.23, 0.07, 0.56, 0.72],
+    ],
+)
 def test_what_is_no_chain_is_refused_in_one_line(betas):
     """The last two: a curve through them would rise, the second's only between two levels."""
     with pytest.raises(UsageError, match="give ") as caught:

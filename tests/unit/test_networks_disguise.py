@@ -122,11 +122,18 @@ def test_analytic_dpm_says_what_a_network_does_not_know(cosine):
 
 def test_a_disguise_declared_by_its_factory_is_told_the_schedules_own_time(tmp_path, monkeypatch):
     """`module:factory`: fn(x, t) with t a float of the schedule."""
-    lines = ["import sdebench as sb", "from image_networks import LAW, SHAPE", "from sdebench.networks import Declared",
-             "ns = sb.schedules.EDM()", "exact = sb.problems.exact_model(LAW, ns)",
-             "def make():", "    def fn(x, t):", "        assert isinstance(t, float)",
-             "        return exact(x.flatten(1), t).x0.reshape(x.shape)",
-             "    return Declared(fn, 'x0', ns, SHAPE, (-3.0, 3.0))"]  # fmt: skip
+    lines = [
+        "import sdebench as sb",
+        "from image_networks import LAW, SHAPE",
+        "from sdebench.networks import Declared",
+        "ns = sb.schedules.EDM()",
+        "exact = sb.problems.exact_model(LAW, ns)",
+        "def make():",
+        "    def fn(x, t):",
+        "        assert isinstance(t, float)",
+        "        return exact(x.flatten(1), t).x0.reshape(x.shape)",
+        "    return Declared(fn, 'x0', ns, SHAPE, (-3.0, 3.0))",
+    ]
     (tmp_path / "declared_network.py").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(tmp_path)
     problem = sb.get_network("declared_network:make", "float64")

@@ -143,7 +143,7 @@ ODD = {
     "flow sigmas": (partial(_chain, use_flow_sigmas=True), "in continuous time, no chain"),
     "another's betas": (partial(_chain, _class_name="EDMEulerScheduler"), "of EDMEulerScheduler in continuous time, no chain"),
     "unknown kind": (partial(_chain, prediction_type="flow"), "kind of prediction 'flow'"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("harm", "match"), ODD.values(), ids=ODD)

@@ -165,10 +165,16 @@ def test_other_questions_have_independent_answers():
             uncorrelated(a, b)
 
 
-@pytest.mark.parametrize(("s", "t", "weight", "match"), [
-    (0.4, 0.5, EPS, "give s > t"), (0.5, 0.5, EPS, "give s > t"), (float("nan"), 0.5, EPS, "give s > t"),
-    (0.5, 0.4, "TIME", "give sdebench.noise.TIME"), (0.5, 0.4, None, "give sdebench.noise.TIME"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("s", "t", "weight", "match"),
+    [
+        (0.4, 0.5, EPS, "give s > t"),
+        (0.5, 0.5, EPS, "give s > t"),
+        (float("nan"), 0.5, EPS, "give s > t"),
+        (0.5, 0.4, "TIME", "give sdebench.noise.TIME"),
+        (0.5, 0.4, None, "give sdebench.noise.TIME"),
+    ],
+)
 def test_questions_that_are_none_are_refused(s, t, weight, match):
     noise = WhiteNoise(VP, (3, 2), 1)
     for ask in (noise.normal, noise.integral):
@@ -203,9 +209,16 @@ def test_closed_forms_to_rounding(ns, h):
 
 
 MIXED = [  # in t: dB = g/(sigma sqrt(2)) dW and dlam = g^2/(2 sigma^2) dt (backwards)
-    (Power(0), DATA), (Power(0), EPS), (Power(1), EPS), (Power(2), Exponential(0.3)), (Power(1), Exponential(0.0)),
-    (Custom(cos), TIME), (Custom(cos), DATA), (Custom(cos), Custom(exp)), (Custom(cos), Power(1)),
-]  # fmt: skip
+    (Power(0), DATA),
+    (Power(0), EPS),
+    (Power(1), EPS),
+    (Power(2), Exponential(0.3)),
+    (Power(1), Exponential(0.0)),
+    (Custom(cos), TIME),
+    (Custom(cos), DATA),
+    (Custom(cos), Custom(exp)),
+    (Custom(cos), Power(1)),
+]
 
 
 def in_t(ns, t, weight, u) -> float:
@@ -294,12 +307,20 @@ def test_a_shape_without_samples_or_numbers_is_refused(shape):
         WhiteNoise(VP, shape)
 
 
-@pytest.mark.parametrize(("schedule", "settings", "says"), [
-    (VP, {"first": -1}, "first sample is -1: give a whole number, 0 or more"), (VP, {"first": "a"}, "first sample is 'a'"),
-    (VP, {"seed": "a"}, "seed is 'a': give a whole number"), (VP, {"seed": None}, "seed is None"), (VP, {"seed": 1.5}, "seed"),
-    (VP, {"dtype": "float32"}, "dtype 'float32': give that of the state"), (VP, {"dtype": torch.int64}, "dtype torch.int64"),
-    ("vp", {}, "'vp' is not a schedule"), (EDM, {}, "is not a schedule"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("schedule", "settings", "says"),
+    [
+        (VP, {"first": -1}, "first sample is -1: give a whole number, 0 or more"),
+        (VP, {"first": "a"}, "first sample is 'a'"),
+        (VP, {"seed": "a"}, "seed is 'a': give a whole number"),
+        (VP, {"seed": None}, "seed is None"),
+        (VP, {"seed": 1.5}, "seed"),
+        (VP, {"dtype": "float32"}, "dtype 'float32': give that of the state"),
+        (VP, {"dtype": torch.int64}, "dtype torch.int64"),
+        ("vp", {}, "'vp' is not a schedule"),
+        (EDM, {}, "is not a schedule"),
+    ],
+)
 def test_a_noise_of_what_is_none_is_refused(schedule, settings, says):
     with pytest.raises(UsageError, match=says) as caught:
         WhiteNoise(schedule, (2, 3), **settings)

@@ -144,23 +144,41 @@ def test_an_exact_method_has_no_order_and_is_not_confirmed():
     assert m.verdict == "not asymptotic"
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"kind": "globall"}, "did you mean 'global'"), ({"kind": "main"}, "main"),
-    ({"kind": "tolerance"}, "tolerance"), ({"grid": "karas"}, "did you mean 'karras'"),
-    ({"problem": "mixture-1"}, "did you mean 'mixture-1d'"), ({"problem": 7}, "7 is no name of a problem"),
-    ({"kind": "global", "grid": 7}, "unknown grid 7"), ({"kind": 7}, "kind of order of this method 7"),
-    ({"points": "a"}, "number of points is 'a'"), ({"points": 2.5}, "is 2.5: give"), ({"seed": "a"}, "seed is 'a'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "globall"}, "did you mean 'global'"),
+        ({"kind": "main"}, "main"),
+        ({"kind": "tolerance"}, "tolerance"),
+        ({"grid": "karas"}, "did you mean 'karras'"),
+        ({"problem": "mixture-1"}, "did you mean 'mixture-1d'"),
+        ({"problem": 7}, "7 is no name of a problem"),
+        ({"kind": "global", "grid": 7}, "unknown grid 7"),
+        ({"kind": 7}, "kind of order of this method 7"),
+        ({"points": "a"}, "number of points is 'a'"),
+        ({"points": 2.5}, "is 2.5: give"),
+        ({"seed": "a"}, "seed is 'a'"),
+    ],
+)
 def test_what_there_is_not_is_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         sb.measure_order(Mine(), **settings)
 
 
-@pytest.mark.parametrize(("solver", "kind", "grid", "message"), [
-    ("ddpm", "strong", "karras", "grid 'karras' for kind 'strong', which is measured on the grid 'uniform_lam' alone: leave"),
-    ("lms-2", "main", "uniform_lam", "on the grid 'irregular' alone"), ("ddim", "local", "irregular", "on no grid: leave"),
-    ("dpm-solver-12", "tolerance", "karras", "on no grid"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("solver", "kind", "grid", "message"),
+    [
+        (
+            "ddpm",
+            "strong",
+            "karras",
+            "grid 'karras' for kind 'strong', which is measured on the grid 'uniform_lam' alone: leave",
+        ),
+        ("lms-2", "main", "uniform_lam", "on the grid 'irregular' alone"),
+        ("ddim", "local", "irregular", "on no grid: leave"),
+        ("dpm-solver-12", "tolerance", "karras", "on no grid"),
+    ],
+)
 def test_a_grid_that_a_kind_is_not_measured_on_is_refused(solver, kind, grid, message):
     with pytest.raises(UsageError, match=message):
         sb.measure_order(solver, kind=kind, grid=grid)

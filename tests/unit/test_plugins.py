@@ -37,8 +37,14 @@ def broken(tmp_path) -> Path:
 
 def sdebench(*arguments: str, path: tuple[Path, ...]) -> subprocess.CompletedProcess:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (*path, ROOT))), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-m", "sdebench", *arguments], env=environment, cwd=path[0],
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "sdebench", *arguments],
+        env=environment,
+        cwd=path[0],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_an_installed_solver_is_known_and_broken_plugins_are_named_and_stop_nothing(installed, broken):

@@ -126,8 +126,9 @@ def test_a_model_of_what_is_none_is_refused():
         sb.Model(lambda x, t: x, "vp", "eps")
 
 
-@pytest.mark.parametrize(("answer", "what"), [(None, "None"), ((X0,), r"\(tensor"), (5, "5"), (X0.numpy(), "array"),
-                                              (X0[:1], "a tensor")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answer", "what"), [(None, "None"), ((X0,), r"\(tensor"), (5, "5"), (X0.numpy(), "array"), (X0[:1], "a tensor")]
+)
 def test_an_answer_that_is_no_state_is_refused(answer, what):
     with pytest.raises(UsageError, match=f"the model gave {what}.*: return a tensor of the state's shape") as caught:
         sb.Model(lambda x, t: answer, NS, "eps")(X0, 0.5)

@@ -304,12 +304,16 @@ def test_no_method_moves_fewer_bytes_than_its_formula_needs():
     assert seen > 100
 
 
-@pytest.mark.parametrize(("name", "eager", "fused"), [
-    ("ddim", 0, 0), ("heun-edm", 0, 0),
-    ("dpm-solver++-2m", 3, 1),  # a node keeps the state, the answer and the x0 that was formed of them
-    ("ipndm-4", 6, 3),
-    ("unipc-3", 9, 4),  # of three nodes; the plan keeps the state before the corrector, and an x0 of each
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "eager", "fused"),
+    [
+        ("ddim", 0, 0),
+        ("heun-edm", 0, 0),
+        ("dpm-solver++-2m", 3, 1),  # a node keeps the state, the answer and the x0 that was formed of them
+        ("ipndm-4", 6, 3),
+        ("unipc-3", 9, 4),  # of three nodes; the plan keeps the state before the corrector, and an x0 of each
+    ],
+)
 def test_history_is_told_apart(name, eager, fused):
     made = [bench(get_solver(name), executor=executor, steps=8) for executor in ("eager", "fused")]
     assert [profile_counts.history(b) // b.x.nbytes for b in made] == [eager, fused]
@@ -385,8 +389,10 @@ def test_on_a_gpu_operations_are_what_the_device_did(own, monkeypatch):
     kinds = [("add", "kernel"), ("Memcpy DtoD", "gpu_memcpy"), ("Memset", "gpu_memset"), ("network", "gpu_user_annotation")]
     cuda, cpu = torch.autograd.DeviceType.CUDA, torch.autograd.DeviceType.CPU
     seen = [SimpleNamespace(name=name, device_type=cuda, activity_type=kind) for name, kind in kinds]
-    seen += [SimpleNamespace(name=n, device_type=cpu, activity_type="cuda_runtime") for n in
-             ["cudaDeviceSynchronize", "cudaStreamSynchronize", *["cudaDeviceSynchronize"] * own]]  # fmt: skip
+    seen += [
+        SimpleNamespace(name=n, device_type=cpu, activity_type="cuda_runtime")
+        for n in ["cudaDeviceSynchronize", "cudaStreamSynchronize", *["cudaDeviceSynchronize"] * own]
+    ]
     made, warm = bench(get_solver("ddim")), []
     monkeypatch.setattr(made, "on_nulls", lambda x: lambda: warm.append(1))
     monkeypatch.setattr(profile_counts, "_profiled", lambda run, device: (warm and SimpleNamespace(events=lambda: seen), None))
@@ -433,9 +439,12 @@ def test_energy_goes_on_where_a_counter_starts_again(tmp_path):
 def test_a_gpu_that_tells_is_asked_by_its_name_and_one_that_does_not_is_let_be(monkeypatch):
     """torch's second device may be NVML's first: CUDA_VISIBLE_DEVICES, or an order by speed."""
     found = {"GPU-aa": 1, "GPU-bb": 0}
-    told = SimpleNamespace(nvmlInit=lambda: None, nvmlDeviceGetHandleByUUID=found.__getitem__,
-                           nvmlDeviceGetHandleByIndex=lambda i: i,
-                           nvmlDeviceGetTotalEnergyConsumption=lambda handle: 1000 * handle + 5000)  # fmt: skip
+    told = SimpleNamespace(
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=found.__getitem__,
+        nvmlDeviceGetHandleByIndex=lambda i: i,
+        nvmlDeviceGetTotalEnergyConsumption=lambda handle: 1000 * handle + 5000,
+    )
     names = {"cuda:0": "aa", "cuda:1": "bb"}
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=names[str(device)]))
     monkeypatch.setitem(sys.modules, "pynvml", told)
@@ -495,10 +504,16 @@ def test_a_compiled_network_answers_the_same_and_its_compilation_is_told_apart()
     assert data["compile"] > 5 * data["first"] > 0
 
 
-@pytest.mark.parametrize(("spec", "said"), [
-    ("nul", "did you mean 'null'"), ("null[shape=3x]", "give that of one sample"), ("null[shpae=3]", "did you mean 'shape'"),
-    ("null[kind=x1]", "give one of x0, eps"), ("no/such", "no/such"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("nul", "did you mean 'null'"),
+        ("null[shape=3x]", "give that of one sample"),
+        ("null[shpae=3]", "did you mean 'shape'"),
+        ("null[kind=x1]", "give one of x0, eps"),
+        ("no/such", "no/such"),
+    ],
+)
 def test_a_model_that_is_none_is_refused(spec, said):
     with pytest.raises(UsageError, match=r"give|there are|it has") as error:
         subject(spec, "float32", "cpu")
@@ -510,8 +525,14 @@ def cases(**settings):
 
 
 def test_a_case_is_one_of_everything_and_names_its_machine():
-    made = cases(solvers=["ddim", "heun-edm"], batches=[1, 8], executors=["eager", "fused"], dtypes=["float32", "float64"],
-                 repeats=2, seconds=2)  # fmt: skip
+    made = cases(
+        solvers=["ddim", "heun-edm"],
+        batches=[1, 8],
+        executors=["eager", "fused"],
+        dtypes=["float32", "float64"],
+        repeats=2,
+        seconds=2,
+    )
     assert len(made) == prod((2, 2, 2, 2, 2))
     assert [case["executor"] for case in made[:4]] == ["eager", "fused"] * 2, "what is compared is measured side by side"
     assert [case["repeat"] for case in made] == [0] * 16 + [1] * 16, "and repeats are far apart"
@@ -521,19 +542,22 @@ def test_a_case_is_one_of_everything_and_names_its_machine():
     assert base.alone([{"study": "floor"}]) == ""
 
 
-@pytest.mark.parametrize(("settings", "said"), [
-    ({"solvers": ["scipy-rk45"]}, "chooses its own steps"),
-    ({"executors": ["graph"]}, "needs a CUDA device"),
-    ({"executors": ["fusde"]}, "did you mean 'fused'"),
-    ({"devices": ["cuda:7"]}, "no device 'cuda:7' here"),
-    ({"dtypes": ["float8"]}, "unknown dtype"),
-    ({"compiled": [True]}, "no network to compile"),
-    ({"compiled": "yes"}, "give true, false"),
-    ({"seconds": 0}, "more than 0"),
-    ({"batches": [0]}, "1 or more"),
-    ({"solvers": ["analytic-dpm"], "models": ["digits"]}, "gamma"),
-    ({"grid": "unform_lam"}, "did you mean"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"solvers": ["scipy-rk45"]}, "chooses its own steps"),
+        ({"executors": ["graph"]}, "needs a CUDA device"),
+        ({"executors": ["fusde"]}, "did you mean 'fused'"),
+        ({"devices": ["cuda:7"]}, "no device 'cuda:7' here"),
+        ({"dtypes": ["float8"]}, "unknown dtype"),
+        ({"compiled": [True]}, "no network to compile"),
+        ({"compiled": "yes"}, "give true, false"),
+        ({"seconds": 0}, "more than 0"),
+        ({"batches": [0]}, "1 or more"),
+        ({"solvers": ["analytic-dpm"], "models": ["digits"]}, "gamma"),
+        ({"grid": "unform_lam"}, "did you mean"),
+    ],
+)
 def test_a_case_that_cannot_be_run_is_refused(settings, said):
     with pytest.raises(UsageError) as error:
         cases(**settings)

@@ -32,8 +32,11 @@ def test_what_is_held_is_not_measured_again_and_json_says_all(sdebench, measured
     assert "8 held already" in err
     cells = json.loads(out)["cells"]
     assert {(c["solver"], c["executor"], c["batch"]) for c in cells} == {
-        (solver, executor, batch) for solver in ("ddim", "sde-dpm-solver++-2m") for executor in ("eager", "fused")
-        for batch in (1, 8)}  # fmt: skip
+        (solver, executor, batch)
+        for solver in ("ddim", "sde-dpm-solver++-2m")
+        for executor in ("eager", "fused")
+        for batch in (1, 8)
+    }
     assert all(c["us"] > 0 and c["images"] > 0 for c in cells)
     assert all((c["noise"] > 0) == c["solver"].startswith("sde") for c in cells)
 

@@ -32,8 +32,16 @@ def short(monkeypatch, tmp_path):
 
 
 def cases(**settings) -> list[dict]:
-    few = {"models": [MODEL], "solvers": ["ddim"], "features": "digits", "budgets": [4], "ladder": [4], "samples": 20,
-           "points": 4, "kinds": ["samples"]}  # fmt: skip
+    few = {
+        "models": [MODEL],
+        "solvers": ["ddim"],
+        "features": "digits",
+        "budgets": [4],
+        "ladder": [4],
+        "samples": 20,
+        "points": 4,
+        "kinds": ["samples"],
+    }
     return base.expand({"study": "quality"} | few | settings)
 
 
@@ -262,8 +270,10 @@ WRONG = {
     "no device": ({"device": "cuda:7"}, "no device 'cuda:7' here"),
     "misspelt model": ({"models": ["digist"]}, "unknown network 'digist'; did you mean 'digits'"),
     "misspelt features": ({"features": "digist"}, "unknown feature space 'digist'; did you mean 'digits'"),
-    "another size": ({"models": ["remembering_networks:colour"]},
-                     "makes images \\(3, 8, 8\\), and the data 'digits' has \\(1, 8, 8\\)"),
+    "another size": (
+        {"models": ["remembering_networks:colour"]},
+        "makes images \\(3, 8, 8\\), and the data 'digits' has \\(1, 8, 8\\)",
+    ),
     "no features": ({"features": ""}, "no feature space is known for the data ''"),
     "misspelt grid": ({"grids": ["kerras"]}, "unknown grid 'kerras'"),
 }

@@ -39,7 +39,11 @@ def test_fid_as_json_tells_what_was_counted(sdebench, here):
     cells = {(cell["solver"], cell["budget"]): cell for cell in json.loads(out)["cells"]}
     assert status == 0
     assert {key: (cell["nfe"], cell["exact"]) for key, cell in cells.items()} == {
-        ("ddim", 3): (3, True), ("ddim", 4): (4, True), ("heun-edm", 3): (2, False), ("heun-edm", 4): (4, True)}  # fmt: skip
+        ("ddim", 3): (3, True),
+        ("ddim", 4): (4, True),
+        ("heun-edm", 3): (2, False),
+        ("heun-edm", 4): (4, True),
+    }
     assert {cell["samples"] for cell in cells.values()} == {40}
     assert {cell["metric"] for cell in cells.values()} == {"fd_digits"}
     assert cells["ddim", 4]["rms_error"] < cells["ddim", 3]["rms_error"]
@@ -87,8 +91,21 @@ def test_killed_at_random_moments_fid_loses_no_cell_and_counts_none_twice(sdeben
     """2 kills; afterwards every cell is there once, with its statistics, equal to those of a run that nobody disturbed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path, whole = tmp_path / "r.jsonl", tmp_path / "whole.jsonl"
-    command = ("fid", "--model", "remembering_networks:Slow", "--features", "digits", "--solvers", "ddim,ddpm", "--nfe",
-               "4,5,6", "--samples", 1000, "--points", 2)  # fmt: skip
+    command = (
+        "fid",
+        "--model",
+        "remembering_networks:Slow",
+        "--features",
+        "digits",
+        "--solvers",
+        "ddim,ddpm",
+        "--nfe",
+        "4,5,6",
+        "--samples",
+        1000,
+        "--points",
+        2,
+    )
     killed, held = 0, b""
     begin = partial(command_line, *command, "--jobs", 2, "--out", path)
     for was_running in kills(begin, path, random.Random(11), 2, 0.4, patience=300):

@@ -40,8 +40,16 @@ def test_noise_is_five_percent_of_the_range_and_the_same_for_a_seed():
 
 
 def measured() -> dict:
-    (case,) = base.expand({"study": "quality", "models": ["remembering_networks:gaussian"], "solvers": ["ddim"], "budgets": [4],
-                           "features": "digits", "kinds": ["data"]})  # fmt: skip
+    (case,) = base.expand(
+        {
+            "study": "quality",
+            "models": ["remembering_networks:gaussian"],
+            "solvers": ["ddim"],
+            "budgets": [4],
+            "features": "digits",
+            "kinds": ["data"],
+        }
+    )
     return quality.measure(case)
 
 
@@ -50,8 +58,10 @@ def test_the_record_of_the_data_says_how_far_damaged_images_are():
     found = measured()
     told = {one["damage"]: one for one in found["data"]["damaged"]}
     assert list(told) == ["as they are", "noise 5 %", "half resolution", "blur ½ pixel", "blur 1 pixel", "without class 0"]
-    train, test = (merged(unstack({k.removeprefix(f"{side}."): v for k, v in found["arrays"].items() if k.startswith(side)}))
-                   for side in ("train", "test"))  # fmt: skip
+    train, test = (
+        merged(unstack({k.removeprefix(f"{side}."): v for k, v in found["arrays"].items() if k.startswith(side)}))
+        for side in ("train", "test")
+    )
     as_is = told.pop("as they are")
     assert as_is["fd"] == pytest.approx(frechet(test, train), abs=1e-4)
     assert as_is["n"] == 297

@@ -48,8 +48,16 @@ def student(tmp_path):
 
 
 def cases(model, **settings) -> list[dict]:
-    few = {"models": [model], "solvers": ["ddim"], "grids": ["uniform_t"], "budgets": [1, 2], "samples": 20, "points": 4,
-           "kinds": ["error"], "reference": "float32"}  # fmt: skip
+    few = {
+        "models": [model],
+        "solvers": ["ddim"],
+        "grids": ["uniform_t"],
+        "budgets": [1, 2],
+        "samples": 20,
+        "points": 4,
+        "kinds": ["error"],
+        "reference": "float32",
+    }
     return base.expand({"study": "quality"} | few | settings)
 
 

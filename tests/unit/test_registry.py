@@ -24,9 +24,17 @@ def fresh() -> Registry:
     return registry
 
 
-@pytest.mark.parametrize(("spec", "parts"), [
-    ("a", ("a", {})), (" a ", ("a", {})), ("a[]", ("a", {})), ("a[r=0.5]", ("a", {"r": "0.5"})),
-    ("a[r=0.5, k = 2 ]", ("a", {"r": "0.5", "k": "2"})), ("m.n:C[x=y]", ("m.n:C", {"x": "y"}))])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spec", "parts"),
+    [
+        ("a", ("a", {})),
+        (" a ", ("a", {})),
+        ("a[]", ("a", {})),
+        ("a[r=0.5]", ("a", {"r": "0.5"})),
+        ("a[r=0.5, k = 2 ]", ("a", {"r": "0.5", "k": "2"})),
+        ("m.n:C[x=y]", ("m.n:C", {"x": "y"})),
+    ],
+)
 def test_a_spec_is_a_name_and_settings(spec, parts):
     assert split_spec(spec) == parts
 
@@ -74,13 +82,16 @@ def test_an_unregistered_class_has_its_path_for_a_name():
     assert fresh().name_of(Mine()).endswith(":test_an_unregistered_class_has_its_path_for_a_name.<locals>.Mine")
 
 
-@pytest.mark.parametrize(("spec", "message"), [
-    ("thin", "unknown thing 'thin'; did you mean 'thing'"),
-    ("zzz", "unknown thing 'zzz' ('sdebench list things' shows all; one of your own that is no entry point: module:Class)"),
-    ("thing[sise=3]", "setting 'sise' of thing 'thing'; did you mean 'size'? (it has settings: size, weight, loud, name)"),
-    ("no.such.module:C", "cannot load thing 'no.such.module:C'"),
-    ("math:no_such", "give package.module:Class, on the Python path"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("thin", "unknown thing 'thin'; did you mean 'thing'"),
+        ("zzz", "unknown thing 'zzz' ('sdebench list things' shows all; one of your own that is no entry point: module:Class)"),
+        ("thing[sise=3]", "setting 'sise' of thing 'thing'; did you mean 'size'? (it has settings: size, weight, loud, name)"),
+        ("no.such.module:C", "cannot load thing 'no.such.module:C'"),
+        ("math:no_such", "give package.module:Class, on the Python path"),
+    ],
+)
 def test_what_is_not_there_is_named_with_what_is_near(spec, message):
     with pytest.raises(UsageError) as caught:
         fresh().get(spec)
@@ -88,8 +99,9 @@ def test_what_is_not_there_is_named_with_what_is_near(spec, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("wrong", "right"), [
-    ("dpm-solver+-2m", "dpm-solver++-2m"), ("unipc3", "unipc-3"), ("heun", "heun-t"), ("lms3", "lms-3")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("dpm-solver+-2m", "dpm-solver++-2m"), ("unipc3", "unipc-3"), ("heun", "heun-t"), ("lms3", "lms-3")]
+)
 def test_near_misses_of_solvers(wrong, right):
     with pytest.raises(UsageError, match="did you mean") as caught:
         sb.get_solver(wrong)

@@ -14,24 +14,63 @@ from sdebench.report import assemble, build, costs, emit, facts, heatmap, law_fi
 from sdebench.report import figures as figures_module
 
 LADDER = [8, 12, 16, 24, 32, 48, 64]
-CLAIMS = {"family": "DEIS", "claimed_order": 2, "order": 2, "order_irregular": 2, "main_order": 2, "nfe_per_step": 1,
-          "memory": 1, "reference": "Zhang & Chen 2022, eq. 15", "adaptive": False}
+CLAIMS = {
+    "family": "DEIS",
+    "claimed_order": 2,
+    "order": 2,
+    "order_irregular": 2,
+    "main_order": 2,
+    "nfe_per_step": 1,
+    "memory": 1,
+    "reference": "Zhang & Chen 2022, eq. 15",
+    "adaptive": False,
+}
 
 
-def record(solver="two", kind="global", grid="uniform_lam", slope=2.0, study="order", dtype="float64", errors=None,
-           floor=1e-15, status="ok", message="", n=None, nfe=1, **claims):
+def record(
+    solver="two",
+    kind="global",
+    grid="uniform_lam",
+    slope=2.0,
+    study="order",
+    dtype="float64",
+    errors=None,
+    floor=1e-15,
+    status="ok",
+    message="",
+    n=None,
+    nfe=1,
+    **claims,
+):
     """A record whose errors are h^slope, or the given ones."""
     n = n or LADDER
     case = {"study": study, "kind": kind, "solver": solver, "problem": "mixture-1d", "grid": grid, "dtype": dtype, "seed": 0}
     h = [1.0 / k for k in n]
     rms = [x**slope for x in h] if errors is None else list(errors)
-    data = {"n": n, "h": h, "nfe": [nfe * k + 1 for k in n], "rms": rms, "median": rms, "max": rms,
-            "seconds": [1e-4 * k for k in n], "floor": [floor] * len(n)}
+    data = {
+        "n": n,
+        "h": h,
+        "nfe": [nfe * k + 1 for k in n],
+        "rms": rms,
+        "median": rms,
+        "max": rms,
+        "seconds": [1e-4 * k for k in n],
+        "floor": [floor] * len(n),
+    }
     return {
-        "schema": 1, "key": "0", "study": study, "status": status, "message": message, "case": case,
+        "schema": 1,
+        "key": "0",
+        "study": study,
+        "status": status,
+        "message": message,
+        "case": case,
         "context": {"schedule": "VPLinear(beta_min=0.1, beta_max=20.0)", "span": [0.9, 0.1], "dim": 1},
-        "claims": CLAIMS | claims, "data": data if status == "ok" else {}, "code": "abc",
-        "versions": {"torch": "2.13.0"}, "machine": "a cpu, 2 cores, Linux", "made": "2026-01-01T00:00:00+00:00",
+        "claims": CLAIMS | claims,
+        "data": data if status == "ok" else {},
+        "code": "abc",
+        "versions": {"torch": "2.13.0"},
+        "machine": "a cpu, 2 cores, Linux",
+        "made": "2026-01-01T00:00:00+00:00",
     }
 
 
@@ -51,13 +90,16 @@ def order_row(*records):
 WIGGLE = [0.1, 0.001, 0.05, 0.0004, 0.02, 0.0001, 0.01]
 
 
-@pytest.mark.parametrize(("change", "verdict"), [
-    ({}, "confirmed"),
-    ({"slope": 1.0}, "refuted"),
-    ({"errors": WIGGLE}, "not asymptotic"),
-    ({"errors": [0.0] * 7}, "exact"),
-    ({"status": "failed", "message": "FloatingPointError: nan"}, "failed"),
-])
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({}, "confirmed"),
+        ({"slope": 1.0}, "refuted"),
+        ({"errors": WIGGLE}, "not asymptotic"),
+        ({"errors": [0.0] * 7}, "exact"),
+        ({"status": "failed", "message": "FloatingPointError: nan"}, "failed"),
+    ],
+)
 def test_verdict_of_a_single_case(change, verdict):
     assert order_row(record(**change))["verdict"] == verdict
 
@@ -71,10 +113,15 @@ def test_measured_orders_are_the_worst_over_each_family_of_grids():
     assert row["confirmed_on"] == row["measured_on"] == 5
 
 
-@pytest.mark.parametrize(("bad", "verdict"), [
-    ({"slope": 1.0}, "refuted"), ({"errors": WIGGLE}, "not asymptotic"), ({"errors": [0.0] * 7}, "confirmed"),
-    ({"status": "failed", "message": "x"}, "failed"),
-])
+@pytest.mark.parametrize(
+    ("bad", "verdict"),
+    [
+        ({"slope": 1.0}, "refuted"),
+        ({"errors": WIGGLE}, "not asymptotic"),
+        ({"errors": [0.0] * 7}, "confirmed"),
+        ({"status": "failed", "message": "x"}, "failed"),
+    ],
+)
 def test_one_grid_decides_for_all_unless_it_is_exact(bad, verdict):
     assert order_row(record(grid="uniform_t"), record(grid="karras", **bad))["verdict"] == verdict
 
@@ -100,14 +147,17 @@ def test_irregular_grids_are_held_to_the_order_stated_for_them_and_the_verdict_s
     assert "smooth grids only" in emit.markdown(table)
     assert tables.confirmed_with(table.frame, "smooth grids only") == 1
     excess = tables.grid_table(cases).frame.iloc[0]
-    assert excess["irregular_excess"] == pytest.approx(-1.0, abs=1e-6)     # against the literature, whatever is stated
+    assert excess["irregular_excess"] == pytest.approx(-1.0, abs=1e-6)  # against the literature, whatever is stated
     assert order_row(record(), record(grid="irregular", slope=1.0))["verdict"] == "refuted"
 
 
 def test_main_scheme_and_whole_run_are_told_apart():
     claims = {"claimed_order": 3, "order": 2, "main_order": 3, "order_irregular": 2}
-    row = order_row(record(**claims), record(kind="main", grid="irregular", slope=3.0, **claims),
-                    record(kind="start-up", grid="", slope=2.0, **claims))
+    row = order_row(
+        record(**claims),
+        record(kind="main", grid="irregular", slope=3.0, **claims),
+        record(kind="start-up", grid="", slope=2.0, **claims),
+    )
     assert (row["verdict"], row["as_stated"]) == ("refuted", "confirmed")
     assert (round(row["main"], 3), round(row["startup"], 3)) == (3.0, 2.0)
 
@@ -123,10 +173,14 @@ NOISY = {"stochastic": True, "strong_order": 1.5, "family": "SEEDS"}
 
 
 def test_a_stochastic_method_is_judged_by_its_weak_order_and_its_strong_order_stands_beside():
-    cases = facts.checked([
-        record(kind="weak", **NOISY), record(kind="weak", grid="irregular", slope=2.0, **NOISY),
-        record(kind="strong", grid="", slope=1.0, **NOISY), record(solver="ode"),
-    ])
+    cases = facts.checked(
+        [
+            record(kind="weak", **NOISY),
+            record(kind="weak", grid="irregular", slope=2.0, **NOISY),
+            record(kind="strong", grid="", slope=1.0, **NOISY),
+            record(solver="ode"),
+        ]
+    )
     table = tables.order_table(cases)
     rows = {row["solver"]: row for row in table.frame.to_dict("records")}
     assert (rows["two"]["verdict"], rows["two"]["strong_verdict"]) == ("confirmed", "refuted")
@@ -177,7 +231,7 @@ def test_rounding_onset_is_the_first_rung_over_twice_the_truncation_error():
     low = record(study="floor", n=n, dtype="float32", errors=[k**-2.0 + 3e-4 for k in n])
     lower = record(study="floor", n=n, dtype="bfloat16", errors=[1.0] * 5)
     row = costs.floor_table([truth, low, lower]).frame.iloc[0]
-    assert (row["n_float32"], row["bound_float32"]) == (64, "=")     # 64^-2 = 2.4e-4 is the first below 3e-4
+    assert (row["n_float32"], row["bound_float32"]) == (64, "=")  # 64^-2 = 2.4e-4 is the first below 3e-4
     assert (row["n_bfloat16"], row["bound_bfloat16"]) == (8, "<=")
     assert (row["n_float64"], row["bound_float64"]) == (128, ">")
     assert costs.floor_table([low]).frame.iloc[0]["why_float32"].startswith("no float64 run")
@@ -200,11 +254,17 @@ def site(tmp_path_factory):
     """A built report of every kind of record; solver names that try to break out of the page."""
     rounding = [record(study="floor", dtype=d, floor=1e-16) for d in ("float64", "float32")]
     records = [
-        record(), record(grid="irregular"), record(grid="karras", errors=WIGGLE), *rounding,
-        record(solver="</script><b>", slope=1.0), record(solver="dead", status="failed", message="<img src=x>"),
+        record(),
+        record(grid="irregular"),
+        record(grid="karras", errors=WIGGLE),
+        *rounding,
+        record(solver="</script><b>", slope=1.0),
+        record(solver="dead", status="failed", message="<img src=x>"),
         record(study="work-precision", kind="nfe"),
-        record(solver="noisy", kind="weak", **NOISY), record(solver="noisy", kind="strong", grid="", slope=1.5, **NOISY),
-        law_record("noisy", 1.0, **NOISY), law_record("two", 2.0),
+        record(solver="noisy", kind="weak", **NOISY),
+        record(solver="noisy", kind="strong", grid="", slope=1.5, **NOISY),
+        law_record("noisy", 1.0, **NOISY),
+        law_record("two", 2.0),
     ]
     out = tmp_path_factory.mktemp("site")
     return out, build(records, out), records
@@ -278,11 +338,19 @@ BROKEN = record(status="failed", message="boom") | {"claims": {}, "context": {}}
 FOREIGN = record() | {"case": record()["case"] | {"problem": "../up:Mine", "grid": "my grid"}}
 
 
-@pytest.mark.parametrize("records", [
-    [BROKEN], [record(study="floor", dtype="float32")], [record(study="work-precision", kind="nfe", errors=[None] * 7)],
-    [record(errors=[None] * 7), record(solver="b", errors=[1, None, 0.1, 0.01, 1e-3, 1e-4, 1e-5])],
-    [record(slope=-100.0)], [record() | {"data": {}}], [record(kind="local", grid="")], [FOREIGN],
-])
+@pytest.mark.parametrize(
+    "records",
+    [
+        [BROKEN],
+        [record(study="floor", dtype="float32")],
+        [record(study="work-precision", kind="nfe", errors=[None] * 7)],
+        [record(errors=[None] * 7), record(solver="b", errors=[1, None, 0.1, 0.01, 1e-3, 1e-4, 1e-5])],
+        [record(slope=-100.0)],
+        [record() | {"data": {}}],
+        [record(kind="local", grid="")],
+        [FOREIGN],
+    ],
+)
 def test_no_record_breaks_the_report(tmp_path, records):
     paths = build(records, tmp_path / "out")
     assert {p for p in tmp_path.rglob("*") if p.is_file()} == set(paths)

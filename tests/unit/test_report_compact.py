@@ -67,12 +67,15 @@ def test_every_path_has_the_same_points_as_before():
     np.testing.assert_allclose([p for _, p in points(b)], [p for _, p in points(a)], atol=0.0101)
 
 
-@pytest.mark.parametrize(("absolute", "relative"), [
-    ("M 10 10 L 12.5 10 L 12.5 9 L 13 8.75 z", "M10 10h2.5v-1l.5-.25z"),
-    ("M 0 0 L 1 1 z M 5 5 L 5 6", "M0 0l1 1zm5 5v1"),
-    ("M 1 1 C 2 1 3 2 3 3 Q 4 4 3 5", "M1 1c1 0 2 1 2 2q1 1 0 2"),
-    ("M 0 1e-05 L 1.005 -0.5", "M0 0l1-.5"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("absolute", "relative"),
+    [
+        ("M 10 10 L 12.5 10 L 12.5 9 L 13 8.75 z", "M10 10h2.5v-1l.5-.25z"),
+        ("M 0 0 L 1 1 z M 5 5 L 5 6", "M0 0l1 1zm5 5v1"),
+        ("M 1 1 C 2 1 3 2 3 3 Q 4 4 3 5", "M1 1c1 0 2 1 2 2q1 1 0 2"),
+        ("M 0 1e-05 L 1.005 -0.5", "M0 0l1-.5"),
+    ],
+)
 def test_points_are_told_from_the_one_before(absolute, relative):
     assert compact._relative(compact._commands(absolute)) == relative
 

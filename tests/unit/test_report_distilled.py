@@ -94,11 +94,16 @@ def test_of_a_student_no_order_is_read(read):
     assert quality.rank_table(alone).frame.empty
 
 
-@pytest.mark.parametrize(("sampled", "says"), [
-    (FOUR, "ddim, uniform_lam"), (FOUR | {"steps": [2, 4]}, "ddim, uniform_lam"), ({}, "ddim, uniform_lam"),
-    (FOUR | {"steps": 8}, "ddim, uniform_lam; not as taught"),
-    (FOUR | {"grid": "uniform_t"}, "ddim, uniform_lam; not as taught"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sampled", "says"),
+    [
+        (FOUR, "ddim, uniform_lam"),
+        (FOUR | {"steps": [2, 4]}, "ddim, uniform_lam"),
+        ({}, "ddim, uniform_lam"),
+        (FOUR | {"steps": 8}, "ddim, uniform_lam; not as taught"),
+        (FOUR | {"grid": "uniform_t"}, "ddim, uniform_lam; not as taught"),
+    ],
+)
 def test_a_run_for_which_it_is_not_made_is_marked(read, sampled, says):
     (group,) = read([*teacher(), *student(sampled=sampled)])
     assert distilled.table([group]).frame["sampled"].tolist() == [says]
@@ -147,9 +152,15 @@ def test_rows_of_samples_stand_by_evaluations_below_the_exact_trajectory(read):
     assert list(figures) == ["10 NFE", "distilled networks"]
     best = {nfe: min((c for c in group.cells if c.nfe == nfe), key=lambda c: c.fd).run.solver for nfe in (2, 4)}
     names = [name for name, _ in figures["distilled networks"]]
-    assert names == ["exact trajectory of digits", f"digits: {best[2]}, uniform_lam, 2 NFE", "one: ddim, 2 NFE",
-                     f"digits: {best[4]}, uniform_lam, 4 NFE", "one: ddim, 4 NFE", "quick: ddim, 4 NFE",
-                     "test images of the data"]  # fmt: skip
+    assert names == [
+        "exact trajectory of digits",
+        f"digits: {best[2]}, uniform_lam, 2 NFE",
+        "one: ddim, 2 NFE",
+        f"digits: {best[4]}, uniform_lam, 4 NFE",
+        "one: ddim, 4 NFE",
+        "quick: ddim, 4 NFE",
+        "test images of the data",
+    ]
 
 
 def test_the_page_has_one_section_and_a_table_of_students_in_it(tmp_path):
@@ -168,5 +179,7 @@ def test_what_the_command_prints_of_a_student(tmp_path):
     made = q.stored(tmp_path / "c.jsonl", [*student(), q.data(**of_student("quick", "d"))])
     rows = quality.fid_rows(made)
     assert rows[-1][1] == ["NFE", "Distance", "RMS error", "Sampled by"], "what is empty, or in the title, is left out"
-    assert [title for title, _, _ in rows] == ["quick on digits: fd_digits; ★ the best, ≈ not told apart from it",
-                      "quick on digits: a student, and its error to the exact trajectory of its teacher"]  # fmt: skip
+    assert [title for title, _, _ in rows] == [
+        "quick on digits: fd_digits; ★ the best, ≈ not told apart from it",
+        "quick on digits: a student, and its error to the exact trajectory of its teacher",
+    ]

@@ -76,12 +76,10 @@ def test_bytes_and_bandwidth():
     assert (row["memory_update"], row["memory_history"], row["memory_run"]) == (3, 1, 90)
 
 
-@pytest.mark.parametrize(("more", "bound"), [
-    ({}, "network"),
-    ({"network": 0.0}, "launches"),
-    ({"update": 300.0}, "bandwidth"),
-    ({"noise": 300.0}, "noise"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "bound"),
+    [({}, "network"), ({"network": 0.0}, "launches"), ({"update": 300.0}, "bandwidth"), ({"noise": 300.0}, "noise")],
+)
 def test_a_step_is_bound_by_its_largest_part(more, bound):
     assert row_of(p.record(jitter=WIDE, rounds=20, **more))["bound"] == bound
 
@@ -122,10 +120,23 @@ def test_repeats_are_pooled_and_their_spread_is_told():
     assert isnan(row_of(p.record())["between"])
 
 
-@pytest.mark.parametrize("more", [
-    {"batch": 11}, {"executor": "fused"}, {"solver": "lms-4"}, {"machine": "b"}, {"model": "null"}, {"dtype": "float64"},
-    {"device": "cuda:0"}, {"compiled": True}, {"threads": 1}, {"steps": 10}, {"grid": "karras"}, {"seed": 1},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"batch": 11},
+        {"executor": "fused"},
+        {"solver": "lms-4"},
+        {"machine": "b"},
+        {"model": "null"},
+        {"dtype": "float64"},
+        {"device": "cuda:0"},
+        {"compiled": True},
+        {"threads": 1},
+        {"steps": 10},
+        {"grid": "karras"},
+        {"seed": 1},
+    ],
+)
 def test_whatever_else_differs_is_another_row_and_has_a_column(more):
     table = table_of(p.record(), p.record(**more))
     assert len(table.frame) == 2
@@ -251,16 +262,24 @@ def test_a_figure_has_the_fastest_and_the_slowest_and_its_caption_names_the_othe
 
 def points(axes):
     """(x, y, marker, face) of the single points of a panel."""
-    return [(line.get_xdata()[0], line.get_ydata()[0], line.get_marker(), to_hex(line.get_markerfacecolor()))
-            for line in axes.lines if line.get_linestyle() == "None"]  # fmt: skip
+    return [
+        (line.get_xdata()[0], line.get_ydata()[0], line.get_marker(), to_hex(line.get_markerfacecolor()))
+        for line in axes.lines
+        if line.get_linestyle() == "None"
+    ]
 
 
 def test_the_roofs_show_the_rates_of_the_table_and_what_bounds_them():
     blurred = p.record(batch=30, network=101, rest=100, rounds=12)
     seconds = blurred["data"]["seconds"]
     seconds["rest"] = [1e-4 * (1 + 0.3 * (-1) ** i) for i in range(12)]
-    made = [p.record(), p.record(batch=20, update=400.0), blurred, p.record(batch=40, rounds=3),
-            p.record(executor="fused", batch=10, rest=1.0)]  # fmt: skip
+    made = [
+        p.record(),
+        p.record(batch=20, update=400.0),
+        blurred,
+        p.record(batch=40, rounds=3),
+        p.record(executor="fused", batch=10, rest=1.0),
+    ]
     table = table_of(*made)
     figure = profile_figures.roofs(table, "digits, float32, cpu")
     (axes,) = (ax for ax in figure.axes if ax.get_visible())
@@ -317,9 +336,14 @@ def test_a_report_of_costs_alone(tmp_path):
     assert readme.startswith("# What a step costs\n")
     assert "Orders" not in html.partition("<script")[0]
     assert {f.stem for f in (tmp_path / "figures").iterdir()} == {
-        f"profile-{kind}-{m}-float32-cpu" for kind in ("roofs", "shares") for m in ("digits", "null-model")}  # fmt: skip
+        f"profile-{kind}-{m}-float32-cpu" for kind in ("roofs", "shares") for m in ("digits", "null-model")
+    }
     assert {f.name for f in (tmp_path / "tables").iterdir() if "profile" in f.name} == {
-        "profile.csv", "profile.md", "profile.tex", "profile-runs.csv"}  # fmt: skip
+        "profile.csv",
+        "profile.md",
+        "profile.tex",
+        "profile-runs.csv",
+    }
     assert len(re.findall("<h3>", html)) == 2
     assert 'id="profile-table"' in html
     assert "| ddim | eager |" in readme
@@ -348,6 +372,8 @@ def test_a_long_table_is_linked_from_the_readme(tmp_path):
 def test_labels_name_what_differs():
     made = [p.record(), p.record(threads=1), p.record(compiled=True)]
     labels = set(table_of(*made).frame["label"])
-    assert labels == {f"digits, float32, cpu, {rest}" for rest in (
-        "network not compiled, 2 threads", "network not compiled, 1 thread", "compiled network, 2 threads")}  # fmt: skip
+    assert labels == {
+        f"digits, float32, cpu, {rest}"
+        for rest in ("network not compiled, 2 threads", "network not compiled, 1 thread", "compiled network, 2 threads")
+    }
     assert page.stem("null[shape=3x8x8] model, a") == "null-shape-3x8x8-model-a"

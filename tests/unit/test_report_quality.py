@@ -79,10 +79,9 @@ def test_the_levels_are_two_halves_of_the_data_and_its_test_part(read):
     assert (halves.n, test.n, test.measures["precision"]) == (300, 200, 0.9)
 
 
-@pytest.mark.parametrize(("more", "why"), [
-    ({"nonfinite": 3, "drop": 3}, "3 of 400 samples are not finite"),
-    ({}, "the data has no record"),
-])
+@pytest.mark.parametrize(
+    ("more", "why"), [({"nonfinite": 3, "drop": 3}, "3 of 400 samples are not finite"), ({}, "the data has no record")]
+)
 def test_a_distance_that_would_mislead_is_a_dash_with_its_reason(read, more, why):
     made = [q.samples("ddim", 10, **more), *([q.data()] if more else [])]
     table = quality.quality_table(read(made))
@@ -153,19 +152,51 @@ def test_the_error_of_a_budget_is_that_of_the_longest_run_within_it(read):
     assert isnan(held.after(7))
 
 
-@pytest.mark.parametrize(("made", "verdict", "order", "window", "ends", "why"), [
-    pytest.param(q.error("unipc-3"), "confirmed", 3.0, "5 to 192", "> 192", "not within the ladder", id="far above"),
-    pytest.param(q.error("unipc-3", floor=1e-5), "confirmed", 3.0, "5 to 64", "96", "rounding of a float32 network",
-                 id="float32"),
-    pytest.param(q.error("unipc-3", floor=1e-5, rounding=0.0), "confirmed", 3.0, "5 to 64", "96",
-                 "error bar of the float64 reference", id="reference"),
-    pytest.param(q.error("unipc-3", rms=[2.0 / b for b in q.LADDER]), "refuted", 1.0, "5 to 192", "> 192",
-                 "not within the ladder", id="refuted"),
-    pytest.param(q.error("unipc-3", floor=1.0, dtype="bfloat16"), "not asymptotic", None, "", "≤ 5",
-                 "rounding of a bfloat16 network", id="all floor"),
-    pytest.param(q.error("unipc-3", rms=[0.3, 1e-3, 0.2, 4e-4, 0.1, 1e-4, 0.05, 0.01]), "not asymptotic", None, "", "> 192",
-                 "not within the ladder", id="rough"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("made", "verdict", "order", "window", "ends", "why"),
+    [
+        pytest.param(q.error("unipc-3"), "confirmed", 3.0, "5 to 192", "> 192", "not within the ladder", id="far above"),
+        pytest.param(
+            q.error("unipc-3", floor=1e-5), "confirmed", 3.0, "5 to 64", "96", "rounding of a float32 network", id="float32"
+        ),
+        pytest.param(
+            q.error("unipc-3", floor=1e-5, rounding=0.0),
+            "confirmed",
+            3.0,
+            "5 to 64",
+            "96",
+            "error bar of the float64 reference",
+            id="reference",
+        ),
+        pytest.param(
+            q.error("unipc-3", rms=[2.0 / b for b in q.LADDER]),
+            "refuted",
+            1.0,
+            "5 to 192",
+            "> 192",
+            "not within the ladder",
+            id="refuted",
+        ),
+        pytest.param(
+            q.error("unipc-3", floor=1.0, dtype="bfloat16"),
+            "not asymptotic",
+            None,
+            "",
+            "≤ 5",
+            "rounding of a bfloat16 network",
+            id="all floor",
+        ),
+        pytest.param(
+            q.error("unipc-3", rms=[0.3, 1e-3, 0.2, 4e-4, 0.1, 1e-4, 0.05, 0.01]),
+            "not asymptotic",
+            None,
+            "",
+            "> 192",
+            "not within the ladder",
+            id="rough",
+        ),
+    ],
+)
 def test_the_order_of_a_network_says_where_it_holds_and_what_ends_it(read, made, verdict, order, window, ends, why):
     """Errors 0.5 (4/n)^p + floor; the order to 0.1."""
     table = quality_errors.error_table(read([made]))
@@ -192,7 +223,7 @@ def test_of_two_ladders_the_one_over_more_points_counts(read):
 @pytest.mark.parametrize("n", [4, 5, 6])
 def test_the_probability_of_a_rank_correlation_is_exact_for_few(n):
     """In the right order: 1 of n! permutations is as good."""
-    rho, p = quality.spearman(np.arange(n), 2.0**np.arange(n))
+    rho, p = quality.spearman(np.arange(n), 2.0 ** np.arange(n))
     assert rho == pytest.approx(1.0)
     assert p == pytest.approx(1 / np.prod(np.arange(1, n + 1)))
     assert quality.spearman(np.arange(n), -np.arange(n))[1] == pytest.approx(1.0)
@@ -303,8 +334,11 @@ def site(tmp_path_factory):
     at = tmp_path_factory.mktemp("quality")
     about = q.context(model="small", data="cifar10-jpeg75", metric="fd_cifar")
     small = {"model": "small", "model_sha256": "d" * 16, "about": about}
-    made = [*q.study(("ddim", "unipc-3", "heun-edm"), (5, 20), 1), *q.study(("ddim", "unipc-3"), (5, 20), 1, **small),
-            q.make("samples", {}, solver="dead", status="failed", message="FloatingPointError: nan", budget=5)]  # fmt: skip
+    made = [
+        *q.study(("ddim", "unipc-3", "heun-edm"), (5, 20), 1),
+        *q.study(("ddim", "unipc-3"), (5, 20), 1, **small),
+        q.make("samples", {}, solver="dead", status="failed", message="FloatingPointError: nan", budget=5),
+    ]
     made = q.stored(at / "r.jsonl", made)
     return at, build(made, at / "out"), made
 
@@ -345,7 +379,9 @@ def test_what_the_command_prints(read, tmp_path):
 
 def test_the_report_on_quality_never_imports_torch(tmp_path):
     q.stored(tmp_path / "r.jsonl", [q.data(), q.samples("ddim", 5)])
-    code = ("import sys; from sdebench import records, report; report.build(records.read(sys.argv[1]), sys.argv[2]); "
-            "sys.exit('torch' in sys.modules)")  # fmt: skip
+    code = (
+        "import sys; from sdebench import records, report; report.build(records.read(sys.argv[1]), sys.argv[2]); "
+        "sys.exit('torch' in sys.modules)"
+    )
     command = [sys.executable, "-c", code, str(tmp_path / "r.jsonl"), str(tmp_path / "out")]
     assert subprocess.run(command, check=False).returncode == 0

@@ -5,10 +5,12 @@ import quality_records as q
 
 from sdebench.report import build, emit, facts, quality, quality_cells, quality_figures, yardsticks
 
-DAMAGED = [{"damage": "as they are", "n": 200, "fd": 0.01, "half_width": 0.01},
-           {"damage": "blur 1 pixel", "n": 200, "fd": 2.0, "half_width": 0.3},
-           {"damage": "half resolution", "n": 200, "fd": 2.1, "half_width": 0.3},
-           {"damage": "noise 5 %", "n": 200, "fd": 0.7, "half_width": 0.2}]  # fmt: skip
+DAMAGED = [
+    {"damage": "as they are", "n": 200, "fd": 0.01, "half_width": 0.01},
+    {"damage": "blur 1 pixel", "n": 200, "fd": 2.0, "half_width": 0.3},
+    {"damage": "half resolution", "n": 200, "fd": 2.1, "half_width": 0.3},
+    {"damage": "noise 5 %", "n": 200, "fd": 0.7, "half_width": 0.2},
+]
 
 
 def told(**more):
@@ -23,8 +25,10 @@ def group(tmp_path):
 
 
 def of(folder, size):
-    made = [q.samples(solver, budget, size=size, shift=shift)
-            for solver, budget, shift in (("ddim", 5, 0.6), ("ddim", 10, 0.2), ("ddpm", 10, 0.3))]  # fmt: skip
+    made = [
+        q.samples(solver, budget, size=size, shift=shift)
+        for solver, budget, shift in (("ddim", 5, 0.6), ("ddim", 10, 0.2), ("ddpm", 10, 0.3))
+    ]
     (found,) = quality_cells.groups(facts.checked(q.stored(folder / "r.jsonl", [told(), *made])))
     return found
 

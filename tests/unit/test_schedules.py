@@ -206,10 +206,24 @@ def test_the_clean_end_of_ve_is_in_its_domain(ns):
         ns.t(ns.lam(0.0) + 1e-6)
 
 
-@pytest.mark.parametrize(("make", "values"), [
-    (VPLinear, (-1.0,)), (VPLinear, (2.0, 1.0)), (VPLinear, (0.1, inf)), (VPLinear, (nan,)), (VPCosine, (-0.1,)),
-    (VPCosine, (nan,)), (VE, (0.0,)), (VE, (2.0, 1.0)), (VE, (0.1, inf)), (VPLinear, ("a",)), (VPLinear, (0.1, None)),
-    (VPCosine, ("x",)), (VE, (0.01, [50]))])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "values"),
+    [
+        (VPLinear, (-1.0,)),
+        (VPLinear, (2.0, 1.0)),
+        (VPLinear, (0.1, inf)),
+        (VPLinear, (nan,)),
+        (VPCosine, (-0.1,)),
+        (VPCosine, (nan,)),
+        (VE, (0.0,)),
+        (VE, (2.0, 1.0)),
+        (VE, (0.1, inf)),
+        (VPLinear, ("a",)),
+        (VPLinear, (0.1, None)),
+        (VPCosine, ("x",)),
+        (VE, (0.01, [50])),
+    ],
+)
 def test_bad_parameters_are_refused(make, values):
     with pytest.raises(UsageError, match="give "):
         make(*values)

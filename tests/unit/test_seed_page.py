@@ -9,23 +9,46 @@ from test_report import record as order_record
 
 from sdebench.report import build, seed_page
 
-TEXTS = {"chapter": "A chapter", "section": "s", "equation": "(7)", "title": "A title", "printed": "a|b = c", "right": "",
-         "instead": "", "correction": "", "how": "By quadrature.", "place": 3}  # fmt: skip
+TEXTS = {
+    "chapter": "A chapter",
+    "section": "s",
+    "equation": "(7)",
+    "title": "A title",
+    "printed": "a|b = c",
+    "right": "",
+    "instead": "",
+    "correction": "",
+    "how": "By quadrature.",
+    "place": 3,
+}
 
 
-def record(key="eq-7", printed=1e-15, right=1e-15, tolerance=1e-12, allowed=1e-12, of_order=False, status="ok", message="",
-           **texts):
+def record(
+    key="eq-7", printed=1e-15, right=1e-15, tolerance=1e-12, allowed=1e-12, of_order=False, status="ok", message="", **texts
+):
     """A record of the study."""
-    data = {"printed_error": printed, "right_error": right, "tolerance": tolerance, "printed_tolerance": allowed,
-            "of_order": of_order}  # fmt: skip
+    data = {
+        "printed_error": printed,
+        "right_error": right,
+        "tolerance": tolerance,
+        "printed_tolerance": allowed,
+        "of_order": of_order,
+    }
     return {
-        "schema": 1, "key": "0", "study": "seed", "status": status, "message": message,
-        "case": {"study": "seed", "kind": "statement", "statement": key}, "claims": {}, "code": "abc",
-        "context": (TEXTS | {"key": key} | texts) if status == "ok" else {}, "data": data if status == "ok" else {},
-        "versions": {"torch": "2.13.0"}, "machine": "a cpu, 2 cores, Linux", "made": "2026-01-01T00:00:00+00:00",
-    }  # fmt: skip
-
-
+        "schema": 1,
+        "key": "0",
+        "study": "seed",
+        "status": status,
+        "message": message,
+        "case": {"study": "seed", "kind": "statement", "statement": key},
+        "claims": {},
+        "code": "abc",
+        "context": (TEXTS | {"key": key} | texts) if status == "ok" else {},
+        "data": data if status == "ok" else {},
+        "versions": {"torch": "2.13.0"},
+        "machine": "a cpu, 2 cores, Linux",
+        "made": "2026-01-01T00:00:00+00:00",
+    }
 
 
 def corrected(**change):
@@ -38,18 +61,21 @@ def instead(**change):
     return record(printed=0.5, correction="d", instead="it is a choice", **change)
 
 
-@pytest.mark.parametrize(("made", "verdict"), [
-    (record(), "holds"),
-    (corrected(), "holds after a correction"),
-    (instead(), "does not hold"),
-    (record(printed=None, instead="it is infinite", correction="g"), "does not hold"),
-    (record(printed=0.5, right=0.5), "failed"),  # wrong, and nobody says what is right
-    (corrected(allowed=0.2), "failed"),  # neither right nor plainly wrong
-    (corrected(allowed=0.6), "failed"),  # not wrong at all
-    (corrected(right=1e-3), "failed"),  # the right one is not
-    (corrected(right=None), "failed"),
-    (record(status="failed", message="ZeroDivisionError: x"), "failed"),
-])
+@pytest.mark.parametrize(
+    ("made", "verdict"),
+    [
+        (record(), "holds"),
+        (corrected(), "holds after a correction"),
+        (instead(), "does not hold"),
+        (record(printed=None, instead="it is infinite", correction="g"), "does not hold"),
+        (record(printed=0.5, right=0.5), "failed"),  # wrong, and nobody says what is right
+        (corrected(allowed=0.2), "failed"),  # neither right nor plainly wrong
+        (corrected(allowed=0.6), "failed"),  # not wrong at all
+        (corrected(right=1e-3), "failed"),  # the right one is not
+        (corrected(right=None), "failed"),
+        (record(status="failed", message="ZeroDivisionError: x"), "failed"),
+    ],
+)
 def test_verdict(made, verdict):
     assert seed_page.verdict(made) == verdict
 
@@ -86,12 +112,18 @@ def test_an_infinite_error_and_an_order_say_so():
 
 
 def test_the_page_counts_orders_by_place_and_lists_corrections_in_order():
-    made = [record("z", place=0), corrected(key="b", place=1), instead(key="a", place=2),
-            corrected(key="c", place=4, chapter="Another"), record(status="failed", message="boom", key="f")]  # fmt: skip
+    made = [
+        record("z", place=0),
+        corrected(key="b", place=1),
+        instead(key="a", place=2),
+        corrected(key="c", place=4, chapter="Another"),
+        record(status="failed", message="boom", key="f"),
+    ]
     made[3]["context"]["correction"] = "12"
     page = seed_page.markdown(made)
-    assert page.startswith("# The seed, statement by statement\n\n5 statements: 1 hold, 2 hold after a correction, "
-                           "1 do not hold, 1 failed.")
+    assert page.startswith(
+        "# The seed, statement by statement\n\n5 statements: 1 hold, 2 hold after a correction, 1 do not hold, 1 failed."
+    )
     assert "| A chapter | 3 | 1 | 1 | 1 |" in page
     assert "| Another | 1 | 0 | 1 | 0 |" in page
     assert page.index("## A chapter") < page.index("## Another")

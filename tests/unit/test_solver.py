@@ -118,16 +118,27 @@ def test_a_solver_without_an_estimate_is_refused():
         integrate_adaptive(sb.get_solver("ddim"), PB.model, X, S, T)
 
 
-@pytest.mark.parametrize(("s", "t", "settings"), [
-    (T, S, {}), (S, 2.0, {}), (nan, T, {}), (1.5, T, {}), (S, T, {"rtol": 0.0}), (S, T, {"rtol": -1.0}), (S, T, {"rtol": nan}),
-    (S, T, {"h": -1.0})])  # fmt: skip
+@pytest.mark.parametrize(
+    ("s", "t", "settings"),
+    [
+        (T, S, {}),
+        (S, 2.0, {}),
+        (nan, T, {}),
+        (1.5, T, {}),
+        (S, T, {"rtol": 0.0}),
+        (S, T, {"rtol": -1.0}),
+        (S, T, {"rtol": nan}),
+        (S, T, {"h": -1.0}),
+    ],
+)
 def test_bad_settings_of_an_adaptive_run_are_refused(s, t, settings):
     with pytest.raises(UsageError, match="give "):
         integrate_adaptive(sb.get_solver("dpm-solver-12"), PB.model, X, s, t, **settings)
 
 
-@pytest.mark.parametrize(("s", "t", "settings"), [
-    ("a", T, {}), (None, T, {}), (S, T, {"rtol": "a"}), (S, T, {"h": "a"}), (PB.span, T, {})])  # fmt: skip
+@pytest.mark.parametrize(
+    ("s", "t", "settings"), [("a", T, {}), (None, T, {}), (S, T, {"rtol": "a"}), (S, T, {"h": "a"}), (PB.span, T, {})]
+)
 def test_settings_of_an_adaptive_run_that_are_no_numbers_are_refused(s, t, settings):
     with pytest.raises(UsageError, match="give s > t, rtol > 0"):
         integrate_adaptive(sb.get_solver("dpm-solver-12"), PB.model, X, s, t, **settings)
@@ -138,22 +149,28 @@ def test_an_adaptive_run_wants_a_deterministic_solver_a_model_and_a_state():
     for none in ("ddpm", "scipy-rk45"):
         with pytest.raises(UsageError, match="no embedded error estimate: use integrate, or a pair"):
             integrate_adaptive(sb.get_solver(none), PB.model, X, S, T)
-    for arguments, says in [(("dpm-solver-12", PB.model, X), "is not a solver"), ((pair, PB, X), "is not a model"),
-                            ((pair, PB.model, [1.0]), "the state is .*: give a tensor")]:  # fmt: skip
+    for arguments, says in [
+        (("dpm-solver-12", PB.model, X), "is not a solver"),
+        ((pair, PB, X), "is not a model"),
+        ((pair, PB.model, [1.0]), "the state is .*: give a tensor"),
+    ]:
         with pytest.raises(UsageError, match=says):
             integrate_adaptive(*arguments, S, T)
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (("ddim", PB.model, X, PB.span), "'ddim' is not a solver: give an instance"),
-    ((X, PB.model, X, PB.span), r"tensor.* is not a solver"),
-    ((Told(), PB, X, PB.span), "is not a model: give .* a problem's .model"),
-    ((Told(), X, PB.model, PB.span), r"tensor.* is not a model"),
-    ((Told(), PB.model, [1.0], PB.span), r"the state is \[1.0\]: give a tensor"),
-    ((Told(), PB.model, X.numpy(), PB.span), "the state is array.*: give a tensor"),
-    ((Told(), PB.model, X, 10), "a grid of 10: give a sequence of times"),
-    ((sb.get_solver("ddpm"), PB.model, X, PB.span, torch.randn(16, 1)), "got the noise tensor.*: give noise="),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("ddim", PB.model, X, PB.span), "'ddim' is not a solver: give an instance"),
+        ((X, PB.model, X, PB.span), r"tensor.* is not a solver"),
+        ((Told(), PB, X, PB.span), "is not a model: give .* a problem's .model"),
+        ((Told(), X, PB.model, PB.span), r"tensor.* is not a model"),
+        ((Told(), PB.model, [1.0], PB.span), r"the state is \[1.0\]: give a tensor"),
+        ((Told(), PB.model, X.numpy(), PB.span), "the state is array.*: give a tensor"),
+        ((Told(), PB.model, X, 10), "a grid of 10: give a sequence of times"),
+        ((sb.get_solver("ddpm"), PB.model, X, PB.span, torch.randn(16, 1)), "got the noise tensor.*: give noise="),
+    ],
+)
 def test_a_run_of_what_is_none_is_refused_in_one_line(arguments, says):
     with pytest.raises(UsageError, match=says) as caught:
         integrate(*arguments)
@@ -185,12 +202,15 @@ def test_a_run_that_cannot_end_says_so():
         integrate_adaptive(solver, PB.model, torch.full_like(X, nan), S, T)
 
 
-@pytest.mark.parametrize(("noise", "match"), [
-    (None, "is stochastic: give noise="),
-    (7, "got the noise 7"),
-    (sb.WhiteNoise(PB.schedule, (len(X) + 1, *X.shape[1:])), "has shape"),
-    (sb.WhiteNoise(sb.schedules.EDM(), X.shape), "one schedule to both"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("noise", "match"),
+    [
+        (None, "is stochastic: give noise="),
+        (7, "got the noise 7"),
+        (sb.WhiteNoise(PB.schedule, (len(X) + 1, *X.shape[1:])), "has shape"),
+        (sb.WhiteNoise(sb.schedules.EDM(), X.shape), "one schedule to both"),
+    ],
+)
 def test_a_noise_that_does_not_fit_is_refused(noise, match):
     with pytest.raises(UsageError, match=match):
         integrate(sb.get_solver("ddpm"), PB.model, X, PB.span, noise)

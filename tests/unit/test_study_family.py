@@ -41,16 +41,19 @@ def test_the_suite_has_every_kind_and_each_case_once():
     assert len({records.canonical(case) for case in found}) == len(found)
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"kinds": ["distances"]}, "did you mean 'distance'"),
-    ({"etas": [-1.0]}, "0 or more"),
-    ({"etas": ["one"]}, "0 or more"),
-    ({"kinds": ["distance"], "steps": 12}, "multiple of 8"),
-    ({"kinds": ["paths"], "steps": 100}, "multiple of 64"),
-    ({"kinds": ["distance"], "problems": ["mixture-2d"]}, "one dimension"),
-    ({"kinds": ["amount"], "solvers": ["ddim"]}, "no noise to vary"),
-    ({"kinds": ["amount"], "grid": "uniform"}, "unknown"),
-])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kinds": ["distances"]}, "did you mean 'distance'"),
+        ({"etas": [-1.0]}, "0 or more"),
+        ({"etas": ["one"]}, "0 or more"),
+        ({"kinds": ["distance"], "steps": 12}, "multiple of 8"),
+        ({"kinds": ["paths"], "steps": 100}, "multiple of 64"),
+        ({"kinds": ["distance"], "problems": ["mixture-2d"]}, "one dimension"),
+        ({"kinds": ["amount"], "solvers": ["ddim"]}, "no noise to vary"),
+        ({"kinds": ["amount"], "grid": "uniform"}, "unknown"),
+    ],
+)
 def test_settings_that_are_none_are_refused_in_a_line(settings, message):
     with pytest.raises(UsageError, match=message) as error:
         cases(**settings)
@@ -86,8 +89,17 @@ def test_a_residual_is_told_by_its_worst_and_a_wrong_drift_by_its_best(small):
 def test_the_marginals_distance_falls_with_the_steps_whatever_eta_is():
     """Euler-Maruyama at every eta tends to the one law: twice the steps, half the distance, at every time."""
     found = [cases(kinds=["distance"], etas=[1.0, 2.0], steps=n) for n in (16, 32)]
-    coarse, fine = (pd.DataFrame([{**case, **row} for case in some if case["start"] == "exact"
-                                  for row in pd.DataFrame(family.measure(case)["data"]).to_dict("records")]) for some in found)
+    coarse, fine = (
+        pd.DataFrame(
+            [
+                {**case, **row}
+                for case in some
+                if case["start"] == "exact"
+                for row in pd.DataFrame(family.measure(case)["data"]).to_dict("records")
+            ]
+        )
+        for some in found
+    )
     ratio = coarse["w2"].to_numpy() / fine["w2"].to_numpy()
     assert len(ratio) == 16
     assert np.median(ratio) == pytest.approx(2.0, abs=0.15)

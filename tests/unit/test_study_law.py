@@ -21,8 +21,16 @@ from sdebench.studies import base, floor, law, work_precision
 def case(solver, problem="gaussian", budgets=(8, 12, 16, 24, 32, 48, 64), **more):
     """A case as `cases` makes it."""
     kind = kind_of(sb.get_problem(problem))
-    return {"study": "law", "kind": kind, "solver": solver, "problem": problem, "grid": "uniform_lam", "dtype": "float64",
-            "seed": 0, "budgets": list(budgets)} | more  # fmt: skip
+    return {
+        "study": "law",
+        "kind": kind,
+        "solver": solver,
+        "problem": problem,
+        "grid": "uniform_lam",
+        "dtype": "float64",
+        "seed": 0,
+        "budgets": list(budgets),
+    } | more
 
 
 def test_the_distance_of_a_linear_map_is_that_of_the_map_found_by_two_runs():
@@ -51,6 +59,7 @@ def test_the_law_of_euler_maruyama_follows_its_moment_recursion():
     mu, total = axes.T @ pb.law.mean().numpy(), 0.0
     grid = sb.grids.uniform_lam(ns, s, t, n)
     for v0, m0 in zip(values, mu):
+
         def moments(time, v0=v0, m0=m0):
             return ns.alpha(time) * m0, ns.alpha(time) ** 2 * v0 + ns.sigma(time) ** 2
 
@@ -64,9 +73,9 @@ def test_the_law_of_euler_maruyama_follows_its_moment_recursion():
     assert law.measure(case("euler-maruyama", budgets=(n,)))["data"]["w2"][0] == pytest.approx(sqrt(total), rel=1e-9)
 
 
-@pytest.mark.parametrize(("solver", "order"), [
-    ("euler-maruyama", 1), ("srk-additive", 2), ("dpm-solver++-2m", 2), ("unipc-3", 3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("solver", "order"), [("euler-maruyama", 1), ("srk-additive", 2), ("dpm-solver++-2m", 2), ("unipc-3", 3)]
+)
 def test_the_law_converges_with_the_weak_order(solver, order):
     budgets = [b * base.claims(sb.get_solver(solver))["nfe_per_step"] for b in (24, 32, 48, 64, 96, 128)]
     data = law.measure(case(solver, budgets=budgets))["data"]
@@ -84,8 +93,10 @@ def test_the_quadrature_has_the_distance_that_the_formula_has(solver):
     """A Gaussian as a mixture of itself with itself goes the other way and ends at the same place."""
     ns = sb.get_problem("mixture-1d").schedule
     span = ns.t(-1.0), ns.t(1.5)
-    one, twice = (Problem("g", GaussianMixture(w, m, v), ns, span)
-                  for w, m, v in (([1.0], [[0.3]], [0.25]), ([0.5, 0.5], [[0.3], [0.3]], [0.25, 0.25])))  # fmt: skip
+    one, twice = (
+        Problem("g", GaussianMixture(w, m, v), ns, span)
+        for w, m, v in (([1.0], [[0.3]], [0.25]), ([0.5, 0.5], [[0.3], [0.3]], [0.25, 0.25]))
+    )
     grid, method = sb.grids.uniform_lam(ns, *span, 6), sb.get_solver(solver)
     assert (kind_of(one), kind_of(twice)) == ("gaussian", "quadrature")
     exact, found = law._gaussian(method, one, grid), law._quadrature(method, twice, grid)
@@ -124,7 +135,8 @@ def test_cases_are_those_that_have_a_law():
     assert [str(warning.message) for warning in told] == [
         "study law: 1 solver has no exact law on 'gaussian', left out: scipy-rk45 (it chooses its own steps)",
         "study law: 2 solvers have no exact law on 'mixture-1d', left out: scipy-rk45 (it chooses its own steps); "
-        "sde-dpm-solver-2m (it has a memory of 1)"]  # fmt: skip
+        "sde-dpm-solver-2m (it has a memory of 1)",
+    ]
     both = {(s, p) for s in ("ddim", "euler-maruyama") for p in ("gaussian", "mixture-1d")}
     assert kept == both | {("sde-dpm-solver-2m", "gaussian")}
     with pytest.raises(UsageError, match="'sde-dpm-solver-2m' has no law on 'mixture-1d'"):

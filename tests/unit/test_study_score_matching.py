@@ -9,8 +9,12 @@ from sdebench.report import build, emit, matching, matching_figures
 from sdebench.studies import base, score_matching
 
 SMALL = {
-    "training": {"losses": ["fisher", "implicit", "denoising-eps", "denoising-x0"], "steps": 128, "points": 200,
-                 "seeds": [0, 1]},
+    "training": {
+        "losses": ["fisher", "implicit", "denoising-eps", "denoising-x0"],
+        "steps": 128,
+        "points": 200,
+        "seeds": [0, 1],
+    },
     "equivalence": {"losses": ["implicit", "denoising-v"], "outputs": ["eps", "v"], "problems": ["mixture-1d"]},
     "trace": {},
     "small-noise": {"points": 800, "losses": ["implicit", "denoising-eps"]},
@@ -30,6 +34,7 @@ def small_cases(kind):
 @pytest.fixture(scope="module")
 def small():
     """Records of every kind, as few as show something."""
+
     def made(case):
         return records.make(case, "abc", "ok", **score_matching.measure(case))
 
@@ -43,21 +48,24 @@ def test_the_suite_has_every_kind_and_each_case_once():
     assert len({records.canonical(case) for case in found}) == len(found)
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"kinds": ["trainings"]}, "did you mean 'training'"),
-    ({"losses": ["implicid"]}, "did you mean 'implicit'"),
-    ({"losses": [3]}, "unknown name 3"),
-    ({"losses": []}, "in quotes"),
-    ({"weights": ["sigma"]}, "plain, x0"),
-    ({"outputs": ["noise"]}, "velocity"),
-    ({"supports": ["line"]}, "segments"),
-    ({"probes": ["sphere"]}, "rademacher"),
-    ({"seeds": [-1]}, "0 or more"),
-    ({"steps": 0}, "1 or more"),
-    ({"sizes": [4]}, "8 or more"),
-    ({"problems": ["product-16d"]}, "one or two dimensions"),
-    ({"loss": "implicit"}, "did you mean 'losses'"),
-])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kinds": ["trainings"]}, "did you mean 'training'"),
+        ({"losses": ["implicid"]}, "did you mean 'implicit'"),
+        ({"losses": [3]}, "unknown name 3"),
+        ({"losses": []}, "in quotes"),
+        ({"weights": ["sigma"]}, "plain, x0"),
+        ({"outputs": ["noise"]}, "velocity"),
+        ({"supports": ["line"]}, "segments"),
+        ({"probes": ["sphere"]}, "rademacher"),
+        ({"seeds": [-1]}, "0 or more"),
+        ({"steps": 0}, "1 or more"),
+        ({"sizes": [4]}, "8 or more"),
+        ({"problems": ["product-16d"]}, "one or two dimensions"),
+        ({"loss": "implicit"}, "did you mean 'losses'"),
+    ],
+)
 def test_settings_that_are_none_are_refused_in_a_line(settings, message):
     with pytest.raises(UsageError, match=message) as error:
         cases(**settings)
@@ -129,8 +137,18 @@ def test_the_fisher_divergence_falls_in_the_training(small):
 
 def test_the_divergence_of_the_table_is_the_weighted_mean_over_the_levels(small):
     record = small["training"][0]
-    data = {"fisher": [[4.0, 2.0]], "error": [[0.4, 0.3]], "weight": [0.5, 0.25], "energy": [8.0, 4.0], "lam": [-1.0, 1.0],
-            "t": [0.9, 0.1], "step": [10], "seconds": [0.02], "variance": [6.0], "signal": [2.0]}  # fmt: skip
+    data = {
+        "fisher": [[4.0, 2.0]],
+        "error": [[0.4, 0.3]],
+        "weight": [0.5, 0.25],
+        "energy": [8.0, 4.0],
+        "lam": [-1.0, 1.0],
+        "t": [0.9, 0.1],
+        "step": [10],
+        "seconds": [0.02],
+        "variance": [6.0],
+        "signal": [2.0],
+    }
     row = matching.training_table([record | {"data": data}]).frame.iloc[0]
     assert row["divergence"] == pytest.approx((4 * 0.5 + 2 * 0.25) / 2)
     assert row["error"] == pytest.approx(np.hypot(0.4 * 0.5, 0.3 * 0.25) / 2)

@@ -240,13 +240,21 @@ def test_laws_without_a_formula_are_refused():
         sb.gaussian_law(sb.get_solver("ddim"), GAUSSIAN.law, GAUSSIAN.schedule, GAUSSIAN.span, start)
 
 
-@pytest.mark.parametrize(("changed", "says"), [
-    ({"gm": "g"}, "'g' is not a law: give a GaussianMixture"), ({"gm": GAUSSIAN}, "is not a law: .* a problem's .law"),
-    ({"ns": "edm"}, "'edm' is not a schedule"), ({"ns": GAUSSIAN}, "is not a schedule: .* a problem's .schedule"),
-    ({"grid": 10}, "a grid of 10: give a sequence of times"), ({"grid": "a"}, "a grid of 'a'"),
-    ({"start": 5}, "the start is 5: give a pair"), ({"start": "a"}, "the start is 'a'"), ({"start": X}, "the start is tensor"),
-    ({"start": (torch.zeros(3), "a")}, "the start's covariance cannot be read as numbers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"gm": "g"}, "'g' is not a law: give a GaussianMixture"),
+        ({"gm": GAUSSIAN}, "is not a law: .* a problem's .law"),
+        ({"ns": "edm"}, "'edm' is not a schedule"),
+        ({"ns": GAUSSIAN}, "is not a schedule: .* a problem's .schedule"),
+        ({"grid": 10}, "a grid of 10: give a sequence of times"),
+        ({"grid": "a"}, "a grid of 'a'"),
+        ({"start": 5}, "the start is 5: give a pair"),
+        ({"start": "a"}, "the start is 'a'"),
+        ({"start": X}, "the start is tensor"),
+        ({"start": (torch.zeros(3), "a")}, "the start's covariance cannot be read as numbers"),
+    ],
+)
 def test_a_law_of_what_is_none_is_refused(changed, says):
     given = {"gm": GAUSSIAN.law, "ns": GAUSSIAN.schedule, "grid": GAUSSIAN.span, "start": None} | changed
     with pytest.raises(UsageError, match=says) as caught:

@@ -24,9 +24,15 @@ from sdebench.training.denoiser import Denoiser
 from sdebench.training.state import CHECKPOINT, State
 
 TINY = {
-    "sample_size": 8, "in_channels": 1, "out_channels": 1, "block_out_channels": [8, 8], "layers_per_block": 1,
-    "down_block_types": ["DownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "UpBlock2D"], "norm_num_groups": 4,
-}  # fmt: skip
+    "sample_size": 8,
+    "in_channels": 1,
+    "out_channels": 1,
+    "block_out_channels": [8, 8],
+    "layers_per_block": 1,
+    "down_block_types": ["DownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "UpBlock2D"],
+    "norm_num_groups": 4,
+}
 DENOISER = Recipe("tiny", "denoiser", "digits", TINY, batch=8, steps=12, rate=1e-3, warmup=2, cooldown=4, ema=0.9)
 LABELS = Recipe("tiny", "classifier", "digits", {"channels": [8, 16], "features": 8}, 16, 12, 1e-2, 2, 4, 0.9, shifts=1)
 LONG = replace(LABELS, steps=100_000, cooldown=10)
@@ -84,8 +90,10 @@ def last_step(folder: Path) -> int:
 
 
 def test_a_killed_training_loses_at_most_what_came_after_its_checkpoint(tmp_path):
-    code = ("import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); from test_training import LONG, loop;"
-            "loop.train(LONG, Path(sys.argv[2]), minutes=0.01, resume=len(sys.argv) > 3)")  # fmt: skip
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); from test_training import LONG, loop;"
+        "loop.train(LONG, Path(sys.argv[2]), minutes=0.01, resume=len(sys.argv) > 3)"
+    )
     for resume in ([], ["resume"]):
         before, deadline = last_step(tmp_path), time.monotonic() + 300
         command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path), *resume]

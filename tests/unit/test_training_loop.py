@@ -136,10 +136,13 @@ def test_the_command_says_how_to_go_on(tmp_path, monkeypatch, capsys):
     assert f"--resume goes on from the checkpoint in {tmp_path / 'a'}" in " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize(("option", "value", "says"), [
-    ("--threads", "0", "--threads is 0: give a whole number, 1 or more"),
-    ("--minutes", "-1", "minutes = -1 between checkpoints: give a number"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--threads", "0", "--threads is 0: give a whole number, 1 or more"),
+        ("--minutes", "-1", "minutes = -1 between checkpoints: give a number"),
+    ],
+)
 def test_settings_that_are_none_are_refused(option, value, says, tmp_path, capsys):
     assert cli._status(["train", "digits", "--out", str(tmp_path), option, value]) == 2
     assert says in capsys.readouterr().err

@@ -21,8 +21,20 @@ from sdebench.training.progressive import Halving, target
 from sdebench.training.state import State
 from sdebench.training.student import Level, levels, missed
 
-LADDER = {"name": "ladder", "task": "progressive", "data": "digits", "teacher": "digits", "halvings": [2, 1], "batch": 8,
-          "steps": 6, "rate": 1e-3, "warmup": 1, "cooldown": 4, "ema": 0.9, "flips": False}  # fmt: skip
+LADDER = {
+    "name": "ladder",
+    "task": "progressive",
+    "data": "digits",
+    "teacher": "digits",
+    "halvings": [2, 1],
+    "batch": 8,
+    "steps": 6,
+    "rate": 1e-3,
+    "warmup": 1,
+    "cooldown": 4,
+    "ema": 0.9,
+    "flips": False,
+}
 PATHS = LADDER | {"name": "paths", "task": "consistency", "halvings": [], "intervals": 4}
 NS = sb.schedules.VPCosine()
 LINE = GaussianMixture([0.4, 0.6], [[-0.8], [0.5]], [0.05, 0.1])
@@ -80,6 +92,7 @@ def test_one_step_with_the_target_ends_where_the_teachers_two_end(halving):
 
 def test_the_loss_is_zero_for_the_exact_student_and_weighs_an_error_of_x0_by_the_truncated_snr(halving):
     for level, (s, m, t) in lessons(halving):
+
         def student(x, time, off=0.0, s=s, m=m, t=t):
             assert time == pytest.approx(s, rel=1e-6)
             x0 = two_steps(x, s, m, t)[1] + off

@@ -115,7 +115,7 @@ def test_a_setting_that_is_the_teachers_is_refused(spec):
         (DENOISER.plain() | {"network": {}, "teacher": "digits"}, "teacher of recipe 'tiny', whose task is 'denoiser'"),
         (PATHS | {"teacher": ""}, "a recipe without 'network': give it"),
     ],
-)  # fmt: skip
+)
 def test_a_recipe_of_no_student_is_refused(content, message):
     with pytest.raises(sb.UsageError, match=message):
         recipe.from_plain(content)
