@@ -16,7 +16,7 @@ import torch
 
 from sdebench import get_solver
 from sdebench.data import to_uint8
-from sdebench.studies.quality_run import Place, Timed, grid_of, sample
+from sdebench.studies.quality.run import Place, Timed, grid_of, sample
 
 BATCH, STEPS, ROUNDS, SHARE = 64, 10, 6, 0.05
 SOLVERS = ("ddim", "dpm-solver++-2m", "unipc-3", "heun-edm", "ddpm", "sde-dpm-solver++-2m")

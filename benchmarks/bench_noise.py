@@ -13,9 +13,9 @@ import peers
 import pytest
 import torch
 
-from sdebench.brownian import BrownianPath
 from sdebench.grids import uniform_lam
 from sdebench.noise import DATA, EPS, TIME, Power, WhiteNoise
+from sdebench.noise.brownian import BrownianPath
 from sdebench.schedules import VPLinear
 
 SHAPES = {"1x3x32x32": (1, 3, 32, 32), "256x3x32x32": (256, 3, 32, 32)}

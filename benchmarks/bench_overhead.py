@@ -19,12 +19,12 @@ import pytest
 import torch
 
 from sdebench.catalogue import get_solver
-from sdebench.executors.plan import plan
 from sdebench.grids import uniform_lam
+from sdebench.integration.executors.plan import plan
+from sdebench.integration.prediction import Model
+from sdebench.integration.solver import integrate
 from sdebench.noise import WhiteNoise
-from sdebench.prediction import Model
 from sdebench.schedules import VPLinear
-from sdebench.solver import integrate
 
 STEPS, OUTS = 20, 4
 SHAPES = {"1x3x32x32": (1, 3, 32, 32), "256x3x32x32": (256, 3, 32, 32)}

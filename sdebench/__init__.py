@@ -8,44 +8,53 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOMES = {
-    "sdebench": (
-        "schedules",
-        "grids",
-        "noise",
-        "tableau",
-        "phi",
-        "problems",
-        "solvers",
-        "external",
-        "studies",
-        "report",
-        "fit",
-        "oracle",
-        "forward",
-        "family",
-        "networks",
-    ),
-    "sdebench.errors": ("UsageError",),
-    "sdebench.noise": ("WhiteNoise",),
-    "sdebench.brownian": ("BrownianPath",),
-    "sdebench.likelihood": ("log_likelihood",),
+    "sdebench.schedules": None,
+    "sdebench.grids": None,
+    "sdebench.noise": None,
+    "sdebench.integration.tableau": None,
+    "sdebench.phi": None,
+    "sdebench.problems": None,
+    "sdebench.solvers": None,
+    "sdebench.external": None,
+    "sdebench.studies": None,
+    "sdebench.report": None,
+    "sdebench.fit": None,
+    "sdebench.laws.oracle": None,
+    "sdebench.process.forward": None,
+    "sdebench.process.family": None,
+    "sdebench.networks": None,
+    "sdebench._support.errors": ("UsageError",),
+    "sdebench._support.registry": ("register_grid", "register_metric", "register_problem", "register_solver", "register_study"),
+    "sdebench.noise.white": ("WhiteNoise",),
+    "sdebench.noise.brownian": ("BrownianPath",),
+    "sdebench.laws.likelihood": ("log_likelihood",),
     "sdebench.laws.gaussian": ("gaussian_law",),
-    "sdebench.prediction": ("Counted", "Model", "Prediction", "lincomb"),
-    "sdebench.solver": ("Node", "Sampler", "Solver", "Step", "StochasticSolver", "integrate", "integrate_adaptive", "remember"),
-    "sdebench.catalogue": ("get_problem", "get_solver", "list_problems", "list_solvers", "register_problem", "register_solver"),
-    "sdebench.networks": ("get_network",),
-    "sdebench.studies.order": ("measure_order",),
-}
-_WHERE = {name: home for home, names in _HOMES.items() for name in names}
+    "sdebench.integration.prediction": ("Counted", "Model", "Prediction", "lincomb"),
+    "sdebench.integration.solver": (
+        "Node",
+        "Sampler",
+        "Solver",
+        "Step",
+        "StochasticSolver",
+        "integrate",
+        "integrate_adaptive",
+        "remember",
+    ),
+    "sdebench.catalogue": ("get_problem", "get_solver", "list_problems", "list_solvers"),
+    "sdebench.networks.loading": ("get_network",),
+    "sdebench.studies.order.measure": ("measure_order",),
+}  # module -> the names taken from it; None for the module itself, under its last name
+_WHERE = {name: home for home, names in _HOMES.items() for name in names or (home.rpartition(".")[2],)}
 __all__ = sorted(_WHERE)
 
 
 def __getattr__(name: str):
     home = _WHERE.get(name)
     if home is None:
-        near_miss = import_module("sdebench.errors").near_miss
+        near_miss = import_module("sdebench._support.errors").near_miss
         raise AttributeError(f"module 'sdebench' has no attribute {name!r}{near_miss(name, __all__)}")
-    value = import_module(f"sdebench.{name}") if home == "sdebench" else getattr(import_module(home), name)
+    module = import_module(home)
+    value = module if _HOMES[home] is None else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -1,6 +1,6 @@
 """`python -m sdebench`: the command line."""
 
-from .cli import main
+from sdebench.cli import main
 
 if __name__ == "__main__":
     main()

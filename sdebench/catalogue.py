@@ -1,12 +1,11 @@
-"""The look-ups over everything that is registered: importing this module registers what the suite ships."""
+"""Look-ups by name: solvers, problems, grids, studies and metrics.  Each is imported when it is asked for."""
 
-from . import external, problems, solvers  # noqa: F401  registration is the effect
-from .registry import PROBLEMS, SOLVERS, register_problem, register_solver
+from typing import Any
 
-__all__ = ["get_problem", "get_solver", "list_problems", "list_solvers", "register_problem", "register_solver"]
+from sdebench._support.registry import PROBLEMS, SOLVERS
 
 
-def get_solver(spec: str):
+def get_solver(spec: str) -> Any:
     """The solver or sampler of a spec string, `name[key=value,...]` or `package.module:Class`."""
     return SOLVERS.get(spec)
 
@@ -16,7 +15,7 @@ def list_solvers() -> tuple[str, ...]:
     return SOLVERS.names()
 
 
-def get_problem(spec: str):
+def get_problem(spec: str) -> Any:
     """The problem of a spec string, such as `mixture-2d`."""
     return PROBLEMS.get(spec)
 

@@ -35,10 +35,10 @@ def assert_order(
     first, so that the grid that refuted the order is its first line.
     """
     __tracebackhide__ = True
-    from .claims import WHOLE_RUNS
-    from .solver import checked
-    from .studies.base import solver as made
-    from .studies.order import measure_order
+    from sdebench.integration.solver import checked
+    from sdebench.records.claims import WHOLE_RUNS
+    from sdebench.studies.base import solver as made
+    from sdebench.studies.order.measure import measure_order
 
     method = made(solver) if isinstance(solver, str) else checked(solver)
     claims = {"local": order + 1, "global": order, "weak": order}
@@ -57,7 +57,7 @@ def assert_order(
 
 def _line(m: Any) -> str:
     """One measurement: what, verdict, order, and the slope between each two rungs; of one that diverges, where it does."""
-    from .fit import slopes
+    from sdebench.fit import slopes
 
     what = f"{m.kind} {m.grid}".strip()
     start = f"  {m.verdict:14s} {what:20s} expected {m.claim}"

@@ -7,7 +7,7 @@ import torch
 from hypothesis import settings
 
 from sdebench import cli
-from sdebench.studies import runner
+from sdebench.engine import runner
 
 torch.set_num_threads(1)
 settings.register_profile("same", derandomize=True, deadline=None, database=None)

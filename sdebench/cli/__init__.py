@@ -10,8 +10,8 @@ from typing import Any
 
 import typer
 
-from ..errors import UsageError
-from . import compare, gate, listing, profile, publish, quality, study, train
+from sdebench._support.errors import UsageError
+from sdebench.cli import compare, gate, listing, profile, publish, quality, study, train
 
 app = typer.Typer(
     name="sdebench",

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import UsageError
-from .output import emit, say, table
+from sdebench._support.errors import UsageError
+from sdebench.cli.output import emit, say, table
 
 
 def _seconds(value: float) -> str:
@@ -33,7 +33,7 @@ def compare(
 
     The test needs the samples, which '--benchmark-json' keeps, and '--benchmark-save' with '--benchmark-save-data'.
     """
-    from ..studies import histories
+    from sdebench.gate import histories
 
     machines = histories.by_machine(histories.load_all(paths))
     pairs = {machine: runs[-2:] for machine, runs in machines.items() if len(runs) > 1}

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import UsageError
-from .output import emit, report_broken, say, table
+from sdebench._support.errors import UsageError
+from sdebench.cli.output import emit, report_broken, say, table
 
 BASELINE = Path("results/baseline.json")
 _ROWS = 8  # of a solver in a table
@@ -39,7 +39,8 @@ def _count(n: int, what: str) -> str:
 
 def _measured(names: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
     """(figures of the solvers that there are, what keeps each of the others from being made)."""
-    from ..studies import base, gate
+    from sdebench.gate import figures as gate
+    from sdebench.studies import base
 
     lost, there = {}, []
     for name in names:
@@ -54,8 +55,9 @@ def _measured(names: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _times(names: list[str], held: dict[str, Any]) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """(ratios measured now, how they differ from the baseline's); of those that differ by two measurements, both."""
-    from ..records import provenance
-    from ..studies import base, timing
+    from sdebench.gate import timing
+    from sdebench.records import provenance
+    from sdebench.studies import base
 
     now, differ = {name: timing.ratios(base.solver(name)) for name in names}, {}
     for name in names:
@@ -80,7 +82,7 @@ def _tell_times(differ: dict[str, Any], names: list[str]) -> list[str]:
 
 def _held(path: Path, command: str) -> dict[str, Any]:
     """The solvers of the baseline that `command` makes, with their figures."""
-    from ..studies import baseline as files
+    from sdebench.gate import baseline as files
 
     if path.is_dir():
         raise UsageError(f"{path} is a folder: give a baseline file, by default {BASELINE}")
@@ -101,7 +103,7 @@ def _asked(names: list[str] | None, held: dict[str, Any], path: Path) -> list[st
 
 def _meant(names: list[str], held: dict[str, Any]) -> list[str]:
     """The solvers of names, families and words such as "all", each once; what is held is meant also where it is gone."""
-    from ..studies import base
+    from sdebench.studies import base
 
     return list(dict.fromkeys(name for asked in names for name in ([asked] if asked in held else base.solver_specs([asked]))))
 
@@ -116,8 +118,8 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Compare orders, errors and coefficients with the baseline; exit status 1, and what moved, if any did."""
-    from ..studies import gate_diff
-    from . import gate_output
+    from sdebench.cli import gate_output
+    from sdebench.gate import diff as gate_diff
 
     host = gate_output.host(annotate)
     held = _held(baseline, "sdebench baseline" if baseline == BASELINE else f"sdebench baseline --out {baseline}")
@@ -149,8 +151,8 @@ def check(
 
 def _entries(names: list[str], held: dict[str, Any]) -> tuple[dict[str, Any], list[Any], list[str], int]:
     """(new entries, what moved, solvers that are gone, how many got new times): what did not move stays to the last bit."""
-    from ..records import provenance
-    from ..studies import gate_diff
+    from sdebench.gate import diff as gate_diff
+    from sdebench.records import provenance
 
     now, lost = _measured(names)
     ratios, differ = _times(list(now), held)
@@ -172,8 +174,8 @@ def baseline(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Take what is measured now as the baseline, and show what changes in it.  Solvers that are gone are removed."""
-    from ..studies import baseline as files
-    from ..studies.gate_diff import Moved
+    from sdebench.gate import baseline as files
+    from sdebench.gate.diff import Moved
 
     held = {} if names and not out.exists() else _held(out, "sdebench baseline")
     new, moved, removed, timed = _entries(_meant(names, held) if names else list(held), held)

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import UsageError
-from ..files import write_atomic
+from sdebench._support.errors import UsageError
+from sdebench._support.files import write_atomic
 
 HOSTS = ("github", "none")
 
@@ -90,8 +90,8 @@ def _summary(lines: list[str]) -> str:
 
 def _place(solver: str, baseline: Path) -> tuple[str, int]:
     """(file, line) of the solver's class, if that is below the working folder; else of its figures in the baseline."""
-    from ..studies import base
-    from ..studies.baseline import line_of
+    from sdebench.gate.baseline import line_of
+    from sdebench.studies import base
 
     try:
         made = type(base.solver(solver))

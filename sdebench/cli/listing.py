@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import UsageError, near_miss
-from .output import emit, report_broken, say, table
-from .study import counted
+from sdebench._support.errors import UsageError, near_miss
+from sdebench.cli.output import emit, report_broken, say, table
+from sdebench.cli.study import counted
 
 
 def _solvers(which: list[str]) -> list[dict[str, Any]]:
-    from ..studies import base
+    from sdebench.studies import base
 
     rows = [{"name": spec, **base.claims(base.solver(spec))} for spec in base.solver_specs(which or "all")]
     for row in rows:
@@ -22,7 +22,7 @@ def _solvers(which: list[str]) -> list[dict[str, Any]]:
 
 
 def _problems(which: list[str]) -> list[dict[str, Any]]:
-    from ..studies import base
+    from sdebench.studies import base
 
     found = []
     for spec in base.problem_specs(which or "all"):
@@ -40,30 +40,30 @@ def _problems(which: list[str]) -> list[dict[str, Any]]:
 
 
 def _schedules() -> list[dict[str, Any]]:
-    from .. import schedules
+    from sdebench import schedules
 
-    kinds = {c.__name__: c for c in schedules.NoiseSchedule.__subclasses__() if c.__module__ == schedules.__name__}
+    kinds = schedules.SCHEDULES
     return [{"name": repr(kind()), "about": _sentence(kind)} for _, kind in sorted(kinds.items())]
 
 
 def _grids() -> list[dict[str, Any]]:
-    from .. import grids
+    from sdebench import grids
 
     return [
-        {"name": name, "kind": "smooth" if name in grids.SMOOTH else "irregular", "about": _sentence(make)}
-        for name, make in grids.GRIDS.items()
+        {"name": name, "kind": "irregular" if grids.is_irregular(name) else "smooth", "about": _sentence(grids.get(name))}
+        for name in grids.names()
     ]
 
 
 def _recipes() -> list[dict[str, Any]]:
-    from ..training import recipe
+    from sdebench.training import recipe
 
     heads = {name: path.read_text().partition("\n")[0] for name, path in recipe.names().items()}
     return [{"recipe": name, "about": head.removeprefix("# ")} for name, head in heads.items()]
 
 
 def _networks() -> list[dict[str, Any]]:
-    from ..networks import shipped_cards
+    from sdebench.networks import shipped_cards
 
     return [
         {"network": name, "recipe": card["recipe"]["name"], "solver, grid: steps": _sampled(card)}
@@ -81,7 +81,7 @@ def _sampled(card: dict[str, Any]) -> str:
 
 
 def _suites() -> list[dict[str, Any]]:
-    from ..studies import base
+    from sdebench.studies import base
 
     heads = {name: path.read_text().partition("\n")[0] for name, path in base.suites().items()}
     return [{"name": name, "about": head.lstrip("# ")} for name, head in heads.items()]

@@ -14,7 +14,7 @@ def say(message: str, dim: bool = False) -> None:
 
 def emit(value: Any) -> None:
     """The value as JSON on stdout; nan and inf as null."""
-    from ..records import clean
+    from sdebench.records import clean
 
     print(json.dumps(clean(value), indent=2, allow_nan=False))
 
@@ -75,7 +75,7 @@ def _grid(columns: Sequence[str], rows: Rows, numbers: Sequence[str]) -> Any:
 
 def report_broken() -> None:
     """Name on stderr each plugin that could not be loaded."""
-    from ..registry import PROBLEMS, SOLVERS
+    from sdebench._support.registry import PROBLEMS, SOLVERS
 
     for registry in (SOLVERS, PROBLEMS):
         for name, message in registry.broken.items():

@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from ..errors import UsageError, near_miss
+from sdebench._support.errors import UsageError, near_miss
 
 BACKENDS = ("processes", "dask")
 Backend = Annotated[str, typer.Option(help="Where cases are measured: processes, of this machine, or dask, a cluster.")]

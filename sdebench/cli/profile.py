@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import UsageError
-from .output import emit, report_broken, say, table
-from .places import Place
-from .quality import listed, numbers
-from .study import measured
+from sdebench._support.errors import UsageError
+from sdebench.cli.output import emit, report_broken, say, table
+from sdebench.cli.places import Place
+from sdebench.cli.quality import listed, numbers
+from sdebench.cli.study import measured
 
 _SOLVERS = "ddim,dpm-solver++-2m,dpm-solver++-3m,unipc-3,heun-edm"
 _AXES = {
@@ -51,7 +51,7 @@ def profile(
     Cases are measured one at a time, and those that are held already are not measured again.  'sdebench report' draws them.
     Exit status 1 if a case failed.
     """
-    from ..studies import base
+    from sdebench.studies import base
 
     _check_trace(trace)
     cases = base.expand(
@@ -95,7 +95,7 @@ def _check_trace(path: Path | None) -> None:
 
 def _trace(cases: list[dict], path: Path) -> None:
     """Write the trace of the one case, times that it is repeated apart."""
-    from ..studies.profile import write_trace
+    from sdebench.studies.profile.study import write_trace
 
     cases = [case for case in cases if case["compiled"] == cases[-1]["compiled"]]  # --compiled adds to what is not
     kinds = {option: list(dict.fromkeys(case[name] for case in cases)) for name, option in _AXES.items()}
@@ -109,7 +109,7 @@ def _trace(cases: list[dict], path: Path) -> None:
 
 
 def _show(found: list[dict]) -> None:
-    from ..report.profile import profile_rows
+    from sdebench.report.profile import profile_rows
 
     for title, headings, rows in profile_rows(found):
         table(headings, rows, title, [name for name in headings if name not in _WORDS], least=len(headings[-1]))
@@ -117,6 +117,6 @@ def _show(found: list[dict]) -> None:
 
 def _cells(found: list[dict]) -> list[dict[str, Any]]:
     """One entry a case, repeats pooled."""
-    from ..report.profile import profile_table
+    from sdebench.report.profile import profile_table
 
     return profile_table(found).frame.to_dict("records")

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..studies.runner import Watch
+from sdebench.engine.runner import Watch
 
 
 def bar() -> Progress:

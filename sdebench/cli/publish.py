@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
+from sdebench._support.errors import UsageError
 
 
 def report(
@@ -13,7 +13,7 @@ def report(
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
 ) -> None:
     """Build tables, figures and the page from results, without measuring."""
-    from .. import records
+    from sdebench import records
 
     paths = results or sorted(Path("results").glob("*.jsonl"))
     if not paths:
@@ -21,7 +21,7 @@ def report(
     found = records.latest(record for path in paths for record in records.read(path))
     if not found:
         raise UsageError(f"no record in {', '.join(map(str, paths))}: make some by 'sdebench run'")
-    from .. import report as pages
+    from sdebench import report as pages
 
     written = pages.build(found, out)
     page = next((path for path in written if path.name == "index.html"), written[0])

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import UsageError
-from .output import emit, report_broken, table
-from .places import Backend, Patience, Scheduler, place
-from .study import measured
+from sdebench._support.errors import UsageError
+from sdebench.cli.output import emit, report_broken, table
+from sdebench.cli.places import Backend, Patience, Scheduler, place
+from sdebench.cli.study import measured
 
 
 def _parts(text: str) -> list[str]:
@@ -35,9 +35,9 @@ def numbers(text: str, option: str) -> list[int]:
 
 def _fetch(model: str, data: str, features: str, device: str) -> None:
     """Bring what is asked for into the caches, checksummed, where it is not there."""
-    from ..data import load
-    from ..networks import get_network
-    from ..networks.features import get_features
+    from sdebench.data import load
+    from sdebench.networks import get_network
+    from sdebench.networks.features import get_features
 
     get_network(model, "float32", device, download=True)
     if data == "cifar10":
@@ -107,7 +107,7 @@ def _feature_space(features: str, inception: Path | None) -> str:
 
 def _cases(model: str, solvers: str, nfe: str, grid: str, dtype: str, **settings: Any) -> list[dict]:
     """The cases of the study, from its settings and from the options that have commas in them."""
-    from ..studies import base
+    from sdebench.studies import base
 
     budgets = numbers(nfe, "--nfe")
     return base.expand(
@@ -136,7 +136,7 @@ def _told(summary: Any, found: list[dict], out: Path, as_json: bool) -> int:
 
 
 def _show(found: list[dict]) -> None:
-    from ..report.quality import fid_rows
+    from sdebench.report.quality import fid_rows
 
     for title, headings, rows in fid_rows(found):
         table(headings, rows, title, headings[1:])
@@ -144,8 +144,8 @@ def _show(found: list[dict]) -> None:
 
 def _cells(found: list[dict]) -> list[dict[str, Any]]:
     """One entry a solver, grid, number format and budget."""
-    from ..report.quality_cells import MEASURES, groups
-    from ..report.quality_errors import laddered
+    from sdebench.report.quality_cells import MEASURES, groups
+    from sdebench.report.quality_errors import laddered
 
     out = []
     for group in groups(found):

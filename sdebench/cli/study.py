@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import UsageError
-from .output import emit, report_broken, say, table
-from .places import Backend, Patience, Place, Scheduler, place
+from sdebench._support.errors import UsageError
+from sdebench.cli.output import emit, report_broken, say, table
+from sdebench.cli.places import Backend, Patience, Place, Scheduler, place
 
 _SHOWN = ("solver", "verdict", "claimed", "smooth", "irregular")
 _MEASURED = ("order", "half_width", "constant", "verdict", "reason", "points")
@@ -38,9 +38,9 @@ def _tell(summary: Any, out: Path) -> None:
 
 def measured(cases: list[dict], out: Path, where: Place, retry_failed: bool = False) -> tuple[Any, list[dict]]:
     """(summary of the run, latest records of the cases); with a progress bar, and what was done on stderr."""
-    from .. import records
-    from ..studies import runner
-    from .progress import Bar
+    from sdebench import records
+    from sdebench.cli.progress import Bar
+    from sdebench.engine import runner
 
     bar = Bar()
     try:
@@ -54,8 +54,8 @@ def measured(cases: list[dict], out: Path, where: Place, retry_failed: bool = Fa
 
 def _show_orders(found: list[dict], rest: str, rows: int = 12) -> None:
     """The first rows of the order table, a line each, under their problems; `rest` says where the others are."""
-    from ..report import emit as written
-    from ..report import tables
+    from sdebench.report import emit as written
+    from sdebench.report import tables
 
     if not any(record["study"] == "order" for record in found):
         return
@@ -94,7 +94,7 @@ def run(
 
     It may be stopped, or killed, at any moment: the same command goes on where it stopped.
     """
-    from ..studies import base
+    from sdebench.studies import base
 
     where = place(jobs, backend, scheduler, patience)
     with warnings.catch_warnings(record=True) as notes:
@@ -123,7 +123,7 @@ def run(
 
 
 def _build(found: list[dict], folder: Path) -> list[str]:
-    from .. import report
+    from sdebench import report
 
     return [str(path) for path in report.build(found, folder)]
 
@@ -142,10 +142,10 @@ def order(
     from rich.console import Console
     from rich.markup import escape
 
-    from .. import grids
-    from ..studies import base
+    from sdebench import grids
+    from sdebench.studies import base
 
-    families = [name for name in grid or grids.GRIDS if grids.get(name)]  # get refuses a name that is none
+    families = [name for name in grid or grids.names() if grids.get(name)]  # get refuses a name that is none
     specs = base.solver_specs(solvers)
     if problem:
         base.problem(problem)
@@ -164,8 +164,8 @@ def order(
 
 def counted(spec: str, problem: str) -> Any:
     """The evaluations of a step, stated and counted: None for a method that chooses its steps, or cannot be run."""
-    from ..studies import base
-    from ..studies.nfe import evaluations
+    from sdebench.studies import base
+    from sdebench.studies.nfe import evaluations
 
     try:
         return evaluations(base.solver(spec), base.problem(problem))
@@ -180,9 +180,9 @@ def _nfe(count: Any) -> dict[str, float | None]:
 
 def _measured(spec: str, problem: str | None, families: list[str], note: Callable[[str], None]) -> Iterator[dict]:
     """One row a measurement, as it is made; a solver that raises gives a row that says so."""
-    from ..claims import WHOLE_RUNS, held_to
-    from ..studies import base
-    from ..studies.order import default_problem, kinds_of, measure_order
+    from sdebench.records.claims import WHOLE_RUNS, held_to
+    from sdebench.studies import base
+    from sdebench.studies.order.measure import default_problem, kinds_of, measure_order
 
     solver = base.solver(spec)
     claims = base.claims(solver)
@@ -215,7 +215,7 @@ def _show_measured(counts: dict[str, Any], found: list[dict]) -> None:
 
 def _show_rows(spec: str, rows: list[dict]) -> None:
     """The table of one solver, and why there is no order where there is none."""
-    from ..studies import base
+    from sdebench.studies import base
 
     cells = [(row["kind"], row["grid"], row["claim"], row["stated"], *_figures(row), row["verdict"]) for row in rows]
     heads = ("kind", "grid", "claim", "stated", "measured", "constant", "verdict")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .output import emit, say
+from sdebench.cli.output import emit, say
 
 
 def train(
@@ -28,9 +28,9 @@ def train(
 
     import torch
 
-    from .. import training
-    from ..errors import whole
-    from ..training import recipe as recipes
+    from sdebench import training
+    from sdebench._support.errors import whole
+    from sdebench.training import recipe as recipes
 
     if threads is not None:
         torch.set_num_threads(whole(threads, "--threads", 1))
@@ -55,7 +55,7 @@ class _Bar:
     """Step, loss and speed on stderr; a line a validation where that is no terminal."""
 
     def __enter__(self) -> "_Bar":
-        from .progress import bar
+        from sdebench.cli.progress import bar
 
         self.bar = bar()
         self.task = self.bar.add_task("", total=None)

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
-from .images import Part
+from sdebench._support.errors import UsageError
+from sdebench.data.images import Part
 
 ARCHIVE = "cifar-10-python.tar.gz"
 _MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")

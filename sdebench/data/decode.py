@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from ..errors import UsageError
+from sdebench._support.errors import UsageError
 
 _MODES = {"L": "L", "RGB": "RGB", "P": "RGB"}  # kinds of pixels that are read, and what they become
 

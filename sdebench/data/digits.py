@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .images import Images, Part, gather
+from sdebench.data.images import Images, Part, gather
 
 SEED, TEST = 0, 297
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UsageError
-from .decode import decode
-from .images import Part
+from sdebench._support.errors import UsageError
+from sdebench.data.decode import decode
+from sdebench.data.images import Part
 
 
 def _seen(folder: Path) -> list[Path]:

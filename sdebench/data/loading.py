@@ -4,11 +4,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ..download import fetch
-from ..errors import UsageError, near_miss
-from ..files import cache
-from . import archive, digits, folder, parquet
-from .images import Images, Part, gather
+from sdebench._support.download import fetch
+from sdebench._support.errors import UsageError, near_miss
+from sdebench._support.files import cache
+from sdebench.data import archive, digits, folder, parquet
+from sdebench.data.images import Images, Part, gather
 
 VARIABLE = "SDEBENCH_CIFAR10"
 NAMES = ("digits", "cifar10", "cifar10-jpeg75")

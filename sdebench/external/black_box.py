@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..prediction import ModelLike
-from ..solver import Sampler
+from sdebench.integration.prediction import ModelLike
+from sdebench.integration.solver import Sampler
 
 FREE = 1e100  # a tolerance that accepts every step
 

@@ -6,9 +6,9 @@ from itertools import pairwise
 import torch
 from scipy.integrate import solve_ivp
 
-from ..registry import register_solver
-from ..solvers.runge_kutta import slope_t
-from .black_box import BlackBox
+from sdebench._support.registry import register_solver
+from sdebench.external.black_box import BlackBox
+from sdebench.solvers.runge_kutta import slope_t
 
 
 @dataclass(frozen=True)

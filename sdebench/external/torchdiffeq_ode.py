@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import torch
 
-from ..registry import register_solver
-from ..solvers.runge_kutta import slope_t
-from .black_box import BlackBox
+from sdebench._support.registry import register_solver
+from sdebench.external.black_box import BlackBox
+from sdebench.solvers.runge_kutta import slope_t
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class TorchdiffeqODE(BlackBox):
     def _solve(self, model, x, times):
         from torchdiffeq import odeint  # a slow import, for those who ask
 
-        from . import tsit5  # noqa: F401  adds the method
+        from sdebench.external import tsit5  # noqa: F401  adds the method
 
         def slope(u, y):
             return -slope_t(model, y, s - float(u))
@@ -34,5 +34,6 @@ class TorchdiffeqODE(BlackBox):
         return odeint(slope, x, u[[0, -1]], rtol=self.rtol, atol=self.atol, method=self.method, options=options)[-1]
 
 
-for _method in ("dopri5", "dopri8", "tsit5"):
-    register_solver(f"torchdiffeq-{_method}", method=_method)(TorchdiffeqODE)
+register_solver("torchdiffeq-dopri5", method="dopri5")(TorchdiffeqODE)
+register_solver("torchdiffeq-dopri8", method="dopri8")(TorchdiffeqODE)
+register_solver("torchdiffeq-tsit5", method="tsit5")(TorchdiffeqODE)

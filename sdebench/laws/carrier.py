@@ -15,7 +15,7 @@ from math import ceil, pi, sqrt
 
 import numpy as np
 
-from .density import BETWEEN, REACH, Density, Exact
+from sdebench.laws.density import BETWEEN, REACH, Density, Exact
 
 PER_WIDTH = 0.6  # spacing over width: the whole rule errs by 2 exp(-2 (pi/0.6)^2) = 3e-24, its halves by 2e-6
 NEGLIGIBLE = 1e-21

@@ -16,14 +16,14 @@ from math import ceil, sqrt
 import numpy as np
 import torch
 
-from .. import grids
-from ..errors import UsageError
-from ..prediction import ModelLike
-from ..problems import GaussianMixture, Problem
-from ..solver import Sampler, Solver, checked, integrate
-from .carrier import NEGLIGIBLE, PER_WIDTH, Atoms, Law, Map, Mapped, Smeared, Start, bulk_gaps
-from .density import Density, Exact, as_law
-from .kernel import Kernel, kernels
+from sdebench import grids
+from sdebench._support.errors import UsageError
+from sdebench.integration.prediction import ModelLike
+from sdebench.integration.solver import Sampler, Solver, checked, integrate
+from sdebench.laws.carrier import NEGLIGIBLE, PER_WIDTH, Atoms, Law, Map, Mapped, Smeared, Start, bulk_gaps
+from sdebench.laws.density import Density, Exact, as_law
+from sdebench.laws.kernel import Kernel, kernels
+from sdebench.problems import GaussianMixture, Problem
 
 TOLERANCE = 1e-10
 Given = Density | Exact | GaussianMixture

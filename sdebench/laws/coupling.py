@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..problems import Problem
-from ..solver import Sampler, Solver, integrate
-from .density import Exact
+from sdebench.integration.solver import Sampler, Solver, integrate
+from sdebench.laws.density import Exact
+from sdebench.problems import Problem
 
 _FINE = 32  # nodes for each that p itself wants: both maps are steep between the modes
 _SEEN = 1e-16  # of the largest density

@@ -15,8 +15,8 @@ from math import ceil, isfinite, sqrt
 import numpy as np
 import torch
 
-from ..errors import UsageError
-from ..problems import GaussianMixture
+from sdebench._support.errors import UsageError
+from sdebench.problems import GaussianMixture
 
 REACH = 9.5  # standard deviations: beyond them a normal law has 2e-21 of its mass
 BETWEEN = 0.35  # spacing over width, where a density is wanted between nodes: exp(-(pi/0.35)^2/2) = 3e-18 of it is lost

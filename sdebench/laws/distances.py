@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import UsageError
-from ..problems import GaussianMixture
-from .density import Density, Exact, as_density, as_law
+from sdebench._support.errors import UsageError
+from sdebench._support.quadrature import gauss_legendre
+from sdebench.laws.density import Density, Exact, as_density, as_law
+from sdebench.problems import GaussianMixture
 
 LawLike = Density | Exact | GaussianMixture
 _FINE = 8  # cells per node of the finer law, where roots have to be found
@@ -64,10 +65,10 @@ def wasserstein1(p: LawLike, q: LawLike) -> float:
         return p.cdf(x) - q.cdf(x)
 
     edges = _edges(gap, _common(p, q, _FINE)[0])
-    nodes, weights = np.polynomial.legendre.leggauss(6)
-    half, middle = 0.5 * np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
-    values = gap(middle[:, None] + half[:, None] * nodes)
-    return float(np.abs(half * (values @ weights)).sum())
+    nodes, weights = gauss_legendre(6)
+    width = np.diff(edges)
+    values = gap(edges[:-1, None] + width[:, None] * nodes)
+    return float(np.abs(width * (values @ weights)).sum())
 
 
 def wasserstein2(p: LawLike, q: LawLike) -> float:

@@ -7,12 +7,12 @@ quadrature   a mixture in one dimension: one-step stochastic methods by the kern
 
 import re
 
-from .. import grids
-from ..errors import UsageError
-from ..problems import GaussianMixture, Problem
-from ..solver import Sampler, Solver
-from ..tableau import tableau
-from .kernel import Kernel, kernels
+from sdebench import grids
+from sdebench._support.errors import UsageError
+from sdebench.integration.solver import Sampler, Solver
+from sdebench.integration.tableau import tableau
+from sdebench.laws.kernel import Kernel, kernels
+from sdebench.problems import GaussianMixture, Problem
 
 _PROBE = 6  # steps of the run that shows whether a method has a law: more than any method remembers
 _INSIDE = 1  # noises in the stages of a step, each a dimension of the quadrature

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, shown
-from ..grids import check
-from ..prediction import conversion
-from ..problems import GaussianMixture
-from ..problems.energy import mean_square_eps
-from ..problems.quantile import as_float64
-from ..schedules import NoiseSchedule, checked
-from ..solver import Solver
-from ..tableau import Tableau, tableau
+from sdebench._support.errors import UsageError, shown
+from sdebench.grids import check
+from sdebench.integration.prediction import conversion
+from sdebench.integration.solver import Solver
+from sdebench.integration.tableau import Tableau, tableau
+from sdebench.problems import GaussianMixture
+from sdebench.problems.energy import mean_square_eps
+from sdebench.problems.quantile import as_float64
+from sdebench.schedules import NoiseSchedule, checked
 
 
 class _Chain:

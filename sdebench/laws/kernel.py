@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ..errors import UsageError
-from ..noise import factor
-from ..prediction import ModelLike
-from ..solver import Sampler, Solver
-from ..tableau import Row, Tableau, tableau
+from sdebench._support.errors import UsageError
+from sdebench.integration.prediction import ModelLike
+from sdebench.integration.solver import Sampler, Solver
+from sdebench.integration.tableau import Row, Tableau, tableau
+from sdebench.noise import factor
 
 _MOST = 2  # noises inside of the stages: each multiplies the nodes by some 30
 _ROUNDING = 1e-10  # relative

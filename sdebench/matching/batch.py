@@ -10,10 +10,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
-from ..prediction import conversion, target
-from ..problems.problem import Law
-from ..schedules import NoiseSchedule
+from sdebench._support.errors import UsageError
+from sdebench.integration.prediction import conversion, target
+from sdebench.problems.problem import Law
+from sdebench.schedules import NoiseSchedule
 
 
 @dataclass(frozen=True)

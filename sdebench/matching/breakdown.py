@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, near_miss
-from ..problems import GaussianMixture
-from .batch import Batch
-from .losses import LOSSES
+from sdebench._support.errors import UsageError, near_miss
+from sdebench.matching.batch import Batch
+from sdebench.matching.losses import LOSSES
+from sdebench.problems import GaussianMixture
 
 SUPPORTS = ("full", "segments", "points")
 _THICKNESS = 1e-6  # the standard deviation that stands for none

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..prediction import KINDS
-from ..problems import GaussianMixture
-from .batch import Batch, Levels, draw
-from .losses import LOSSES, NetworkLike, Objective, fisher, hutchinson, normal, rademacher, read
-from .quadrature import energy, nodes
-from .training import gradient
+from sdebench.integration.prediction import KINDS
+from sdebench.matching.batch import Batch, Levels, draw
+from sdebench.matching.losses import LOSSES, NetworkLike, Objective, fisher, hutchinson, normal, rademacher, read
+from sdebench.matching.quadrature import energy, nodes
+from sdebench.matching.training import gradient
+from sdebench.problems import GaussianMixture
 
 PROBES = {"rademacher": rademacher, "normal": normal}
 

@@ -24,9 +24,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, near_miss
-from ..prediction import KINDS
-from .batch import Batch, Levels
+from sdebench._support.errors import UsageError, near_miss
+from sdebench.integration.prediction import KINDS
+from sdebench.matching.batch import Batch, Levels
 
 
 class NetworkLike(Protocol):

@@ -5,8 +5,8 @@ from math import pi
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from ..prediction import KINDS
+from sdebench._support.errors import UsageError
+from sdebench.integration.prediction import KINDS
 
 
 class ScoreNet(nn.Module):

@@ -5,8 +5,8 @@ from math import ceil, prod
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
-from ..problems import GaussianMixture
+from sdebench._support.errors import UsageError
+from sdebench.problems import GaussianMixture
 
 _REACH, _PER_SD = 8.5, 6  # standard deviations beyond the outer means; nodes in the smallest of them
 

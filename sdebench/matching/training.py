@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .batch import Batch
-from .losses import LOSSES, Objective
+from sdebench.matching.batch import Batch
+from sdebench.matching.losses import LOSSES, Objective
 
 
 def train(net: nn.Module, objective: Objective, data: Iterator[Batch], steps: int, rate: float, seed: int) -> Iterator[float]:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
-from .statistics import Statistics
+from sdebench._support.errors import UsageError
+from sdebench.metrics.statistics import Statistics
 
 
 class FeatureSpace(Protocol):

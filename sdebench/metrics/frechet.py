@@ -24,8 +24,8 @@ from scipy.linalg.blas import dtrmm
 from scipy.linalg.lapack import dpstrf
 from scipy.special import stdtrit
 
-from ..errors import UsageError
-from .statistics import Statistics, merged, stack
+from sdebench._support.errors import UsageError
+from sdebench.metrics.statistics import Statistics, merged, stack
 
 MOST, LEAST, FULL = 200, 24, 512  # half-samples of an interval up to FULL features, and never fewer than LEAST
 _HELD = 1 << 22  # numbers of a batch of covariances

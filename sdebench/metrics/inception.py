@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..download import fetch
-from ..errors import UsageError
-from ..files import cache
-from ..float32 import full_float32
-from .features import pixels
-from .statistics import Statistics
+from sdebench._support.download import fetch
+from sdebench._support.errors import UsageError
+from sdebench._support.files import cache
+from sdebench._support.float32 import full_float32
+from sdebench.metrics.features import pixels
+from sdebench.metrics.statistics import Statistics
 
 URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
 SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"

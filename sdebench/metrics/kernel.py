@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
-from .statistics import matrix
+from sdebench._support.errors import UsageError
+from sdebench.metrics.statistics import matrix
 
 _ROWS = 1024  # rows of the kernel matrix that are held at a time
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
-from .statistics import matrix
+from sdebench._support.errors import UsageError
+from sdebench.metrics.statistics import matrix
 
 _HELD = 1 << 22  # distances that are held at a time
 

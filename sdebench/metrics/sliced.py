@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
-from .statistics import matrix
+from sdebench._support.errors import UsageError
+from sdebench.metrics.statistics import matrix
 
 
 def sliced_wasserstein(x: Any, y: Any, projections: int = 128, seed: int = 0) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
+from sdebench._support.errors import UsageError
 
 
 def matrix(features: Any, least: int = 1, what: str = "features") -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from . import safe
+from sdebench._support.errors import UsageError
+from sdebench.networks import safe
 
 WEIGHTS = "model.safetensors"
 

@@ -19,8 +19,8 @@ from math import exp, expm1, log, log1p, sqrt
 
 import numpy as np
 
-from ..errors import UsageError
-from ..schedules import NoiseSchedule, _softplus
+from sdebench._support.errors import UsageError
+from sdebench.schedules import NoiseSchedule, softplus
 
 _EPS = 2.0**-52
 
@@ -135,7 +135,7 @@ class Discrete(NoiseSchedule):
             raise self._lam_outside(lam)
         if lam <= low or lam >= high:
             return 1.0 if lam <= low else 1 / self.steps
-        b = 0.5 * _softplus(-2 * lam)  # -log(alpha)
+        b = 0.5 * softplus(-2 * lam)  # -log(alpha)
         k = min(max(bisect_right(self._levels, b) - 1, 0), self.steps - 2)
         return (k + 1 + _root(*self._pieces[k][:3], b - self._levels[k])) / self.steps
 

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import Images, to_state
-from ..errors import UsageError, near_miss
-from ..files import write_atomic
-from ..float32 import full_float32
-from ..metrics.features import FeatureSpace, pixels
-from ..metrics.statistics import Statistics, pack, unstack
-from . import classifier, safe
-from .loading import SHIPPED
+from sdebench._support.errors import UsageError, near_miss
+from sdebench._support.files import write_atomic
+from sdebench._support.float32 import full_float32
+from sdebench.data import Images, to_state
+from sdebench.metrics.features import FeatureSpace, pixels
+from sdebench.metrics.statistics import Statistics, pack, unstack
+from sdebench.networks import classifier, safe
+from sdebench.networks.loading import SHIPPED
 
 SPACES = {"digits": "features-digits", "cifar": "features-cifar10-jpeg75"}  # distances are called fd_digits and fd_cifar
 REFERENCE = "reference.safetensors"
@@ -116,7 +116,7 @@ def get_features(spec: str, device: str = "cpu", download: bool = False) -> Feat
     """
     kind, colon, path = spec.partition(":")
     if kind == "inception":
-        from ..metrics import inception
+        from sdebench.metrics import inception
 
         path, _, sha256 = path.partition("#") if colon else (inception.standard_file(download), "", "")
         return inception.Inception(path, sha256 or inception.SHA256, device)

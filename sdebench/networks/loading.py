@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError, near_miss, shown
-from ..registry import imported
-from ..schedules import NoiseSchedule
-from . import safe, unet
-from .discrete import Discrete
-from .parametrisation import kind_of, parametrisation, scheduler_files
-from .problem import NetworkProblem
+from sdebench._support.errors import UsageError, near_miss, shown
+from sdebench._support.registry import import_object
+from sdebench.networks import safe, unet
+from sdebench.networks.discrete import Discrete
+from sdebench.networks.parametrisation import kind_of, parametrisation, scheduler_files
+from sdebench.networks.problem import NetworkProblem
+from sdebench.schedules import NoiseSchedule
 
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -140,7 +140,7 @@ def _from_hub(name: str, download: bool) -> Path:
 
 @lru_cache(maxsize=4)
 def _from_factory(spec: str) -> NetworkProblem:
-    factory = imported("network", spec, "factory")
+    factory = import_object("network", spec, "factory")
     try:
         made = factory()
     except TypeError as error:  # it wants arguments, or is none

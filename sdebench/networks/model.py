@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from ..float32 import full_float32
-from ..prediction import KINDS, Prediction, not_like
-from ..schedules import NoiseSchedule
+from sdebench._support.errors import UsageError
+from sdebench._support.float32 import full_float32
+from sdebench.integration.prediction import KINDS, Prediction, not_like
+from sdebench.schedules import NoiseSchedule
 
 
 @dataclass(frozen=True)

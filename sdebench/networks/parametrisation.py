@@ -7,12 +7,12 @@ from math import cos, exp, inf, pi, sqrt
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError, near_miss
-from ..prediction import KINDS
-from ..schedules import SCHEDULES, NoiseSchedule, Rectified
-from . import safe
-from .discrete import Discrete
-from .model import Scaled
+from sdebench._support.errors import UsageError, near_miss
+from sdebench.integration.prediction import KINDS
+from sdebench.networks import safe
+from sdebench.networks.discrete import Discrete
+from sdebench.networks.model import Scaled
+from sdebench.schedules import SCHEDULES, NoiseSchedule, Rectified
 
 _NO_CHAINS = ("EDM", "KarrasVe", "ScoreSde", "FlowMatch", "CM", "SCM")  # schedulers whose betas, if any, are not a chain's
 _PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}  # of diffusers

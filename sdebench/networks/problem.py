@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, near_miss
-from ..noise import normals, stream
-from ..schedules import NoiseSchedule
-from .model import NetworkModel, cast
+from sdebench._support.errors import UsageError, near_miss
+from sdebench.networks.model import NetworkModel, cast
+from sdebench.noise import normals, stream
+from sdebench.schedules import NoiseSchedule
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
 

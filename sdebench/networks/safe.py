@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .. import files
-from ..errors import UsageError
+from sdebench._support import files
+from sdebench._support.errors import UsageError
 
 CARD = "card.json"
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from . import safe
+from sdebench._support.errors import UsageError
+from sdebench.networks import safe
 
 if TYPE_CHECKING:
     from diffusers import UNet2DModel

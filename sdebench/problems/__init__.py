@@ -1,9 +1,9 @@
 """Data laws with exact scores, and the problems made of them."""
 
-from .consistency import consistency_model
-from .mixture import GaussianMixture
-from .problem import ExactModel, Problem, exact_model
-from .product import ProductMixture
-from .shipped import on_schedule
+from sdebench.problems.consistency import consistency_model
+from sdebench.problems.mixture import GaussianMixture
+from sdebench.problems.problem import ExactModel, Problem, exact_model
+from sdebench.problems.product import ProductMixture
+from sdebench.problems.shipped import on_schedule
 
 __all__ = ["ExactModel", "GaussianMixture", "Problem", "ProductMixture", "consistency_model", "exact_model", "on_schedule"]

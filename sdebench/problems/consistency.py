@@ -1,9 +1,9 @@
 """The exact consistency function of a law: where the path of the probability flow through a state ends."""
 
-from ..errors import UsageError
-from ..prediction import Model
-from ..schedules import EDM, NoiseSchedule
-from .problem import Law, checked_law
+from sdebench._support.errors import UsageError
+from sdebench.integration.prediction import Model
+from sdebench.problems.problem import Law, checked_law
+from sdebench.schedules import EDM, NoiseSchedule
 
 _PATHS = EDM()  # of y = x/alpha against rho = sigma/alpha: the same flow on every schedule
 

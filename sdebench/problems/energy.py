@@ -4,8 +4,8 @@ from math import ceil
 
 import torch
 
-from ..schedules import NoiseSchedule
-from .quantile import Coordinates
+from sdebench.problems.quantile import Coordinates
+from sdebench.schedules import NoiseSchedule
 
 _REACH, _PER_SD = 9.0, 20  # standard deviations beyond the outer means; nodes in the smallest of them
 _DRAWS = 1 << 14

@@ -12,7 +12,7 @@ from math import log, pi
 import torch
 from torch import Tensor
 
-from .quantile import times
+from sdebench.problems.quantile import times
 
 _CHUNK_BYTES = 6 << 20  # of one (K, d, chunk) array; two are live, and share the last-level cache with the bases
 

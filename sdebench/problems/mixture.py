@@ -10,10 +10,10 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, whole
-from ..schedules import NoiseSchedule
-from .kernels import Whitened, Wide, WideMeans
-from .quantile import Coordinates, amplitudes, as_float64, check_states, check_weights, rms
+from sdebench._support.errors import UsageError, whole
+from sdebench.problems.kernels import Whitened, Wide, WideMeans
+from sdebench.problems.quantile import Coordinates, amplitudes, as_float64, check_states, check_weights, rms
+from sdebench.schedules import NoiseSchedule
 
 _WIDE_FROM = 128  # isotropic components of more dimensions are evaluated by products; fewer, by differences
 

@@ -6,14 +6,14 @@ from functools import cached_property
 
 from torch import Tensor
 
-from ..errors import UsageError, is_number, shown, whole
-from ..family import Dynamics
-from ..prediction import Prediction
-from ..schedules import NoiseSchedule, checked
-from .energy import mean_square_eps
-from .mixture import GaussianMixture
-from .product import ProductMixture
-from .quantile import check_states
+from sdebench._support.errors import UsageError, is_number, shown, whole
+from sdebench.integration.prediction import Prediction
+from sdebench.problems.energy import mean_square_eps
+from sdebench.problems.mixture import GaussianMixture
+from sdebench.problems.product import ProductMixture
+from sdebench.problems.quantile import check_states
+from sdebench.process.family import Dynamics
+from sdebench.schedules import NoiseSchedule, checked
 
 Law = GaussianMixture | ProductMixture
 _KEPT_BYTES = 64 << 20

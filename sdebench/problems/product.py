@@ -8,9 +8,9 @@ Noise is isotropic, so the coordinates z stay independent at every t, and the fl
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, whole
-from ..schedules import NoiseSchedule
-from .quantile import Coordinates, amplitudes, as_float64, check_states, check_weights, rms
+from sdebench._support.errors import UsageError, whole
+from sdebench.problems.quantile import Coordinates, amplitudes, as_float64, check_states, check_weights, rms
+from sdebench.schedules import NoiseSchedule
 
 
 class ProductMixture:

@@ -11,8 +11,8 @@ from math import log, pi
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, shown
-from ..schedules import NoiseSchedule
+from sdebench._support.errors import UsageError, shown
+from sdebench.schedules import NoiseSchedule
 
 _EPS = torch.finfo(torch.float64).eps
 _MAX_ITERATIONS = 200  # bisection alone needs about 60 + log2(width/eps); Newton takes 5 to 10

@@ -9,12 +9,12 @@ from math import pi
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, near_miss
-from ..registry import register_problem
-from ..schedules import SCHEDULES
-from .mixture import GaussianMixture
-from .problem import Law, Problem
-from .product import ProductMixture
+from sdebench._support.errors import UsageError, near_miss
+from sdebench._support.registry import register_problem
+from sdebench.problems.mixture import GaussianMixture
+from sdebench.problems.problem import Law, Problem
+from sdebench.problems.product import ProductMixture
+from sdebench.schedules import SCHEDULES
 
 
 def on_schedule(name: str, law: Law, schedule: str, lams: tuple[float, float]) -> Problem:

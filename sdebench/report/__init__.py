@@ -1,8 +1,8 @@
 """Records to tables, figures and one page.  Never imports torch: a report can be made where nothing can be measured."""
 
-from .assemble import build, make_tables
-from .emit import csv, latex, markdown
-from .facts import checked
-from .tables import Column, Table
+from sdebench.report.assemble import build, make_tables
+from sdebench.report.emit import csv, latex, markdown
+from sdebench.report.facts import checked
+from sdebench.report.tables import Column, Table
 
 __all__ = ["Column", "Table", "build", "checked", "csv", "latex", "make_tables", "markdown"]

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from ..files import write_atomic
-from ..records import latest
-from . import (
+from sdebench._support.files import write_atomic
+from sdebench.records import latest
+from sdebench.report import (
     cost_figures,
     costs,
     emit,
@@ -26,12 +26,12 @@ from . import (
     seed_page,
     tables,
 )
-from .facts import Record, checked, of_orders, only_profile
-from .figures import convergence, strong, weak
-from .page import Journey, Picture, html, problems_of, stem
-from .quality_cells import Group, groups
-from .style import render
-from .tables import Table, grid_names, headline
+from sdebench.report.facts import Record, checked, of_orders, only_profile
+from sdebench.report.figures import convergence, strong, weak
+from sdebench.report.page import Journey, Picture, html, problems_of, stem
+from sdebench.report.quality_cells import Group, groups
+from sdebench.report.style import render
+from sdebench.report.tables import Table, grid_names, headline
 
 _LONG = 400  # rows of costs
 

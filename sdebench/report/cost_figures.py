@@ -5,10 +5,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from . import style
-from .facts import series
-from .figures import grouped
-from .tables import Table
+from sdebench.report import style
+from sdebench.report.facts import series
+from sdebench.report.figures import grouped
+from sdebench.report.tables import Table
 
 _BEST = 3
 _MARKERS = {"float64": ("o", style.INK), "float32": ("s", "#0072b2"), "bfloat16": ("^", "#e69f00")}

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from .facts import Record, series, slope, sort_of
-from .tables import Column, Table, case_columns
+from sdebench.report.facts import Record, series, slope, sort_of
+from sdebench.report.tables import Column, Table, case_columns
 
 DTYPES = ("float64", "float32", "bfloat16")
 BUDGETS = (4, 8, 16, 32, 64, 128, 256, 512)

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from . import style
-from .quality_cells import Cell, Group, run_of
-from .quality_errors import laddered
-from .tables import Column, Table
+from sdebench.report import style
+from sdebench.report.quality_cells import Cell, Group, run_of
+from sdebench.report.quality_errors import laddered
+from sdebench.report.tables import Column, Table
 
 _MARKERS = ("*", "P", "X", "v")
 _CAPTION = (

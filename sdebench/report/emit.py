@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from .facts import CONFIRMED, REFUTED
-from .tables import Column, Table
+from sdebench.report.facts import CONFIRMED, REFUTED
+from sdebench.report.tables import Column, Table
 
 DASH = "—"
 SYMBOLS = {"confirmed": "✓", "refuted": "✗", "not asymptotic": "?", "exact": "=", "failed": "!"}

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..claims import held_to
-from ..errors import UsageError
-from ..fit import Fit, fit_order, verdict
-from ..grids import IRREGULAR, SMOOTH
-from ..records import latest
+from sdebench._support.errors import UsageError
+from sdebench.fit import Fit, fit_order, verdict
+from sdebench.grids import names as grid_names
+from sdebench.records import latest
+from sdebench.records.claims import held_to
 
 Record = dict[str, Any]
 
 CONFIRMED, REFUTED, OPEN, EXACT, FAILED = VERDICTS = ("confirmed", "refuted", "not asymptotic", "exact", "failed")
 _WORST_FIRST = (REFUTED, FAILED, OPEN, CONFIRMED, EXACT)  # one refuted grid refutes; exact grids neither help nor harm
-GRIDS = (*SMOOTH, *IRREGULAR)
+GRIDS = grid_names()
 FAMILIES = (
     "Runge-Kutta",
     "DPM-Solver",

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from . import style
-from .facts import EXACT, FAILED, OPEN, REFUTED, Measured, measured, series
+from sdebench.report import style
+from sdebench.report.facts import EXACT, FAILED, OPEN, REFUTED, Measured, measured, series
 
 _NAMED = 6  # solvers named in a panel; the order table names all
 

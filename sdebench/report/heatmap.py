@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from seaborn import diverging_palette
 
-from . import style
-from .facts import CONFIRMED, DETERMINISTIC, EXACT, FAILED, OPEN, REFUTED, STOCHASTIC
-from .figures import grouped
-from .tables import Table
+from sdebench.report import style
+from sdebench.report.facts import CONFIRMED, DETERMINISTIC, EXACT, FAILED, OPEN, REFUTED, STOCHASTIC
+from sdebench.report.figures import grouped
+from sdebench.report.tables import Table
 
 _ROW, _HEAD, _GAP = 0.165, 1.3, 0.5  # inches a row; rows of a family's heading and of the space after it
 _RANGE = 2.0

@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, StrMethodFormatter
 
-from . import style
-from .cost_figures import best_solvers
-from .facts import DETERMINISTIC, STOCHASTIC
-from .tables import Table
+from sdebench.report import style
+from sdebench.report.cost_figures import best_solvers
+from sdebench.report.facts import DETERMINISTIC, STOCHASTIC
+from sdebench.report.tables import Table
 
 _NAMED = 4  # of each kind
 _LOOK = {DETERMINISTIC: ("#0072b2", "#c3dcec"), STOCHASTIC: ("#c24e00", "#f3d6c2")}  # named, and pale

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from .facts import Record, series
-from .tables import Column, Table
+from sdebench.report.facts import Record, series
+from sdebench.report.tables import Column, Table
 
 _CONSTANTS = {"fisher": "0", "denoising": "d/σ² - E|score|²"}  # of all others: that of integration by parts
 _PARTS = "-E|score|²"

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from . import style
-from .tables import Table
+from sdebench.report import style
+from sdebench.report.tables import Table
 
 _COLOURS = {
     "fisher": style.INK,

@@ -7,9 +7,9 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from . import style
-from .facts import Record
-from .tables import Table
+from sdebench.report import style
+from sdebench.report.facts import Record
+from sdebench.report.tables import Table
 
 _START = {"exact": "exact start", "normal": "normal start"}
 _MOST = 24  # paths drawn, of those kept

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from ..fit import fit_order
-from .facts import Record, series
-from .tables import Column, Table
+from sdebench.fit import fit_order
+from sdebench.report.facts import Record, series
+from sdebench.report.tables import Column, Table
 
 DRIFTS = {"family": "f x - (g² ± η²)/2 score", "printed": "as the seed prints it: -σ²/2 (x - score)"}
 STARTS = {"exact": "exact", "normal": "normal"}

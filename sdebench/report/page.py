@@ -10,10 +10,10 @@ from typing import NamedTuple
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from ..claims import WHOLE_RUNS
-from . import emit, facts, profile_figures
-from .facts import DETERMINISTIC, GRIDS, STOCHASTIC, VERDICTS, Measured, Record, measured, series, sort_of
-from .tables import Table, confirmed_with, headline
+from sdebench.records.claims import WHOLE_RUNS
+from sdebench.report import emit, facts, profile_figures
+from sdebench.report.facts import DETERMINISTIC, GRIDS, STOCHASTIC, VERDICTS, Measured, Record, measured, series, sort_of
+from sdebench.report.tables import Table, confirmed_with, headline
 
 _BRIEF = ("smooth", "irregular", "strong", "tolerance")
 _EQUATION = {DETERMINISTIC: "probability-flow ODE", STOCHASTIC: "SDEs with its marginals"}

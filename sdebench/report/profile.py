@@ -5,11 +5,11 @@ from math import isnan, nan
 
 import pandas as pd
 
-from .emit import cells as shown
-from .emit import plain
-from .facts import Record, checked
-from .profile_cells import BOUND, PARTS, PLACE, Cell, Median, cells, labels, median
-from .tables import Column, Table
+from sdebench.report.emit import cells as shown
+from sdebench.report.emit import plain
+from sdebench.report.facts import Record, checked
+from sdebench.report.profile_cells import BOUND, PARTS, PLACE, Cell, Median, cells, labels, median
+from sdebench.report.tables import Column, Table
 
 _MEGA, _GIGA = 1e6, 1e9
 _HEADINGS = {

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import binom
 
-from ..records import canonical
-from .facts import Record, series
+from sdebench.records import canonical
+from sdebench.report.facts import Record, series
 
 PARTS = ("network", "noise", "update", "rest")  # of a step; they add up to its total in every round
 BOUND = {"network": "network", "noise": "noise", "update": "bandwidth", "rest": "launches"}  # by what the part is limited

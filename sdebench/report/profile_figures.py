@@ -7,9 +7,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from . import style
-from .profile_cells import BOUND, PARTS
-from .tables import Table
+from sdebench.report import style
+from sdebench.report.profile_cells import BOUND, PARTS
+from sdebench.report.tables import Table
 
 _LOOK = {"network": ("#0072b2", "s"), "noise": ("#cc79a7", "D"), "bandwidth": ("#e69f00", "o"), "launches": ("#5a5a5a", "^")}
 _WORDS = {"network": "network", "noise": "noise", "update": "update: vectors moved", "rest": "rest: Python, launches, waiting"}
@@ -230,8 +230,8 @@ DRAWN = (
         "rate",
         roofs,
         "the fewest bytes that a step needs over the time that it takes; marks say what bounds it. Black: bytes a "
-        "second of copies, of vectors far larger than the cache and of one state; blue, where the network is not far faster: as "
-        "if there were nothing but the network",
+        "second of copies, of vectors far larger than the cache and of one state; blue, where the network is not far faster: "
+        "as if there were nothing but the network",
     ),
     ("shares", "us", shares, "where the time of a step goes"),
 )

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata, spearmanr
 
-from . import distilled, yardsticks
-from .emit import cells as shown
-from .facts import Record, sort_of
-from .quality_cells import MEASURES, Cell, Group, Run, apart, groups, level_for
-from .quality_errors import error_runs, error_table, ladders, of, who
-from .tables import Column, Table
+from sdebench.report import distilled, yardsticks
+from sdebench.report.emit import cells as shown
+from sdebench.report.facts import Record, sort_of
+from sdebench.report.quality_cells import MEASURES, Cell, Group, Run, apart, groups, level_for
+from sdebench.report.quality_errors import error_runs, error_table, ladders, of, who
+from sdebench.report.tables import Column, Table
 
 BEST, EQUAL = "★", "≈"
 RANKS, PART, NOT, FEW = "ranks", "ranks in part", "does not rank", "too few solvers"

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..errors import UsageError
-from ..metrics.frechet import bootstrap, frechet, infinite, interval, resampled
-from ..metrics.statistics import Statistics, merged, unstack
-from ..records import arrays
-from .costs import DTYPES
-from .facts import Record, series
+from sdebench._support.errors import UsageError
+from sdebench.metrics.frechet import bootstrap, frechet, infinite, interval, resampled
+from sdebench.metrics.statistics import Statistics, merged, unstack
+from sdebench.records import load_arrays
+from sdebench.report.costs import DTYPES
+from sdebench.report.facts import Record, series
 
 MEASURES = ("kid", "precision", "recall", "density", "coverage", "swd")
 LOST = "its statistics are gone: measure it again"
@@ -131,7 +131,7 @@ def _parts(chunks: list[Record]) -> dict[Place, Statistics]:
     found = {}
     for r in chunks:
         at = r["case"]["first"]
-        for part in unstack(arrays(r)):
+        for part in unstack(load_arrays(r)):
             found[r["case"]["seed"], at, part.count] = part
             at += part.count
     return found
@@ -185,7 +185,7 @@ def _of_data(record: Record | None) -> tuple[Statistics | None, list[Level]]:
     if record is None:
         return None, []
     try:
-        held = arrays(record)
+        held = load_arrays(record)
     except UsageError:
         return None, []
     train, test = (unstack({k.removeprefix(p): v for k, v in held.items() if k.startswith(p)}) for p in ("train.", "test."))

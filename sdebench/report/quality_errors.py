@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..claims import held_to
-from ..fit import MARGIN, verdict
-from .facts import Record, series, slope, sort_of
-from .quality_cells import Group, Run
-from .tables import Column, Table
+from sdebench.fit import MARGIN, verdict
+from sdebench.records.claims import held_to
+from sdebench.report.facts import Record, series, slope, sort_of
+from sdebench.report.quality_cells import Group, Run
+from sdebench.report.tables import Column, Table
 
 _RUNGS = ("n", "budget", "nfe", "h", "rms", "median", "max", "seconds", "floor")
 

@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from ..errors import UsageError
-from ..records import arrays
-from . import distilled, style, yardsticks
-from .quality import limit
-from .quality_cells import Group, run_of
-from .tables import Table
+from sdebench._support.errors import UsageError
+from sdebench.records import load_arrays
+from sdebench.report import distilled, style, yardsticks
+from sdebench.report.quality import limit
+from sdebench.report.quality_cells import Group, run_of
+from sdebench.report.tables import Table
 
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#c24e00", "#cc79a7", "#56b4e9", "#7a4fa3", "#6b6b6b")
 _MARKERS = ("o", "s", "^", "D")  # one for each round of the colours
@@ -202,7 +202,7 @@ def shown_budgets(group: Group) -> list[int]:
 def _images(record: dict) -> np.ndarray | None:
     """The images of a record, (budgets, samples, C, H, W), or None where they are lost or have none."""
     try:
-        return arrays(record).get("images")
+        return load_arrays(record).get("images")
     except UsageError:
         return None
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from math import inf
 
-from .facts import Record
-from .page import provenance
+from sdebench.report.facts import Record
+from sdebench.report.page import provenance
 
 HOLDS, CORRECTED, FALSE, FAILED = VERDICTS = ("holds", "holds after a correction", "does not hold", "failed")
 _AWAY = 5.0  # a formula is shown wrong when its error is at least so many times what is allowed

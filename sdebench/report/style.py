@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from .compact import compact
+from sdebench.report.compact import compact
 
 INK, GREY, PALE, BAND = "#1a1a1a", "#808080", "#c9c9c9", "#dedede"
 # Okabe and Ito's colours, which stay apart for every common kind of colour blindness; one for each claimed order.  Half

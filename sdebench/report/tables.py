@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..claims import WHOLE_RUNS
-from ..grids import IRREGULAR, SMOOTH
-from .facts import CONFIRMED, FAILED, GRIDS, STOCHASTIC, Measured, Record, measured, overall, series, sort_of
+from sdebench.grids import is_irregular
+from sdebench.records.claims import WHOLE_RUNS
+from sdebench.report.facts import CONFIRMED, FAILED, GRIDS, STOCHASTIC, Measured, Record, measured, overall, series, sort_of
 
 _CASE = ("solver", "problem", "dtype")
 _MULTISTEP_ONLY = ("startup", "main", "endpoint")
@@ -62,8 +62,7 @@ def _grouped(cases: Iterable[Measured]) -> dict[tuple, list[Measured]]:
 def _part(name: str, cases: list[Measured]) -> list[Measured]:
     """The cases that one column of the order table speaks of."""
     if name in ("smooth", "irregular"):
-        family = SMOOTH if name == "smooth" else IRREGULAR
-        return [m for m in cases if m.kind in WHOLE_RUNS and m.grid in family]
+        return [m for m in cases if m.kind in WHOLE_RUNS and is_irregular(m.grid) == (name == "irregular")]
     return [m for m in cases if m.kind == {"startup": "start-up", "endpoint": "end-point"}.get(name, name)]
 
 

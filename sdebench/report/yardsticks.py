@@ -5,9 +5,9 @@ from math import nan
 
 import pandas as pd
 
-from . import style
-from .quality_cells import Group
-from .tables import Column, Table
+from sdebench.report import style
+from sdebench.report.quality_cells import Group
+from sdebench.report.tables import Column, Table
 
 ROOM = 1.12  # inches at the right of a plot for the names
 _LINE = 0.125  # inches of one of them

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from math import expm1, sqrt
 
-from ..errors import UsageError
-from ..noise import DATA
-from ..registry import register_solver
-from ..solver import Step, StochasticSolver
-from .ddpm import ancestral_mean
-from .linear import combine
+from sdebench._support.errors import UsageError
+from sdebench._support.registry import register_solver
+from sdebench.integration.solver import Step, StochasticSolver
+from sdebench.noise import DATA
+from sdebench.solvers.ddpm import ancestral_mean
+from sdebench.solvers.shared.linear import combine
 
 
 def mean_square_eps(model, t: float) -> float:

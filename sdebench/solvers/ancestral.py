@@ -13,12 +13,12 @@ and path by path, it is 1.
 from dataclasses import dataclass
 from math import exp, expm1, log1p, sqrt
 
-from ..errors import UsageError
-from ..noise import DATA, Exponential
-from ..registry import register_solver
-from ..schedules import NoiseSchedule
-from ..solver import Step, StochasticSolver
-from .linear import check_fraction, combine
+from sdebench._support.errors import UsageError
+from sdebench._support.registry import register_solver
+from sdebench.integration.solver import Step, StochasticSolver
+from sdebench.noise import DATA, Exponential
+from sdebench.schedules import NoiseSchedule
+from sdebench.solvers.shared.linear import check_fraction, combine
 
 
 def split_level(ns: NoiseSchedule, s: float, t: float, eta: float = 1.0) -> tuple[float, float]:

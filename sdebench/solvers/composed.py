@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..errors import UsageError
-from ..registry import register_solver
-from ..solver import Sampler, Solver
-from .ddim import DDIM
-from .dpm_solver import DPMSolver1, DPMSolver2, DPMSolver3
-from .dpm_solver_pp import DPMSolver2M, DPMSolver3M
-from .unipc import UniP, UniPC
+from sdebench._support.errors import UsageError
+from sdebench._support.registry import register_solver
+from sdebench.integration.solver import Sampler, Solver
+from sdebench.solvers.ddim import DDIM
+from sdebench.solvers.dpm_solver import DPMSolver1, DPMSolver2, DPMSolver3
+from sdebench.solvers.dpm_solver_pp import DPMSolver2M, DPMSolver3M
+from sdebench.solvers.unipc import UniP, UniPC
 
 
 @dataclass(frozen=True)

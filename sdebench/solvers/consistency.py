@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..solver import Step, StochasticSolver
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Step, StochasticSolver
 
 
 @register_solver("consistency")

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from math import expm1, sqrt
 
-from ..noise import DATA, EPS
-from ..registry import register_solver
-from ..solver import Step, StochasticSolver
-from .linear import combine
+from sdebench._support.registry import register_solver
+from sdebench.integration.solver import Step, StochasticSolver
+from sdebench.noise import DATA, EPS
+from sdebench.solvers.shared.linear import combine
 
 
 def ancestral_mean(model, x, s: float, t: float):

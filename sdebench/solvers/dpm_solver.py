@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from math import expm1
 
-from ..phi import phi
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..solver import Solver, Step
-from .linear import check_fraction
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Solver, Step
+from sdebench.phi import phi
+from sdebench.solvers.shared.linear import check_fraction
 
 
 class _DPMSolver(Solver):

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from math import expm1
 
-from ..phi import phi, phis
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..solver import Node, Solver, Step, remember
-from .linear import check_fraction, linear
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Node, Solver, Step, remember
+from sdebench.phi import phi, phis
+from sdebench.solvers.shared.linear import check_fraction, linear
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,9 @@ class DPMSolverPP3S(Solver):
         return Step(lincomb(ns.sigma(t) / sigma_s, x, -ns.alpha(t) * expm1(-h) - d, x0_s, d, x0_2))
 
 
-for _name, _form in (("dpm-solver", "eps"), ("dpm-solver++", "x0")):
-    register_solver(f"{_name}-2m", form=_form)(DPMSolver2M)
-    register_solver(f"{_name}-3m", form=_form)(DPMSolver3M)
-    register_solver(f"{_name}-3m-shipped", form=_form)(DPMSolver3MShipped)
+register_solver("dpm-solver-2m", form="eps")(DPMSolver2M)
+register_solver("dpm-solver-3m", form="eps")(DPMSolver3M)
+register_solver("dpm-solver-3m-shipped", form="eps")(DPMSolver3MShipped)
+register_solver("dpm-solver++-2m", form="x0")(DPMSolver2M)
+register_solver("dpm-solver++-3m", form="x0")(DPMSolver3M)
+register_solver("dpm-solver++-3m-shipped", form="x0")(DPMSolver3MShipped)

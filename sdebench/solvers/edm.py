@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from ..registry import register_solver
-from ..solver import Solver, Step
-from .linear import combine
+from sdebench._support.registry import register_solver
+from sdebench.integration.solver import Solver, Step
+from sdebench.solvers.shared.linear import combine
 
 
 @register_solver("heun-edm")

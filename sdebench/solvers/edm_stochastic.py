@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, log1p, sqrt
 
-from ..errors import UsageError
-from ..registry import register_solver
-from ..solver import Sampler, StochasticSolver, cross
-from .edm import HeunEDM
-from .linear import combine
+from sdebench._support.errors import UsageError
+from sdebench._support.registry import register_solver
+from sdebench.integration.solver import Sampler, StochasticSolver, cross
+from sdebench.solvers.edm import HeunEDM
+from sdebench.solvers.shared.linear import combine
 
 MOST = sqrt(2) - 1  # the paper's bound on gamma: no more new noise than there is
 

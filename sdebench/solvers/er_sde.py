@@ -14,12 +14,13 @@ from functools import cache
 from math import exp, expm1, factorial, log, log1p, sqrt
 from typing import NamedTuple
 
-from ..errors import UsageError
-from ..noise import Custom, gauss_legendre
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..schedules import NoiseSchedule
-from ..solver import Node, Step, StochasticSolver, remember
+from sdebench._support.errors import UsageError
+from sdebench._support.quadrature import gauss_legendre
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Node, Step, StochasticSolver, remember
+from sdebench.noise import Custom
+from sdebench.schedules import NoiseSchedule
 
 
 class Scale(NamedTuple):
@@ -155,5 +156,6 @@ def taylor_weights(rho: list[float], c: list[float]) -> list[float]:
     return [c[0] + w + d_s, -w - d_s - d_1, d_1]
 
 
-for _k in (1, 2, 3):
-    register_solver(f"er-sde-{_k}", k=_k)(ERSDE)
+register_solver("er-sde-1", k=1)(ERSDE)
+register_solver("er-sde-2", k=2)(ERSDE)
+register_solver("er-sde-3", k=3)(ERSDE)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import sqrt
 
-from ..errors import UsageError
-from ..family import Dynamics
-from ..noise import TIME, Power
-from ..registry import register_solver
-from ..schedules import NoiseSchedule
-from ..solver import Step, StochasticSolver
-from .linear import combine
+from sdebench._support.errors import UsageError
+from sdebench._support.registry import register_solver
+from sdebench.integration.solver import Step, StochasticSolver
+from sdebench.noise import TIME, Power
+from sdebench.process.family import Dynamics
+from sdebench.schedules import NoiseSchedule
+from sdebench.solvers.shared.linear import combine
 
 
 @lru_cache(maxsize=64)

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..phi import phis
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..solver import Solver, Step
-from .linear import linear
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Solver, Step
+from sdebench.phi import phis
+from sdebench.solvers.shared.linear import linear
 
 Row = dict[int, float]  # stage -> coefficient, without stage 0
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from math import inf
 
-from ..errors import UsageError
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..solver import Node, Solver, Step
-from .linear import transfer
+from sdebench._support.errors import UsageError
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Node, Solver, Step
+from sdebench.solvers.shared.linear import transfer
 
 
 @register_solver("gradient-estimation")

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from math import exp
 
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..solver import Node, Step, remember
-from .multistep import Adams
-from .weights import adams, quadrature
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Node, Step, remember
+from sdebench.solvers.shared.multistep import Adams
+from sdebench.solvers.shared.weights import adams, quadrature
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,15 @@ class DEISTimeAB(Adams):
         return Step(lincomb(alpha_t / ns.alpha(s), x, *terms), remember(nodes[0], past, self.memory))
 
 
-for _k in range(1, 5):
-    register_solver(f"lms-{_k}", k=_k)(LMS)
-    register_solver(f"deis-rhoab-{_k}", k=_k)(DEISRhoAB)
-    register_solver(f"deis-tab-{_k}", k=_k)(DEISTimeAB)
+register_solver("lms-1", k=1)(LMS)
+register_solver("lms-2", k=2)(LMS)
+register_solver("lms-3", k=3)(LMS)
+register_solver("lms-4", k=4)(LMS)
+register_solver("deis-rhoab-1", k=1)(DEISRhoAB)
+register_solver("deis-rhoab-2", k=2)(DEISRhoAB)
+register_solver("deis-rhoab-3", k=3)(DEISRhoAB)
+register_solver("deis-rhoab-4", k=4)(DEISRhoAB)
+register_solver("deis-tab-1", k=1)(DEISTimeAB)
+register_solver("deis-tab-2", k=2)(DEISTimeAB)
+register_solver("deis-tab-3", k=3)(DEISTimeAB)
+register_solver("deis-tab-4", k=4)(DEISTimeAB)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from ..errors import UsageError
-from ..registry import register_solver
-from ..solver import Step, StochasticSolver
-from .linear import combine
+from sdebench._support.errors import UsageError
+from sdebench._support.registry import register_solver
+from sdebench.integration.solver import Step, StochasticSolver
+from sdebench.solvers.shared.linear import combine
 
 
 @register_solver("annealed-langevin")

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..solver import Node, Solver, Step, remember
-from .linear import transfer
-from .multistep import KStep
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Node, Solver, Step, remember
+from sdebench.solvers.shared.linear import transfer
+from sdebench.solvers.shared.multistep import KStep
 
 ADAMS_BASHFORTH = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
 
@@ -102,5 +102,7 @@ class IPNDM(KStep):
         return Step(transfer(model.schedule, x, eps, s, t), remember(node, past, self.memory))
 
 
-for _k in range(1, 5):
-    register_solver(f"ipndm-{_k}", k=_k)(IPNDM)
+register_solver("ipndm-1", k=1)(IPNDM)
+register_solver("ipndm-2", k=2)(IPNDM)
+register_solver("ipndm-3", k=3)(IPNDM)
+register_solver("ipndm-4", k=4)(IPNDM)

@@ -6,14 +6,14 @@ Adams of two nodes, with phi_2 where DPM-Solver++ has phi_1/2 (same order, other
 
 from dataclasses import dataclass
 
-from ..phi import phis
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..solver import Node, Step, remember
-from .exponential_rk import ExponentialRK, Row
-from .linear import linear
-from .multistep import Adams
-from .weights import exponential
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Node, Step, remember
+from sdebench.phi import phis
+from sdebench.solvers.exponential_rk import ExponentialRK, Row
+from sdebench.solvers.shared.linear import linear
+from sdebench.solvers.shared.multistep import Adams
+from sdebench.solvers.shared.weights import exponential
 
 _PAPER = "Zhang et al. 2023, arXiv:2308.02157"
 

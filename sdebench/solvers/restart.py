@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from ..errors import UsageError
-from ..registry import register_solver
-from ..solver import Sampler, cross
-from .edm import HeunEDM
-from .linear import combine
+from sdebench._support.errors import UsageError
+from sdebench._support.registry import register_solver
+from sdebench.integration.solver import Sampler, cross
+from sdebench.solvers.edm import HeunEDM
+from sdebench.solvers.shared.linear import combine
 
 
 @register_solver("restart")

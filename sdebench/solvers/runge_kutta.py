@@ -5,10 +5,10 @@ from math import isclose, log
 
 from torch import Tensor
 
-from ..prediction import ModelLike, lincomb
-from ..registry import register_solver
-from ..schedules import NoiseSchedule
-from ..solver import Solver, Step
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import ModelLike, lincomb
+from sdebench.integration.solver import Solver, Step
+from sdebench.schedules import NoiseSchedule
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,16 @@ class RhoRungeKutta(_ByTableau):
         return Step(x_i)
 
 
-for _name in TABLEAUS:
-    for _variable in ("t", "lam"):
-        register_solver(f"{_name}-{_variable}", tableau=_name, variable=_variable)(RungeKutta)
-for _name, _k in (("heun", 2), ("kutta3", 3), ("rk4", 4)):
-    register_solver(f"deis-rhork-{_k}", tableau=_name)(RhoRungeKutta)
+register_solver("euler-t", tableau="euler", variable="t")(RungeKutta)
+register_solver("euler-lam", tableau="euler", variable="lam")(RungeKutta)
+register_solver("midpoint-t", tableau="midpoint", variable="t")(RungeKutta)
+register_solver("midpoint-lam", tableau="midpoint", variable="lam")(RungeKutta)
+register_solver("heun-t", tableau="heun", variable="t")(RungeKutta)
+register_solver("heun-lam", tableau="heun", variable="lam")(RungeKutta)
+register_solver("kutta3-t", tableau="kutta3", variable="t")(RungeKutta)
+register_solver("kutta3-lam", tableau="kutta3", variable="lam")(RungeKutta)
+register_solver("rk4-t", tableau="rk4", variable="t")(RungeKutta)
+register_solver("rk4-lam", tableau="rk4", variable="lam")(RungeKutta)
+register_solver("deis-rhork-2", tableau="heun")(RhoRungeKutta)
+register_solver("deis-rhork-3", tableau="kutta3")(RhoRungeKutta)
+register_solver("deis-rhork-4", tableau="rk4")(RhoRungeKutta)

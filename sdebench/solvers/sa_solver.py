@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from functools import cache
 from math import inf
 
-from ..errors import UsageError
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..schedules import NoiseSchedule
-from ..solver import Node, Step, StochasticSolver
-from .linear import Linear
-from .multistep import led
-from .sde_dpm_solver import noisy
-from .unipc import uni_weights
-from .weights import exponential
+from sdebench._support.errors import UsageError
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Node, Step, StochasticSolver
+from sdebench.schedules import NoiseSchedule
+from sdebench.solvers.sde_dpm_solver import noisy
+from sdebench.solvers.shared.linear import Linear
+from sdebench.solvers.shared.multistep import led
+from sdebench.solvers.shared.weights import exponential
+from sdebench.solvers.unipc import uni_weights
 
 
 @cache
@@ -127,9 +127,14 @@ class SASolverShipped(SASolver):
         return uni_weights(line, [0.0, 1.0], 1)[::-1]
 
 
-for _p in (1, 2, 3, 4):
-    register_solver(f"sa-solver-p{_p}", p=_p)(SASolver)
-for _p, _c in ((1, 1), (2, 2), (3, 3), (4, 4), (3, 4)):
-    register_solver(f"sa-solver-p{_p}c{_c}", p=_p, c=_c)(SASolver)
-for _p, _c in ((2, 2), (3, 4)):
-    register_solver(f"sa-solver-p{_p}c{_c}-shipped", p=_p, c=_c)(SASolverShipped)
+register_solver("sa-solver-p1", p=1)(SASolver)
+register_solver("sa-solver-p2", p=2)(SASolver)
+register_solver("sa-solver-p3", p=3)(SASolver)
+register_solver("sa-solver-p4", p=4)(SASolver)
+register_solver("sa-solver-p1c1", p=1, c=1)(SASolver)
+register_solver("sa-solver-p2c2", p=2, c=2)(SASolver)
+register_solver("sa-solver-p3c3", p=3, c=3)(SASolver)
+register_solver("sa-solver-p4c4", p=4, c=4)(SASolver)
+register_solver("sa-solver-p3c4", p=3, c=4)(SASolver)
+register_solver("sa-solver-p2c2-shipped", p=2, c=2)(SASolverShipped)
+register_solver("sa-solver-p3c4-shipped", p=3, c=4)(SASolverShipped)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from math import expm1, sqrt
 
-from ..errors import UsageError
-from ..noise import EPS
-from ..registry import register_solver
-from ..solver import Step, StochasticSolver
-from .linear import combine
+from sdebench._support.errors import UsageError
+from sdebench._support.registry import register_solver
+from sdebench.integration.solver import Step, StochasticSolver
+from sdebench.noise import EPS
+from sdebench.solvers.shared.linear import combine
 
 
 @register_solver("reverse-diffusion")

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from math import exp, expm1, sqrt
 from typing import NamedTuple
 
-from ..noise import EPS, Exponential, Weight
-from ..phi import phis
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..schedules import NoiseSchedule
-from ..solver import Node, Step, StochasticSolver, remember
-from .linear import Linear
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Node, Step, StochasticSolver, remember
+from sdebench.noise import EPS, Exponential, Weight
+from sdebench.phi import phis
+from sdebench.schedules import NoiseSchedule
+from sdebench.solvers.shared.linear import Linear
 
 
 class Noisy(NamedTuple):
@@ -183,7 +183,9 @@ class SDEDPMSolver3MDiffusers(SDEDPMSolver3M):
         return -(phi[2] + 0.5) / (2 * h)
 
 
-for _name, _form in (("sde-dpm-solver", "eps"), ("sde-dpm-solver++", "x0")):
-    register_solver(f"{_name}-1", form=_form)(SDEDPMSolver1)
-    register_solver(f"{_name}-2m", form=_form, kind="midpoint")(SDEDPMSolver2M)
-    register_solver(f"{_name}-2m-heun", form=_form, kind="heun")(SDEDPMSolver2M)
+register_solver("sde-dpm-solver-1", form="eps")(SDEDPMSolver1)
+register_solver("sde-dpm-solver++-1", form="x0")(SDEDPMSolver1)
+register_solver("sde-dpm-solver-2m", form="eps", kind="midpoint")(SDEDPMSolver2M)
+register_solver("sde-dpm-solver-2m-heun", form="eps", kind="heun")(SDEDPMSolver2M)
+register_solver("sde-dpm-solver++-2m", form="x0", kind="midpoint")(SDEDPMSolver2M)
+register_solver("sde-dpm-solver++-2m-heun", form="x0", kind="heun")(SDEDPMSolver2M)

@@ -10,13 +10,13 @@ are asked for once each, and enter every later state w by that factor (the paper
 from dataclasses import dataclass
 from math import exp, expm1, sqrt
 
-from ..errors import UsageError
-from ..noise import EPS
-from ..phi import phi
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..schedules import NoiseSchedule
-from ..solver import Step, StochasticSolver
+from sdebench._support.errors import UsageError
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Step, StochasticSolver
+from sdebench.noise import EPS
+from sdebench.phi import phi
+from sdebench.schedules import NoiseSchedule
 
 
 def _spread(ns: NoiseSchedule, u: float, v: float, w: float) -> float:

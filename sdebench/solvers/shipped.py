@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..phi import phis
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..solver import Node, Step, remember
-from .linear import linear, transfer
-from .multistep import KStep, led
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Node, Step, remember
+from sdebench.phi import phis
+from sdebench.solvers.shared.linear import linear, transfer
+from sdebench.solvers.shared.multistep import KStep, led
 
 
 def ipndm_v_weights(h: list[float]) -> list[float]:
@@ -113,6 +113,9 @@ def _differences(a: float, bh: float, x, phi_1: float, m: list, weights: list[fl
     return lincomb(a, x, bh * phi_1 - sum(w), m[0], *(term for w_i, m_i in zip(w, m[1:]) for term in (w_i, m_i)))
 
 
-for _k in (2, 3, 4):
-    register_solver(f"ipndm-v-{_k}-shipped", k=_k)(IPNDMVariable)
-    register_solver(f"unipc-{_k}-vary-shipped", k=_k)(UniPCVary)
+register_solver("ipndm-v-2-shipped", k=2)(IPNDMVariable)
+register_solver("ipndm-v-3-shipped", k=3)(IPNDMVariable)
+register_solver("ipndm-v-4-shipped", k=4)(IPNDMVariable)
+register_solver("unipc-2-vary-shipped", k=2)(UniPCVary)
+register_solver("unipc-3-vary-shipped", k=3)(UniPCVary)
+register_solver("unipc-4-vary-shipped", k=4)(UniPCVary)

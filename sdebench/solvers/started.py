@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from ..prediction import ModelLike, Prediction
-from ..registry import SOLVERS, register_solver
-from ..solver import Node, Solver, Step, remember
+from sdebench._support.registry import Name, register_solver
+from sdebench.integration.prediction import ModelLike, Prediction
+from sdebench.integration.solver import Node, Solver, Step, remember
 
 
 class _Known:
@@ -61,22 +61,19 @@ class Started(Solver):
         return Step(x_t, remember(Node(s, m_s), past, self.memory))
 
 
-for _name, _start in {
-    "dpm-solver-3m": "dpm-solver-3",
-    "dpm-solver++-3m": "dpm-solver++-3s",
-    "lms-3": "deis-rhork-3",
-    "lms-4": "deis-rhork-4",
-    "deis-rhoab-3": "deis-rhork-3",
-    "deis-rhoab-4": "deis-rhork-4",
-    "deis-tab-3": "deis-rhork-3",
-    "deis-tab-4": "deis-rhork-4",
-    "unip-3": "dpm-solver++-3s",
-    "unip-4": "krogstad-4",
-    "unip-3-bh1": "dpm-solver++-3s",
-    "unip-4-bh1": "krogstad-4",
-    "unipc-3": "krogstad-4",
-    "unipc-4": "exprk5s8",
-    "unipc-3-bh1": "krogstad-4",
-    "unipc-4-bh1": "exprk5s8",
-}.items():
-    register_solver(f"{_name}-rk-start", method=SOLVERS.get(_name), start=SOLVERS.get(_start))(Started)
+register_solver("dpm-solver-3m-rk-start", method=Name("dpm-solver-3m"), start=Name("dpm-solver-3"))(Started)
+register_solver("dpm-solver++-3m-rk-start", method=Name("dpm-solver++-3m"), start=Name("dpm-solver++-3s"))(Started)
+register_solver("lms-3-rk-start", method=Name("lms-3"), start=Name("deis-rhork-3"))(Started)
+register_solver("lms-4-rk-start", method=Name("lms-4"), start=Name("deis-rhork-4"))(Started)
+register_solver("deis-rhoab-3-rk-start", method=Name("deis-rhoab-3"), start=Name("deis-rhork-3"))(Started)
+register_solver("deis-rhoab-4-rk-start", method=Name("deis-rhoab-4"), start=Name("deis-rhork-4"))(Started)
+register_solver("deis-tab-3-rk-start", method=Name("deis-tab-3"), start=Name("deis-rhork-3"))(Started)
+register_solver("deis-tab-4-rk-start", method=Name("deis-tab-4"), start=Name("deis-rhork-4"))(Started)
+register_solver("unip-3-rk-start", method=Name("unip-3"), start=Name("dpm-solver++-3s"))(Started)
+register_solver("unip-4-rk-start", method=Name("unip-4"), start=Name("krogstad-4"))(Started)
+register_solver("unip-3-bh1-rk-start", method=Name("unip-3-bh1"), start=Name("dpm-solver++-3s"))(Started)
+register_solver("unip-4-bh1-rk-start", method=Name("unip-4-bh1"), start=Name("krogstad-4"))(Started)
+register_solver("unipc-3-rk-start", method=Name("unipc-3"), start=Name("krogstad-4"))(Started)
+register_solver("unipc-4-rk-start", method=Name("unipc-4"), start=Name("exprk5s8"))(Started)
+register_solver("unipc-3-bh1-rk-start", method=Name("unipc-3-bh1"), start=Name("krogstad-4"))(Started)
+register_solver("unipc-4-bh1-rk-start", method=Name("unipc-4-bh1"), start=Name("exprk5s8"))(Started)

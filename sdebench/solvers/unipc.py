@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from ..prediction import lincomb
-from ..registry import register_solver
-from ..solver import Node, Step
-from .linear import Linear, linear
-from .multistep import Adams, KStep, led
-from .weights import exponential
+from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Node, Step
+from sdebench.solvers.shared.linear import Linear, linear
+from sdebench.solvers.shared.multistep import Adams, KStep, led
+from sdebench.solvers.shared.weights import exponential
 
 
 def uni_weights(line: Linear, nodes: list[float], bh: int) -> list[float]:
@@ -91,7 +91,19 @@ class UniPC(KStep):
         return Step(x_t, (Node(t, m_t), *nodes[: self.memory]))
 
 
-for _k in range(1, 5):
-    for _suffix, _bh in (("", 2), ("-bh1", 1)):
-        register_solver(f"unip-{_k}{_suffix}", k=_k, bh=_bh)(UniP)
-        register_solver(f"unipc-{_k}{_suffix}", k=_k, bh=_bh)(UniPC)
+register_solver("unip-1", k=1, bh=2)(UniP)
+register_solver("unip-2", k=2, bh=2)(UniP)
+register_solver("unip-3", k=3, bh=2)(UniP)
+register_solver("unip-4", k=4, bh=2)(UniP)
+register_solver("unipc-1", k=1, bh=2)(UniPC)
+register_solver("unipc-2", k=2, bh=2)(UniPC)
+register_solver("unipc-3", k=3, bh=2)(UniPC)
+register_solver("unipc-4", k=4, bh=2)(UniPC)
+register_solver("unip-1-bh1", k=1, bh=1)(UniP)
+register_solver("unip-2-bh1", k=2, bh=1)(UniP)
+register_solver("unip-3-bh1", k=3, bh=1)(UniP)
+register_solver("unip-4-bh1", k=4, bh=1)(UniP)
+register_solver("unipc-1-bh1", k=1, bh=1)(UniPC)
+register_solver("unipc-2-bh1", k=2, bh=1)(UniPC)
+register_solver("unipc-3-bh1", k=3, bh=1)(UniPC)
+register_solver("unipc-4-bh1", k=4, bh=1)(UniPC)

@@ -27,19 +27,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import UsageError, near_miss
-from ..registry import PROBLEMS, SOLVERS, Registry, split_spec
+from sdebench._support.errors import UsageError, near_miss
+from sdebench._support.registry import PROBLEMS, SOLVERS, Registry, split_spec
 
 STUDIES = {
-    "order": "sdebench.studies.order",
+    "order": "sdebench.studies.order.measure",
     "work-precision": "sdebench.studies.work_precision",
     "law": "sdebench.studies.law",
     "floor": "sdebench.studies.floor",
     "family": "sdebench.studies.family",
-    "seed": "sdebench.studies.seed",
+    "seed": "sdebench.studies.survey",
     "score-matching": "sdebench.studies.score_matching",
-    "quality": "sdebench.studies.quality",
-    "profile": "sdebench.studies.profile",
+    "quality": "sdebench.studies.quality.study",
+    "profile": "sdebench.studies.profile.study",
 }
 _CLAIMS = (
     "family",
@@ -65,7 +65,7 @@ def study(name: str) -> ModuleType:
 
 def build(registry: Registry, spec: str) -> Any:
     """The solver or problem of a spec string; a UsageError also where a user's own class cannot be made."""
-    from .. import catalogue  # noqa: F401  fills the registries; here, because it imports torch
+    from sdebench import catalogue  # noqa: F401  fills the registries; here, because it imports torch
 
     try:
         return registry.get(spec)
@@ -79,7 +79,7 @@ def build(registry: Registry, spec: str) -> Any:
 
 def solver(spec: str) -> Any:
     """The solver of a spec string, made; UsageError for a class that is not one."""
-    from ..solver import checked
+    from sdebench.integration.solver import checked
 
     made = build(SOLVERS, spec)
     try:
@@ -133,7 +133,7 @@ def _family(name: str) -> list[str]:
 def solver_specs(value: Any) -> list[str]:
     """Spec strings, each once, from a list of them, in which "all", "deterministic", "stochastic" and "family:NAME" stand
     for several."""
-    from .. import catalogue  # noqa: F401
+    from sdebench import catalogue  # noqa: F401
 
     found = []
     for spec in _strings(value, "solvers"):
@@ -151,7 +151,7 @@ def solver_specs(value: Any) -> list[str]:
 
 def problem_specs(value: Any) -> list[str]:
     """Spec strings of problems, each once; "all" stands for every registered one."""
-    from .. import catalogue  # noqa: F401
+    from sdebench import catalogue  # noqa: F401
 
     found = []
     for spec in _strings(value, "problems"):

@@ -18,18 +18,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import forward, grids
-from ..catalogue import get_problem, get_solver
-from ..errors import UsageError, near_miss
-from ..family import Dynamics, fokker_planck
-from ..laws.chain import chain_law, chain_laws, pushforward
-from ..laws.density import Density, Exact
-from ..laws.distances import distances
-from ..noise import WhiteNoise
-from ..problems import GaussianMixture, Problem
-from ..schedules import SCHEDULES
-from .base import claims
-from .setting import context
+from sdebench import grids
+from sdebench._support.errors import UsageError, near_miss
+from sdebench.catalogue import get_problem, get_solver
+from sdebench.laws.chain import chain_law, chain_laws, pushforward
+from sdebench.laws.density import Density, Exact
+from sdebench.laws.distances import distances
+from sdebench.noise import WhiteNoise
+from sdebench.problems import GaussianMixture, Problem
+from sdebench.process import forward
+from sdebench.process.family import Dynamics, fokker_planck
+from sdebench.schedules import SCHEDULES
+from sdebench.studies.base import claims
+from sdebench.studies.setting import context
 
 KEYS = frozenset({"kinds", "problems", "solvers", "etas", "grid", "budgets", "steps", "points", "seed"})
 ETAS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0)

@@ -4,13 +4,13 @@ The model is evaluated in float64 and answers in the dtype of the state, and coe
 measured is the rounding of the state and of the predictions, which no solver can avoid.
 """
 
-from .. import grids
-from ..catalogue import get_solver
-from ..networks.problem import DTYPES, dtype_of
-from ..registry import SOLVERS
-from ..solver import integrate
-from .base import claims
-from .setting import Ladder, context, setting
+from sdebench import grids
+from sdebench._support.registry import SOLVERS
+from sdebench.catalogue import get_solver
+from sdebench.integration.solver import integrate
+from sdebench.networks.problem import DTYPES, dtype_of
+from sdebench.studies.base import claims
+from sdebench.studies.setting import Ladder, context, setting
 
 KEYS = frozenset({"problems", "solvers", "grid", "dtypes", "points", "seed"})
 STEPS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)

@@ -13,20 +13,20 @@ from math import nan
 from time import perf_counter
 from typing import NamedTuple
 
-from .. import grids
-from ..catalogue import get_problem, get_solver
-from ..laws.chain import chain_law
-from ..laws.coupling import coupled_distances
-from ..laws.distances import gaussian_kl, gaussian_wasserstein2, kl, wasserstein2
-from ..laws.feasible import kind_of, why_not
-from ..laws.gaussian import law_of
-from ..problems import Problem
-from ..registry import SOLVERS
-from ..solver import Sampler, Solver
-from ..tableau import tableau
-from .base import claims, tell_left_out
-from .setting import Setting, calls, context, setting
-from .work_precision import BUDGETS, steps_for
+from sdebench import grids
+from sdebench._support.registry import SOLVERS
+from sdebench.catalogue import get_problem, get_solver
+from sdebench.integration.solver import Sampler, Solver
+from sdebench.integration.tableau import tableau
+from sdebench.laws.chain import chain_law
+from sdebench.laws.coupling import coupled_distances
+from sdebench.laws.distances import gaussian_kl, gaussian_wasserstein2, kl, wasserstein2
+from sdebench.laws.feasible import kind_of, why_not
+from sdebench.laws.gaussian import law_of
+from sdebench.problems import Problem
+from sdebench.studies.base import claims, tell_left_out
+from sdebench.studies.setting import Setting, calls, context, setting
+from sdebench.studies.work_precision import BUDGETS, steps_for
 
 KEYS = frozenset({"problems", "solvers", "grids", "budgets", "seed"})
 _KEPT = ("n", "h", "nfe", "w2", "kl", "seconds", "floor")

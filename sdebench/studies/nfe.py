@@ -6,10 +6,10 @@ a run of n steps.
 
 from typing import NamedTuple
 
-from .. import grids
-from ..problems import Problem
-from ..solver import Sampler, Solver
-from .setting import calls
+from sdebench import grids
+from sdebench.integration.solver import Sampler, Solver
+from sdebench.problems import Problem
+from sdebench.studies.setting import calls
 
 _STEPS, _FURTHER = 8, 4  # the runs whose difference is counted: once started, and before a last step that is special
 

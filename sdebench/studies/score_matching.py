@@ -18,17 +18,17 @@ from typing import Any
 
 import torch
 
-from ..catalogue import get_problem
-from ..errors import UsageError, near_miss
-from ..matching import breakdown, equivalence
-from ..matching.batch import Batch, Levels, batches, draw, stratified
-from ..matching.losses import LOSSES, Objective, plain_weight
-from ..matching.network import ScoreNet
-from ..matching.training import divergence, gradient_noise, train
-from ..prediction import KINDS
-from ..problems import GaussianMixture, Problem
-from .base import numbers
-from .setting import context
+from sdebench._support.errors import UsageError, near_miss
+from sdebench.catalogue import get_problem
+from sdebench.integration.prediction import KINDS
+from sdebench.matching import breakdown, equivalence
+from sdebench.matching.batch import Batch, Levels, batches, draw, stratified
+from sdebench.matching.losses import LOSSES, Objective, plain_weight
+from sdebench.matching.network import ScoreNet
+from sdebench.matching.training import divergence, gradient_noise, train
+from sdebench.problems import GaussianMixture, Problem
+from sdebench.studies.base import numbers
+from sdebench.studies.setting import context
 
 KEYS = frozenset(
     {"kinds", "problems", "losses", "weights", "outputs", "probes", "supports", "sizes", "seeds", "steps", "points"}

@@ -1,7 +1,6 @@
 """What all studies share: a problem with its starting points and references, the rungs of a ladder, errors over the points."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -11,28 +10,17 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from .. import grids
-from ..catalogue import get_problem
-from ..errors import UsageError
-from ..noise import WhiteNoise
-from ..oracle import Reference, trajectory
-from ..prediction import Counted
-from ..problems import ExactModel, Problem
-from ..solver import Sampler, Solver, integrate
+from sdebench import grids
+from sdebench._support.errors import UsageError
+from sdebench.catalogue import get_problem
+from sdebench.integration.prediction import Counted
+from sdebench.integration.solver import Sampler, Solver, integrate
+from sdebench.laws.oracle import Reference, trajectory
+from sdebench.noise import WhiteNoise
+from sdebench.problems import ExactModel, Problem
 
 PAST_RATIOS = (0.6, 1.5, 0.8, 1.3, 0.7, 1.1)  # steps before the current one, in units of it: UNEQUAL, so that wrong ratios show
 LOCAL_START = 0.4  # where in the span (of lam) the local step stands
-
-
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    """Run with n threads of torch.  One for states as small as most studies': a second costs more than it brings."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class Setting:

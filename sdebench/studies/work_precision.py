@@ -4,13 +4,13 @@ nfe        a fixed grid, over budgets of evaluations that every method spends as
 tolerance  adaptive methods, over their tolerance
 """
 
-from .. import grids
-from ..catalogue import get_solver
-from ..registry import SOLVERS
-from ..solver import Sampler, Solver, integrate
-from .base import claims
-from .order import kinds_of, run_at_tolerance, tolerances
-from .setting import Ladder, Setting, context, setting
+from sdebench import grids
+from sdebench._support.registry import SOLVERS
+from sdebench.catalogue import get_solver
+from sdebench.integration.solver import Sampler, Solver, integrate
+from sdebench.studies.base import claims
+from sdebench.studies.order.measure import kinds_of, run_at_tolerance, tolerances
+from sdebench.studies.setting import Ladder, Setting, context, setting
 
 KEYS = frozenset({"problems", "solvers", "grids", "budgets", "points", "seed"})
 BUDGETS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)

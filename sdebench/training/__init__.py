@@ -1,6 +1,6 @@
 """Training of score networks and classifiers, by recipes: `sdebench train`."""
 
-from .loop import Progress, train
-from .recipe import Recipe
+from sdebench.training.loop import Progress, train
+from sdebench.training.recipe import Recipe
 
 __all__ = ["Progress", "Recipe", "train"]

@@ -5,7 +5,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .recipe import Recipe
+from sdebench.training.recipe import Recipe
 
 
 def mixed(*parts: int) -> int:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ..data import Images
-from .recipe import Recipe
+from sdebench.data import Images
+from sdebench.training.recipe import Recipe
 
 _DATA = {
     "digits": "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI, CC BY 4.0",

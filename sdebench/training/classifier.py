@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..data import Images, to_state
-from ..networks import classifier, features
-from .batches import augmented, indices
-from .card import card
-from .recipe import Recipe
+from sdebench.data import Images, to_state
+from sdebench.networks import classifier, features
+from sdebench.training.batches import augmented, indices
+from sdebench.training.card import card
+from sdebench.training.recipe import Recipe
 
 
 class Labels:

@@ -23,10 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import grids
-from ..data import Images
-from .recipe import Recipe
-from .student import Student, check_sampled, ddim, levels, missed
+from sdebench import grids
+from sdebench.data import Images
+from sdebench.training.recipe import Recipe
+from sdebench.training.student import Student, check_sampled, ddim, levels, missed
 
 
 class Consistency(Student):

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import grids
-from ..data import Images, to_state
-from ..networks.model import Scaled
-from ..networks.parametrisation import schedule_of
-from ..prediction import target
-from .batches import augmented, generator, indices
-from .card import card
-from .recipe import Recipe
+from sdebench import grids
+from sdebench.data import Images, to_state
+from sdebench.integration.prediction import target
+from sdebench.networks.model import Scaled
+from sdebench.networks.parametrisation import schedule_of
+from sdebench.training.batches import augmented, generator, indices
+from sdebench.training.card import card
+from sdebench.training.recipe import Recipe
 
 _LEVELS = 4096  # times on which the schedule is tabulated
 _PAINTED = 20  # steps of a picture
@@ -49,7 +49,7 @@ class Denoiser:
 
     def network(self) -> nn.Module:
         """A new network, its weights a function of the recipe's seed."""
-        from ..networks import unet
+        from sdebench.networks import unet
 
         torch.manual_seed(self.recipe.seed)
         return unet.make(self.recipe.network)
@@ -97,13 +97,13 @@ class Denoiser:
 
     def save(self, folder: Path, net: nn.Module, figures: dict[str, float]) -> Path:
         """Write the model's folder, in the layout of diffusers, weights in float16."""
-        from ..networks import unet
+        from sdebench.networks import unet
 
         return unet.save(folder, net, self.card(figures))
 
     def picture(self, folder: Path, net: nn.Module, step: int) -> None:
         """A grid of samples, as the network paints now."""
-        from .pictures import sample_grid
+        from sdebench.training.pictures import sample_grid
 
         sample_grid(folder / f"samples-{step:07d}.png", self, net, *self.painted_by())
 

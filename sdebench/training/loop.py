@@ -9,16 +9,16 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import data
-from ..errors import UsageError
-from ..files import write_atomic
-from ..networks.problem import device_of
-from .classifier import Labels
-from .consistency import Consistency
-from .denoiser import Denoiser
-from .progressive import Halving
-from .recipe import Recipe
-from .state import CHECKPOINT, State
+from sdebench import data
+from sdebench._support.errors import UsageError
+from sdebench._support.files import write_atomic
+from sdebench.networks.problem import device_of
+from sdebench.training.classifier import Labels
+from sdebench.training.consistency import Consistency
+from sdebench.training.denoiser import Denoiser
+from sdebench.training.progressive import Halving
+from sdebench.training.recipe import Recipe
+from sdebench.training.state import CHECKPOINT, State
 
 LOG = "log.jsonl"
 _TASKS = {"denoiser": Denoiser, "classifier": Labels, "consistency": Consistency}
@@ -146,7 +146,7 @@ def _checked(task: Any, state: State, folder: Path) -> dict[str, float]:
 
 
 def _finish(task: Any, state: State, folder: Path, figures: dict[str, float]) -> Path:
-    from .pictures import loss_curve
+    from sdebench.training.pictures import loss_curve
 
     figures = figures or _finite(task.validate(state.ema), state)
     loss_curve(folder / "loss.png", folder / LOG)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..catalogue import get_solver
-from ..data import to_uint8
-from ..grids import Grid
-from ..networks.model import NetworkModel
-from ..noise import normals, stream
-from ..solver import integrate
+from sdebench.catalogue import get_solver
+from sdebench.data import to_uint8
+from sdebench.grids import Grid
+from sdebench.integration.solver import integrate
+from sdebench.networks.model import NetworkModel
+from sdebench.noise import normals, stream
 
 if TYPE_CHECKING:
-    from .denoiser import Denoiser
+    from sdebench.training.denoiser import Denoiser
 
 _ROWS, _COLUMNS = 6, 10
 

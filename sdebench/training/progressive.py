@@ -20,11 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import grids
-from ..data import Images
-from .batches import mixed
-from .recipe import Recipe
-from .student import Level, Student, check_sampled, ddim, levels, missed
+from sdebench import grids
+from sdebench.data import Images
+from sdebench.training.batches import mixed
+from sdebench.training.recipe import Recipe
+from sdebench.training.student import Level, Student, check_sampled, ddim, levels, missed
 
 
 def target(z: Tensor, end: Tensor, s: Level, t: Level) -> Tensor:

@@ -8,8 +8,8 @@ from math import cos, pi
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError, near_miss
-from ..prediction import KINDS
+from sdebench._support.errors import UsageError, near_miss
+from sdebench.integration.prediction import KINDS
 
 TASKS = ("denoiser", "classifier", "progressive", "consistency")
 _PLAIN_LISTS = ("lams", "halvings")

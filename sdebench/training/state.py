@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
-from ..files import write_atomic
-from .recipe import Recipe, from_plain
+from sdebench._support.errors import UsageError
+from sdebench._support.files import write_atomic
+from sdebench.training.recipe import Recipe, from_plain
 
 CHECKPOINT = "checkpoint.safetensors"
 _END = ("steps", "cooldown", "decay")  # settings of which nothing depends before the rate falls

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..data import Images
-from ..errors import UsageError
-from ..float32 import full_float32
-from ..networks import NetworkProblem, Scaled, get_network
-from ..networks.parametrisation import schedule_of
-from .denoiser import Denoiser
-from .recipe import Recipe
+from sdebench._support.errors import UsageError
+from sdebench._support.float32 import full_float32
+from sdebench.data import Images
+from sdebench.networks import NetworkProblem, Scaled, get_network
+from sdebench.networks.parametrisation import schedule_of
+from sdebench.training.denoiser import Denoiser
+from sdebench.training.recipe import Recipe
 
 _CHECKED = 8  # lessons of the validation loss, at most
 

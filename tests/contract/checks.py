@@ -13,10 +13,10 @@ import torch
 
 import sdebench as sb
 from sdebench import grids
+from sdebench.integration.solver import Node, Sampler, integrate
 from sdebench.problems import GaussianMixture, exact_model
 from sdebench.schedules import EDM, VPLinear
-from sdebench.solver import Node, Sampler, integrate
-from sdebench.studies.order import measure_order
+from sdebench.studies.order.measure import measure_order
 from sdebench.studies.setting import setting
 
 TOLERANCE = 0.1  # of an order

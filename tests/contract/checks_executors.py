@@ -6,10 +6,10 @@ They take the runner, so that the same check meets the executors (`test_executor
 import torch
 
 import sdebench as sb
-from sdebench.brownian import BrownianPath
+from sdebench.integration.prediction import Counted, Model
+from sdebench.integration.solver import integrate
 from sdebench.noise import WhiteNoise
-from sdebench.prediction import Counted, Model
-from sdebench.solver import integrate
+from sdebench.noise.brownian import BrownianPath
 
 PB = sb.get_problem("mixture-2d")
 NS = PB.schedule

@@ -5,10 +5,10 @@ import torch
 
 import sdebench as sb
 from sdebench import grids
+from sdebench.integration.solver import Sampler, integrate
 from sdebench.problems import GaussianMixture, consistency_model, exact_model
 from sdebench.schedules import VPLinear
-from sdebench.solver import Sampler, integrate
-from sdebench.studies.order import measure_order
+from sdebench.studies.order.measure import measure_order
 from sdebench.studies.setting import setting
 
 WEAK, STRONG = 0.1, 0.15  # how far a measured order may be from what is stated

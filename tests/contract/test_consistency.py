@@ -7,8 +7,8 @@ from contract.checks import difference
 from contract.test_stochastic_identities import NARROW, settles
 
 import sdebench as sb
-from sdebench.errors import UsageError
-from sdebench.oracle import dop853
+from sdebench._support.errors import UsageError
+from sdebench.laws.oracle import dop853
 from sdebench.problems import consistency_model
 from sdebench.schedules import EDM
 

@@ -7,11 +7,11 @@ import torch
 from contract import checks_executors as checks
 
 import sdebench as sb
-from sdebench.errors import UsageError
-from sdebench.executors import fused as fusing
-from sdebench.executors import native
+from sdebench._support.errors import UsageError
+from sdebench.integration.executors import fused as fusing
+from sdebench.integration.executors import native
+from sdebench.integration.solver import integrate
 from sdebench.noise import WhiteNoise
-from sdebench.solver import integrate
 
 ALL = sb.list_solvers()
 ADAPTIVE = tuple(name for name in ALL if getattr(sb.get_solver(name), "adaptive", False))

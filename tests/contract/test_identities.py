@@ -5,8 +5,8 @@ from contract.checks import difference, irregular, one_step, unequal_past
 
 import sdebench as sb
 from sdebench import grids
+from sdebench.integration.solver import integrate
 from sdebench.schedules import EDM
-from sdebench.solver import integrate
 from sdebench.studies.setting import setting
 
 ROUNDING = 1e-13  # over 16 steps, relative to the largest entry

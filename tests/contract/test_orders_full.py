@@ -4,7 +4,7 @@ import pytest
 
 import sdebench as sb
 from sdebench import grids
-from sdebench.studies.order import claim_of, kinds_of, measure_order
+from sdebench.studies.order.measure import claim_of, kinds_of, measure_order
 
 TOLERANCE, TIGHT = 0.1, 0.05
 KINDS = ("local", "global", "main")
@@ -16,7 +16,7 @@ def violations(name: str, problem: str) -> list[str]:
     allowed = TIGHT if name in ("dpm-solver-1", "dpm-solver-2", "dpm-solver-3") else TOLERANCE
     found = []
     for kind in set(KINDS) & set(kinds_of(solver)):
-        for grid in grids.GRIDS if kind == "global" else ("",):
+        for grid in grids.names() if kind == "global" else ("",):
             m = measure_order(solver, problem, kind, grid)
             claim = claim_of(solver, kind, m.grid)
             if not (m.fit.resolved and abs(m.order - claim) <= allowed):

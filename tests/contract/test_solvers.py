@@ -4,7 +4,7 @@ import pytest
 from contract import checks
 
 import sdebench as sb
-from sdebench.registry import SOLVERS
+from sdebench._support.registry import SOLVERS
 
 ALL = tuple(name for name in sb.list_solvers() if not sb.get_solver(name).stochastic)
 BLACK_BOXES = tuple(name for name in ALL if checks.is_black_box(sb.get_solver(name)))

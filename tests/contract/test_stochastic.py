@@ -5,7 +5,7 @@ from contract import checks
 from contract import checks_stochastic as check
 
 import sdebench as sb
-from sdebench.registry import SOLVERS
+from sdebench._support.registry import SOLVERS
 
 ALL = tuple(name for name in sb.list_solvers() if sb.get_solver(name).stochastic)
 CONVERGING = tuple(name for name in ALL if sb.get_solver(name).weak_order > 0)

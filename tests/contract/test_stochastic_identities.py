@@ -11,12 +11,12 @@ from contract.checks import difference
 
 import sdebench as sb
 from sdebench import grids
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
+from sdebench.integration.solver import Step, integrate
+from sdebench.integration.tableau import tableau
 from sdebench.noise import DATA, EPS, TIME
 from sdebench.problems import GaussianMixture, exact_model
 from sdebench.schedules import EDM, VE, NoiseSchedule, VPLinear
-from sdebench.solver import Step, integrate
-from sdebench.tableau import tableau
 
 ROUNDING = 1e-13  # over a run, relative to the largest entry
 EXACT = 1e-12  # of means and covariances

@@ -9,15 +9,15 @@ import torch
 from contract.checks import difference, irregular, unequal_past
 
 import sdebench as sb
-from sdebench.brownian import BrownianPath
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
+from sdebench.integration.solver import integrate
+from sdebench.integration.tableau import tableau
 from sdebench.noise import WhiteNoise
+from sdebench.noise.brownian import BrownianPath
 from sdebench.schedules import VPLinear
-from sdebench.solver import integrate
 from sdebench.solvers.er_sde import SCALES, taylor_weights
-from sdebench.solvers.weights import adams
+from sdebench.solvers.shared.weights import adams
 from sdebench.studies.setting import setting
-from sdebench.tableau import tableau
 
 ROUNDING = 1e-13  # over 16 steps, relative to the largest entry
 ON_A_PATH = 1e-10  # found 1e-12: a weight given as a function is projected on the path's basis, a known one integrated exactly

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import sdebench as sb
-from sdebench.studies import baseline, gate, gate_diff
+from sdebench.gate import baseline
+from sdebench.gate import diff as gate_diff
+from sdebench.gate import figures as gate
 
 FILE = Path(__file__).parents[2] / "results" / "baseline.json"
 

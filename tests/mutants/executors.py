@@ -7,8 +7,8 @@ from types import ModuleType
 
 import torch
 
-from sdebench.executors import compiled, fused, lines, native, plan
-from sdebench.executors.fused import by_torch, prepared
+from sdebench.integration.executors import compiled, fused, lines, native, plan
+from sdebench.integration.executors.fused import by_torch, prepared
 
 _numbers = count()
 

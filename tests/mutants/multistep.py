@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 from math import expm1
 
-from sdebench.prediction import lincomb
-from sdebench.solver import Node, Step, remember
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Node, Step, remember
 from sdebench.solvers.dpm_solver_pp import DPMSolver2M, DPMSolver3M
-from sdebench.solvers.linear import linear, transfer
 from sdebench.solvers.lms import LMS
 from sdebench.solvers.pndm import PLMS
+from sdebench.solvers.shared.linear import linear, transfer
+from sdebench.solvers.shared.weights import adams
 from sdebench.solvers.unipc import UniPC
-from sdebench.solvers.weights import adams
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from math import expm1
 
 import torch
 
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Solver, Step
 from sdebench.phi import phi, phis
-from sdebench.prediction import lincomb
-from sdebench.solver import Solver, Step
 from sdebench.solvers.ddim import DDIM
 from sdebench.solvers.dpm_solver import DPMSolver1, DPMSolver2, DPMSolver3
 from sdebench.solvers.dpm_solver_pp import DPMSolverPP2S

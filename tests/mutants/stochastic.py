@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from math import expm1, sqrt
 
-from sdebench.brownian import BrownianPath
+from sdebench.integration.prediction import lincomb
+from sdebench.integration.solver import Node, Step, remember
 from sdebench.noise import DATA, TIME, Power
-from sdebench.prediction import lincomb
-from sdebench.solver import Node, Step, remember
+from sdebench.noise.brownian import BrownianPath
 from sdebench.solvers.consistency import Consistency
 from sdebench.solvers.ddpm import DDPM
 from sdebench.solvers.euler_maruyama import EulerMaruyama, SRKAdditive
-from sdebench.solvers.linear import combine
 from sdebench.solvers.sde_dpm_solver import SDEDPMSolver2M
+from sdebench.solvers.shared.linear import combine
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 import sdebench as sb
-from sdebench.solver import Node
+from sdebench.integration.solver import Node
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import peers  # noqa: F401  which the benchmarks use too

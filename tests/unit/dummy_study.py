@@ -26,7 +26,7 @@ def _hang() -> None:
 
 def _answer(change: Callable[[bytes], bytes]) -> None:
     """Have this worker's next answer spoilt on its way."""
-    from sdebench.studies import worker
+    from sdebench.engine import worker
 
     pack = worker.pack
 
@@ -39,7 +39,7 @@ def _answer(change: Callable[[bytes], bytes]) -> None:
 
 def _say(change: Callable[[bytes], bytes]) -> None:
     """Have this worker's next answer, and the length before it, spoilt on its way."""
-    from sdebench.studies import worker
+    from sdebench.engine import worker
 
     def spoilt(driver: socket.socket, message: bytes) -> None:
         driver.sendall(change(worker.LENGTH.pack(len(message)) + message))

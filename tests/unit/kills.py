@@ -18,7 +18,7 @@ def facts(path: Path) -> list[dict]:
     found = sorted(records.read(path), key=lambda record: record["key"])
     assert len({record["key"] for record in found}) == len(found), "a case was counted twice"
     for record in found:
-        records.arrays(record)  # raises where they are not those that were measured
+        records.load_arrays(record)  # raises where they are not those that were measured
         record.get("arrays", {}).pop("path", None)
     return [{name: value for name, value in record.items() if name != "made"} for record in found]
 

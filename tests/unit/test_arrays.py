@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from test_runner import cases, command_line, dummy, kills, lines, suite, wait_for  # noqa: F401  dummy: registers the study
 
-from sdebench import arrays, records
-from sdebench.errors import UsageError
-from sdebench.studies import runner
+from sdebench import records
+from sdebench._support.errors import UsageError
+from sdebench.engine import runner
+from sdebench.records import arrays
 
 
 def record(number: int, **held) -> dict:
@@ -34,13 +35,13 @@ def test_arrays_come_back_bit_for_bit_in_their_dtype_and_shape(tmp_path):
     records.append(path, record(1, **held))
     (made,) = records.read(path)
     assert file_of(made) == tmp_path / "new" / "r.v2.arrays" / f"{made['key']}.safetensors"
-    found = records.arrays(made)
+    found = records.load_arrays(made)
     assert found.keys() == held.keys()
     for name, array in held.items():
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
         assert np.array_equal(found[name], array)
     assert "path" not in json.loads(path.read_bytes())["arrays"], "a path in a line would not survive a move of the folder"
-    assert records.arrays({"key": "x"}) == {}
+    assert records.load_arrays({"key": "x"}) == {}
 
 
 def test_results_may_be_moved_with_their_arrays(tmp_path, monkeypatch):
@@ -49,7 +50,7 @@ def test_results_may_be_moved_with_their_arrays(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (made,) = records.read("b/r.jsonl")
     monkeypatch.chdir("/")
-    assert records.arrays(made)["x"].tolist() == [1.0, 1.0]
+    assert records.load_arrays(made)["x"].tolist() == [1.0, 1.0]
 
 
 def test_arrays_that_changed_or_are_gone_are_refused_in_one_line(tmp_path):
@@ -59,11 +60,11 @@ def test_arrays_that_changed_or_are_gone_are_refused_in_one_line(tmp_path):
     whole = file_of(made).read_bytes()
     file_of(made).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(UsageError, match="are not those that were measured") as caught:
-        records.arrays(made)
+        records.load_arrays(made)
     assert "\n" not in str(caught.value)
     file_of(made).unlink()
     with pytest.raises(UsageError, match="are gone"):
-        records.arrays(made)
+        records.load_arrays(made)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_a_run_records_arrays_and_measures_again_those_that_are_lost(tmp_path, j
     wanted = cases(count=5, arrays=3, log=str(log))
     assert runner.run(wanted, path, jobs).repaired == ""
     made = {r["case"]["number"]: r for r in records.read(path)}
-    assert {n: records.arrays(r)["x"].tolist() for n, r in made.items()} == {n: [n] * 3 for n in range(5)}
+    assert {n: records.load_arrays(r)["x"].tolist() for n, r in made.items()} == {n: [n] * 3 for n in range(5)}
     assert runner.run(wanted, path, jobs).measured == 0
     file_of(made[1]).unlink()
     file_of(made[3]).write_bytes(b"nonsense")
@@ -102,7 +103,7 @@ def test_a_run_records_arrays_and_measures_again_those_that_are_lost(tmp_path, j
     assert "the arrays of 2 record(s) are measured again" in again.repaired
     assert "\n" not in again.repaired
     assert sorted(log.read_text().split()) == ["1", "3"]
-    assert [records.arrays(r)["x"].tolist() for r in records.latest(records.read(path))] == [[n] * 3 for n in range(5)]
+    assert [records.load_arrays(r)["x"].tolist() for r in records.latest(records.read(path))] == [[n] * 3 for n in range(5)]
     assert runner.run(wanted, path, jobs).repaired == ""
 
 
@@ -121,7 +122,7 @@ def test_an_orphan_of_a_run_that_was_killed_is_replaced(tmp_path):
     path.write_bytes(b"")
     file_of(made).write_bytes(b"half of")
     assert runner.run(cases(count=1, arrays=3), path).measured == 1
-    assert records.arrays(records.read(path)[0])["x"].tolist() == [0.0] * 3
+    assert records.load_arrays(records.read(path)[0])["x"].tolist() == [0.0] * 3
 
 
 def test_a_record_is_never_there_before_its_arrays(tmp_path, monkeypatch):
@@ -163,4 +164,4 @@ def test_killed_at_random_moments_a_run_has_every_array_once(tmp_path):
     assert killed >= 2
     found = records.read(path)
     assert Counter(r["case"]["number"] for r in found) == dict.fromkeys(range(30), 1)
-    assert all(np.array_equal(records.arrays(r)["x"], np.full(100_000, float(r["case"]["number"]))) for r in found)
+    assert all(np.array_equal(records.load_arrays(r)["x"], np.full(100_000, float(r["case"]["number"]))) for r in found)

@@ -15,10 +15,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from sdebench import brownian, grids
-from sdebench.brownian import BrownianPath
-from sdebench.errors import UsageError
-from sdebench.noise import DATA, EPS, TIME, Custom, Exponential, Power, gram, sd
+from sdebench import grids
+from sdebench._support.errors import UsageError
+from sdebench.noise import DATA, EPS, TIME, Custom, Exponential, Power, brownian, gram, sd
+from sdebench.noise.brownian import BrownianPath
 from sdebench.schedules import EDM, NoiseSchedule, VPLinear
 
 VP = VPLinear()

@@ -3,7 +3,7 @@
 import pytest
 
 from sdebench.catalogue import get_solver
-from sdebench.claims import held_to
+from sdebench.records.claims import held_to
 from sdebench.studies.base import claims
 
 SAID = {"claimed_order": 3, "order": 2, "order_irregular": 2, "main_order": 3, "strong_order": 1.5}

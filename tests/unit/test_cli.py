@@ -12,7 +12,8 @@ import pytest
 
 from sdebench import records
 from sdebench.cli import listing
-from sdebench.studies import base, stochastic
+from sdebench.studies import base
+from sdebench.studies.order import stochastic
 
 ROOT = Path(__file__).parents[2]
 ONE_CASE = """[[study]]

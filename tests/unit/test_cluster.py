@@ -18,8 +18,8 @@ from kills import facts, survive, wait_some
 from test_runner import cases, dummy, lines, suite, wait_for  # noqa: F401  dummy: registers the study
 
 from sdebench import records
-from sdebench.errors import UsageError
-from sdebench.studies import cluster, replies, runner
+from sdebench._support.errors import UsageError
+from sdebench.engine import cluster, replies, runner
 
 pytest.importorskip("distributed")
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
@@ -227,7 +227,7 @@ def test_without_distributed_one_line_says_what_to_install(tmp_path, monkeypatch
 
 def test_nothing_of_it_is_imported_unless_asked_for(tmp_path):
     code = (
-        "import sys; from sdebench.studies import base, runner; base.STUDIES['dummy'] = 'dummy_study'\n"
+        "import sys; from sdebench.engine import runner; from sdebench.studies import base; base.STUDIES['dummy'] = 'dummy_study'\n"
         "runner.run(base.expand({'study': 'dummy'}), sys.argv[1], 1)\n"
         "sys.exit(bool({'distributed', 'dask'} & {*sys.modules}))"
     )

@@ -8,8 +8,8 @@ import pytest
 import torch
 from containers import CLASSES, as_archive, as_batches, as_folder, as_parquet, encode, parts
 
+from sdebench._support.errors import UsageError
 from sdebench.data import load, loading, to_state, to_uint8
-from sdebench.errors import UsageError
 
 WRITERS = (as_parquet, as_folder, as_batches, as_archive)
 REAL = os.environ.get(loading.VARIABLE)

@@ -12,8 +12,8 @@ from PIL import Image
 from pyarrow import parquet
 
 from sdebench import cli
+from sdebench._support.errors import UsageError
 from sdebench.data import load, loading
-from sdebench.errors import UsageError
 
 
 def refused(root: Path, *says: str) -> str:

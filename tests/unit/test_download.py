@@ -5,10 +5,10 @@ import hashlib
 import pytest
 from containers import as_archive, parts
 
-from sdebench import download
+from sdebench._support import download
+from sdebench._support.download import fetch
+from sdebench._support.errors import UsageError
 from sdebench.data import load, loading
-from sdebench.download import fetch
-from sdebench.errors import UsageError
 
 CONTENT = bytes(range(256)) * 9000  # more than two chunks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

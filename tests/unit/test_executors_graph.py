@@ -16,13 +16,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 import sdebench as sb
-from sdebench.brownian import BrownianPath
-from sdebench.errors import UsageError
-from sdebench.executors import compiled, graph
-from sdebench.executors.fused import by_torch, execute, prepared
+from sdebench._support.errors import UsageError
+from sdebench.integration.executors import compiled, graph
+from sdebench.integration.executors.fused import by_torch, execute, prepared
+from sdebench.integration.prediction import Model
+from sdebench.integration.solver import integrate
 from sdebench.noise import WhiteNoise
-from sdebench.prediction import Model
-from sdebench.solver import integrate
+from sdebench.noise.brownian import BrownianPath
 
 
 class Tape(TorchDispatchMode):

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import sdebench as sb
-from sdebench.errors import UsageError
-from sdebench.executors import fused as fusing
-from sdebench.executors import native
-from sdebench.executors.plan import Combination, plan
+from sdebench._support.errors import UsageError
+from sdebench.integration.executors import fused as fusing
+from sdebench.integration.executors import native
+from sdebench.integration.executors.plan import Combination, plan
+from sdebench.integration.prediction import Model, lincomb
+from sdebench.integration.solver import Solver, Step, StochasticSolver, integrate
 from sdebench.noise import WhiteNoise
-from sdebench.prediction import Model, lincomb
-from sdebench.solver import Solver, Step, StochasticSolver, integrate
 
 NS = sb.schedules.VPLinear()
 GRID = sb.grids.irregular(NS, 0.9, 0.05, 8)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from sdebench import Model
+from sdebench._support.errors import UsageError
 from sdebench.catalogue import get_problem, get_solver
-from sdebench.errors import UsageError
-from sdebench.family import Dynamics, _Marginal, divergence, fokker_planck
 from sdebench.noise import TIME, WhiteNoise
+from sdebench.process.family import Dynamics, _Marginal, divergence, fokker_planck
 
 ETAS = [0.0, 0.25, 0.5, 1.0, 1.5, 2.0, lambda t: 3 * t * t]
 PROBLEMS = ["mixture-1d", "mixture-2d"]

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import sdebench as sb
-from sdebench.errors import UsageError
-from sdebench.oracle import dop853, extrapolated
+from sdebench._support.errors import UsageError
+from sdebench.laws.oracle import dop853, extrapolated
 from sdebench.problems import GaussianMixture
 from sdebench.schedules import EDM, SCHEDULES, VPLinear
 

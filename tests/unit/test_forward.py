@@ -6,13 +6,13 @@ from math import exp, inf, log, log1p, sqrt
 import pytest
 import torch
 
-from sdebench import forward
-from sdebench.brownian import BrownianPath
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.fit import fit_order
-from sdebench.forward import CHAINS, Chain, amplitudes, betas, coefficients, ddpm, kernels, ncsn, vp_euler_maruyama
 from sdebench.noise import TIME, WhiteNoise
+from sdebench.noise.brownian import BrownianPath
 from sdebench.problems import GaussianMixture
+from sdebench.process import forward
+from sdebench.process.forward import CHAINS, Chain, amplitudes, betas, coefficients, ddpm, kernels, ncsn, vp_euler_maruyama
 from sdebench.schedules import EDM, VE, Rectified, VPCosine, VPLinear
 
 ALL = [VPLinear(), VPCosine(), VE(), EDM(), Rectified(), VPLinear(0.05, 3.0), VE(0.002, 80.0)]

@@ -11,9 +11,11 @@ import torch
 from mutants import multistep, one_step, stochastic
 
 import sdebench as sb
-from sdebench.registry import SOLVERS, Entry
-from sdebench.studies import base, baseline, gate, timing
-from sdebench.studies.gate_diff import compare
+from sdebench._support.registry import SOLVERS, Entry
+from sdebench.gate import baseline, timing
+from sdebench.gate import figures as gate
+from sdebench.gate.diff import compare
+from sdebench.studies import base
 
 GATED = ["ddim", "unipc-3", "scipy-rk45", "euler-maruyama"]
 

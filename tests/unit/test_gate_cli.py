@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sdebench.studies import baseline, timing
+from sdebench.gate import baseline, timing
 
 GATED = ("ddim", "ipndm-2", "scipy-rk45", "euler-maruyama")
 MINE = """

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from sdebench import cli
-from sdebench.registry import SOLVERS, Entry
-from sdebench.solver import Sampler, Solver
-from sdebench.studies import base, baseline, gate, gate_diff
+from sdebench._support.registry import SOLVERS, Entry
+from sdebench.gate import baseline
+from sdebench.gate import diff as gate_diff
+from sdebench.gate import figures as gate
+from sdebench.integration.solver import Sampler, Solver
+from sdebench.studies import base
 
 TESTS = Path(__file__).parents[1]
 FILE = TESTS.parent / "results" / "baseline.json"

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdebench import grids
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.schedules import EDM, VE, Rectified, VPCosine, VPLinear
 
 SPANS = [(VPLinear(), 1.0, 1e-3), (VPCosine(), 0.99, 1e-3), (VE(), 1.0, 1e-3), (EDM(), 80.0, 2e-3), (Rectified(), 0.999, 1e-3)]
-FAMILIES = list(grids.GRIDS.items())
+FAMILIES = [(name, grids.get(name)) for name in grids.names()]
 
 
 def steps(ns, grid):
@@ -37,7 +37,7 @@ def test_a_grid_decreases_and_has_exact_ends(name, family, ns, s, t, n):
 def test_it_holds_on_any_span(n, a, b):
     if a < b + 1e-6:
         return
-    for family in grids.GRIDS.values():
+    for _, family in FAMILIES:
         grid = family(VPLinear(), a, b, n)
         assert all(u > v for u, v in pairwise(grid))
         assert (grid[0], grid[-1]) == (a, b)
@@ -179,6 +179,6 @@ def test_a_misspelt_family_is_named():
     with pytest.raises(UsageError, match="did you mean 'uniform_lam'"):
         grids.get("uniform-lam")
     for none in (3, None, ["karras"], grids.karras):
-        with pytest.raises(UsageError, match=r"unknown grid .* \(there are: uniform_t, "):
+        with pytest.raises(UsageError, match="cannot name a grid: give a string"):
             grids.get(none)
     assert grids.get("karras") is grids.karras

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import sdebench as sb
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.fit import fit_order, verdict
 from sdebench.laws import carrier, chain
 from sdebench.laws.chain import chain_law, chain_laws, pushforward

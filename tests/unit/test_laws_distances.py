@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 from scipy.special import ndtr
 
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.laws.density import Density, Exact
 from sdebench.laws.distances import (
     distances,

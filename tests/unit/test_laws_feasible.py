@@ -3,10 +3,12 @@
 import pytest
 
 import sdebench as sb
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.laws.feasible import has_noise_inside, kind_of, why_not
 from sdebench.problems import GaussianMixture, Problem
-from sdebench.studies import law, order, stochastic
+from sdebench.studies import law
+from sdebench.studies.order import measure as order
+from sdebench.studies.order import stochastic
 from sdebench.studies.setting import setting
 
 GAUSSIAN, LINE, PLANE = (sb.get_problem(name) for name in ("gaussian", "mixture-1d", "mixture-2d"))

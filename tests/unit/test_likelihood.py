@@ -80,7 +80,7 @@ def test_one_set_of_probes_serves_the_whole_path(monkeypatch):
         assert torch.equal(v, used[(len(used) - 1) % 2])
         return hutchinson(eps, y, v)
 
-    monkeypatch.setattr("sdebench.likelihood.hutchinson", spying)
+    monkeypatch.setattr("sdebench.laws.likelihood.hutchinson", spying)
     likelihood = found(PLANE, states(PLANE), divergence="hutchinson", probes=2, tol=1e-3)
     assert len(used) == 2 * likelihood.nfe
     assert set(used[0].flatten().tolist()) == {-1.0, 1.0}

@@ -7,7 +7,8 @@ import torch
 from contract import checks_matching as check
 from contract.checks_matching import LINE, PLANE, generator
 
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
+from sdebench.integration.prediction import KINDS
 from sdebench.matching import breakdown
 from sdebench.matching.batch import Levels, batches, draw, stratified
 from sdebench.matching.equivalence import constant, gaps, gradient_gaps, pairs, trace_estimate
@@ -15,7 +16,6 @@ from sdebench.matching.losses import LOSSES, Objective, fisher, hutchinson, plai
 from sdebench.matching.network import ScoreNet
 from sdebench.matching.quadrature import energy, nodes
 from sdebench.matching.training import gradient, gradient_noise
-from sdebench.prediction import KINDS
 from sdebench.problems import GaussianMixture
 from sdebench.problems.energy import mean_square_eps
 

@@ -7,11 +7,11 @@ import torch
 from contract import checks_matching as check
 from contract.checks_matching import LINE, PLANE, generator
 
+from sdebench.integration.prediction import KINDS
 from sdebench.matching.batch import batches, draw, stratified
 from sdebench.matching.losses import LOSSES, Objective
 from sdebench.matching.network import ScoreNet
 from sdebench.matching.training import divergence, train
-from sdebench.prediction import KINDS
 
 LAMS = (-1.0, 1.5)
 

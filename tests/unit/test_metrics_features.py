@@ -13,8 +13,8 @@ import torch
 from contract import checks_metrics as check
 from torch import Tensor, nn
 
+from sdebench._support.errors import UsageError
 from sdebench.data import Images, to_state
-from sdebench.errors import UsageError
 from sdebench.metrics import inception
 from sdebench.metrics.frechet import frechet
 from sdebench.metrics.statistics import Statistics, merged

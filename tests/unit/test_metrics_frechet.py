@@ -6,7 +6,7 @@ import pytest
 from contract import checks_metrics as check
 from scipy.special import gammaln
 
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.metrics import frechet as module
 from sdebench.metrics.frechet import bootstrap, draws_for, frechet, infinite, interval, paired_bootstrap, resampled
 from sdebench.metrics.statistics import Statistics, merged

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from contract import checks_metrics as check
 
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.metrics import kernel, neighbours
 from sdebench.metrics.kernel import kernel_distance, within
 from sdebench.metrics.neighbours import density_coverage, expected_coverage, precision_recall

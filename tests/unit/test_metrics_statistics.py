@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from contract import checks_metrics as check
 
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.metrics.frechet import frechet
 from sdebench.metrics.statistics import Statistics, matrix, merged, pack, stack, unstack
 

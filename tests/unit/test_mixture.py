@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import sdebench as sb
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.problems import GaussianMixture, ProductMixture, exact_model
 from sdebench.schedules import EDM, SCHEDULES, VPLinear
 

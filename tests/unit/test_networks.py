@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 
 import sdebench as sb
 from sdebench import grids
+from sdebench.integration.prediction import Counted
 from sdebench.networks import Discrete, NetworkModel, Scaled, features, loading, safe, unet
 from sdebench.networks.parametrisation import _betas, schedule_of
-from sdebench.prediction import Counted
 from sdebench.schedules import EDM, VE, Rectified, VPCosine, VPLinear
 
 X = torch.randn(5, *SHAPE, generator=torch.Generator().manual_seed(2))

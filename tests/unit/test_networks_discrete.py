@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import sdebench as sb
 from sdebench import grids
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
+from sdebench.integration.prediction import Model
 from sdebench.networks.discrete import Discrete
-from sdebench.prediction import Model
 from sdebench.problems import GaussianMixture, Problem
 from sdebench.schedules import VPLinear
 

@@ -12,8 +12,8 @@ from image_networks import CARD, CHAIN, LAW, SHAPE, Chain, Cosine, folder
 
 import sdebench as sb
 from sdebench import grids
+from sdebench.integration.prediction import Counted
 from sdebench.networks import NetworkModel, Scaled
-from sdebench.prediction import Counted
 from sdebench.problems import Problem
 
 LEVELS = (999, 930, 850, 760, 660, 560, 450, 330, 210, 100, 40, 10, 1, 0)  # unequal, both ends

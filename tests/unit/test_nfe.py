@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 import sdebench as sb
-from sdebench.solver import Sampler, Solver
+from sdebench.integration.solver import Sampler, Solver
 from sdebench.studies.nfe import Evaluations, evaluations
 
 PROBLEM = sb.get_problem("mixture-1d")

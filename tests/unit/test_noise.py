@@ -10,7 +10,7 @@ from scipy.integrate import quad
 from scipy.stats import kstest, norm
 
 import sdebench as sb
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.noise import DATA, EPS, TIME, Custom, Exponential, Power, WhiteNoise, factor, gram, normals, sd, stream
 from sdebench.schedules import EDM, VPLinear
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import sdebench as sb
-from sdebench import oracle
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
+from sdebench.laws import oracle
 
 
 @pytest.mark.parametrize(("name", "points", "bar"), [("mixture-2d", 64, 1e-12), ("grid-25", 64, 1e-12), ("image", 2, 1e-11)])

@@ -9,9 +9,10 @@ import torch
 
 import sdebench as sb
 from sdebench import grids
-from sdebench.errors import UsageError
-from sdebench.solver import Solver, Step
-from sdebench.studies import ladders, order, stochastic
+from sdebench._support.errors import UsageError
+from sdebench.integration.solver import Solver, Step
+from sdebench.studies.order import ladders, stochastic
+from sdebench.studies.order import measure as order
 from sdebench.studies.setting import PAST_RATIOS, setting
 
 
@@ -152,8 +153,8 @@ def test_an_exact_method_has_no_order_and_is_not_confirmed():
         ({"kind": "tolerance"}, "tolerance"),
         ({"grid": "karas"}, "did you mean 'karras'"),
         ({"problem": "mixture-1"}, "did you mean 'mixture-1d'"),
-        ({"problem": 7}, "7 is no name of a problem"),
-        ({"kind": "global", "grid": 7}, "unknown grid 7"),
+        ({"problem": 7}, "7 cannot name a problem"),
+        ({"kind": "global", "grid": 7}, "cannot name a grid"),
         ({"kind": 7}, "kind of order of this method 7"),
         ({"points": "a"}, "number of points is 'a'"),
         ({"points": 2.5}, "is 2.5: give"),

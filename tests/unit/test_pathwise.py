@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import sdebench as sb
-from sdebench.brownian import BrownianPath
-from sdebench.family import Dynamics
+from sdebench.laws.pathwise import on_path, sra1, taylor
 from sdebench.noise import TIME, Power
-from sdebench.pathwise import on_path, sra1, taylor
+from sdebench.noise.brownian import BrownianPath
+from sdebench.process.family import Dynamics
 from sdebench.solvers.euler_maruyama import EulerMaruyama, SRKAdditive
 
 GAUSSIAN, MIXTURE = sb.get_problem("gaussian"), sb.get_problem("mixture-1d")

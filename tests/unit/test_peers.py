@@ -9,7 +9,7 @@ from comparison import WRONG, agree, difference, from_past, model_on, ours, peer
 
 import sdebench as sb
 from sdebench import grids
-from sdebench.prediction import Model
+from sdebench.integration.prediction import Model
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sdebench as sb
-from sdebench.errors import UsageError
-from sdebench.prediction import KINDS, Prediction, conversion, lincomb
+from sdebench._support.errors import UsageError
+from sdebench.integration.prediction import KINDS, Prediction, conversion, lincomb
 from sdebench.schedules import EDM, Rectified, VPLinear
 
 NS, T = VPLinear(), 0.37

@@ -11,17 +11,22 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sdebench._support.clock import threads
+from sdebench._support.errors import UsageError
 from sdebench.catalogue import get_solver, list_solvers
-from sdebench.errors import UsageError
-from sdebench.executors import compiled, plan
+from sdebench.gate import timing
 from sdebench.grids import uniform_lam
+from sdebench.integration.executors import compiled, plan
+from sdebench.integration.solver import Node, Solver, Step, StochasticSolver
 from sdebench.noise import DATA, WhiteNoise
 from sdebench.schedules import VPLinear
-from sdebench.solver import Node, Solver, Step, StochasticSolver
-from sdebench.studies import base, energy, profile, profile_counts, profile_run, timing
-from sdebench.studies.profile_run import PARTS, Bench
-from sdebench.studies.profile_subject import Subject, subject
-from sdebench.studies.setting import threads
+from sdebench.studies import base
+from sdebench.studies.profile import counts as profile_counts
+from sdebench.studies.profile import energy
+from sdebench.studies.profile import run as profile_run
+from sdebench.studies.profile import study as profile
+from sdebench.studies.profile.run import PARTS, Bench
+from sdebench.studies.profile.subject import Subject, subject
 
 VP, SPAN, STEPS = VPLinear(), (0.95, 0.02), 5
 NETWORK, NOISE, PYTHON, NUMBER, CLOCK = 3.0, 1.0, 0.5, 0.25, 0.01  # seconds of a clock that only moves when it is told to

@@ -12,12 +12,17 @@ import remembering_networks
 import torch
 
 from sdebench import get_solver, records
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
+from sdebench.engine import runner
 from sdebench.fit import fit_order
 from sdebench.metrics.statistics import merged, unstack
 from sdebench.networks import NetworkModel
-from sdebench.studies import base, quality, quality_error, quality_metrics, quality_run, runner
-from sdebench.studies.quality_run import Place
+from sdebench.studies import base
+from sdebench.studies.quality import error as quality_error
+from sdebench.studies.quality import metrics as quality_metrics
+from sdebench.studies.quality import run as quality_run
+from sdebench.studies.quality import study as quality
+from sdebench.studies.quality.run import Place
 
 MODEL = "remembering_networks:gaussian"
 AT = Place(MODEL, "float32", "cpu", 0)
@@ -228,7 +233,8 @@ def test_statistics_from_the_data_itself_agree_with_those_that_are_shipped():
 
 MEMORY = """
 import resource, torch
-from sdebench.studies import base, quality
+from sdebench.studies import base
+from sdebench.studies.quality import study as quality
 torch.set_num_threads(1)
 cases = base.expand({"study": "quality", "models": ["remembering_networks:gaussian"], "solvers": ["ddim", "ddpm"],
                      "budgets": [4], "features": "digits", "samples": 12000, "chunk": 500, "kinds": ["samples"]})

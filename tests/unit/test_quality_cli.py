@@ -9,7 +9,7 @@ import pytest
 from test_runner import CODE, command_line, kills
 
 from sdebench import records
-from sdebench.studies import quality_error
+from sdebench.studies.quality import error as quality_error
 
 MODEL = ("--model", "remembering_networks:gaussian", "--features", "digits")
 FEW = ("--samples", 40, "--points", 4, "--jobs", 1, "--solvers", "ddim,heun-edm", "--nfe", "3,4")
@@ -121,7 +121,7 @@ def test_killed_at_random_moments_fid_loses_no_cell_and_counts_none_twice(sdeben
     assert sdebench(*command, "--out", whole)[0] == 0
     found, wanted = (records.read(p) for p in (path, whole))
     assert Counter(r["key"] for r in found) == Counter(r["key"] for r in wanted)
-    expected = {r["key"]: records.arrays(r) for r in wanted}
+    expected = {r["key"]: records.load_arrays(r) for r in wanted}
     for r in found:
-        for name, array in records.arrays(r).items():
+        for name, array in records.load_arrays(r).items():
             assert (array == expected[r["key"]][name]).all()

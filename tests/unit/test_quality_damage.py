@@ -4,10 +4,13 @@ import pytest
 import remembering_networks  # noqa: F401
 import torch
 
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.metrics.frechet import frechet
 from sdebench.metrics.statistics import merged, unstack
-from sdebench.studies import base, quality, quality_damage, quality_metrics
+from sdebench.studies import base
+from sdebench.studies.quality import damage as quality_damage
+from sdebench.studies.quality import metrics as quality_metrics
+from sdebench.studies.quality import study as quality
 
 FLAT = torch.full((1, 3, 8, 8), 0.3)
 

@@ -9,12 +9,15 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from sdebench import get_solver
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.networks import get_network
 from sdebench.networks.loading import SHIPPED
-from sdebench.studies import base, quality, quality_error, quality_run
-from sdebench.studies.quality_run import Place
-from sdebench.studies.quality_student import about, teacher_of
+from sdebench.studies import base
+from sdebench.studies.quality import error as quality_error
+from sdebench.studies.quality import run as quality_run
+from sdebench.studies.quality import study as quality
+from sdebench.studies.quality.run import Place
+from sdebench.studies.quality.student import about, teacher_of
 
 DIGITS = {"name": "digits", "sha256": get_network("digits").sha256}
 WEIGHTS = "diffusion_pytorch_model.safetensors"

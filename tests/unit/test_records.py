@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sdebench import records
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 
 
 def record(number: int, code: str = "c0de", **data) -> dict:

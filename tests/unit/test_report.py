@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.report import assemble, build, costs, emit, facts, heatmap, law_figure, page, style, tables
 from sdebench.report import figures as figures_module
 
@@ -327,7 +327,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("sdebench.files.os.replace", full)
+    monkeypatch.setattr("sdebench._support.files.os.replace", full)
     with pytest.raises(OSError, match="no space"):
         assemble.write_atomic(target, "new")
     assert [p.name for p in target.parent.iterdir()] == ["x.md"]

@@ -14,8 +14,9 @@ import dummy_study
 import pytest
 
 from sdebench import records
-from sdebench.errors import UsageError
-from sdebench.studies import base, runner
+from sdebench._support.errors import UsageError
+from sdebench.engine import runner
+from sdebench.studies import base
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 CODE = "pinned: sources that somebody edits meanwhile are no part of these tests"

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdebench.errors import UsageError, shown
+from sdebench._support.errors import UsageError, shown
 from sdebench.schedules import EDM, SCHEDULES, VE, Rectified, VPCosine, VPLinear
 
 ALL = [VPLinear(), VPCosine(), VE(), EDM(), Rectified(), VPLinear(0.05, 3.0), VPCosine(0.0), VE(0.002, 80.0)]

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import sdebench as sb
-from sdebench.errors import UsageError
-from sdebench.solver import Node, Sampler, Solver, Step, integrate, integrate_adaptive, remember
+from sdebench._support.errors import UsageError
+from sdebench.integration.solver import Node, Sampler, Solver, Step, integrate, integrate_adaptive, remember
 
 PB = sb.get_problem("mixture-1d")
 X = PB.initial(16, 0)

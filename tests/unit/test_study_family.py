@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sdebench import records
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.report import build, emit, noise_figures, noise_tables, style
 from sdebench.studies import base, family
 

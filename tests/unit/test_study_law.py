@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import sdebench as sb
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.fit import fit_order
 from sdebench.laws.chain import pushforward
 from sdebench.laws.coupling import coupled_distances

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sdebench import records
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.report import build, emit, matching, matching_figures
 from sdebench.studies import base, score_matching
 

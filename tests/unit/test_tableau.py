@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import sdebench as sb
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
+from sdebench.integration.prediction import Counted, Model, lincomb
+from sdebench.integration.solver import Step, StochasticSolver, integrate
+from sdebench.integration.tableau import Vector, tableau
 from sdebench.noise import TIME, WhiteNoise
-from sdebench.prediction import Counted, Model, lincomb
-from sdebench.solver import Step, StochasticSolver, integrate
-from sdebench.tableau import Vector, tableau
 
 PB = sb.get_problem("mixture-2d")
 NS = PB.schedule

@@ -5,9 +5,9 @@ from math import nan
 import pytest
 from mutants.stochastic import FreshNoise
 
-from sdebench.errors import UsageError
-from sdebench.solver import Solver, Step
-from sdebench.studies import stochastic
+from sdebench._support.errors import UsageError
+from sdebench.integration.solver import Solver, Step
+from sdebench.studies.order import stochastic
 from sdebench.testing import assert_order
 
 ONE = {"grids": ("uniform_lam",)}

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from sdebench import data
-from sdebench.errors import UsageError
-from sdebench.prediction import KINDS, conversion, target
+from sdebench._support.errors import UsageError
+from sdebench.integration.prediction import KINDS, conversion, target
 from sdebench.training import Recipe, batches, loop, recipe
 from sdebench.training.classifier import Labels
 from sdebench.training.denoiser import Denoiser

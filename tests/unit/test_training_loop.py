@@ -9,7 +9,7 @@ import pytest
 from test_training import DENOISER, LABELS
 
 from sdebench import cli, data
-from sdebench.errors import UsageError
+from sdebench._support.errors import UsageError
 from sdebench.training import loop
 from sdebench.training.classifier import Labels
 from sdebench.training.denoiser import Denoiser

@@ -12,8 +12,8 @@ from test_training import DENOISER, same, weights
 import sdebench as sb
 from sdebench import grids
 from sdebench.data import Images
+from sdebench.integration.prediction import Model, conversion
 from sdebench.networks import NetworkModel, Scaled
-from sdebench.prediction import Model, conversion
 from sdebench.problems import GaussianMixture, exact_model
 from sdebench.training import loop, recipe
 from sdebench.training.consistency import Consistency

@@ -1,0 +1,102 @@
+"""What a worker answers, as bytes, and what of it the driver believes: a record of the case asked for, whole, and no other.
+
+An answer is one line of JSON, {"record": ..., "sha256": of the rest}, and then the record's arrays as safetensors, if it has
+any; so nothing that a worker sends is ever unpickled.  On its way the number of its bytes, as LENGTH, goes before it.
+"""
+
+import hashlib
+import json
+import struct
+from typing import Any, NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from sdebench import records
+from sdebench._support.errors import UsageError
+
+LENGTH = struct.Struct("!Q")
+_ERRORS = ("rms", "median", "max")
+
+
+class Job(NamedTuple):
+    """A case, the hash of the code that measures it, and the module of its study."""
+
+    case: dict
+    code: str
+    module: str
+
+    @property
+    def key(self) -> str:
+        """The name of the measurement."""
+        return records.key(self.case, self.code)
+
+
+class Fault(Exception):
+    """A worker that died, hung or answered nonsense; says which, in one line."""
+
+
+def diverged(data: dict[str, Any]) -> bool:
+    """Whether every error measured is inf or nan."""
+    errors = [e for name in _ERRORS if isinstance(data.get(name), list) for e in data[name]]
+    return bool(errors) and all(e is None for e in errors)
+
+
+def pack(record: dict) -> bytes:
+    """The answer that holds a record, with its "arrays", {name: numpy array}, if it has any."""
+    arrays = {name: np.array(array, order="C") for name, array in sorted(record.get("arrays", {}).items())}
+    rest = save(arrays) if arrays else b""
+    head = {"record": {k: v for k, v in record.items() if k != "arrays"}, "sha256": hashlib.sha256(rest).hexdigest()}
+    return json.dumps(records.clean(head), allow_nan=False).encode() + b"\n" + rest
+
+
+def refusal(why: str) -> bytes:
+    """The answer of a worker that must not measure the case: it runs other code."""
+    return json.dumps({"refused": why}).encode() + b"\n"
+
+
+def _not_finite(token: str) -> None:
+    raise ValueError(f"holds {token}")
+
+
+def _arrays(rest: bytes) -> dict[str, np.ndarray]:
+    found = load(rest)
+    for name, array in found.items():
+        if array.dtype.kind == "f" and array.size and not np.isfinite(array).any():
+            raise ValueError(f"has no finite number in {name!r}")
+    return found
+
+
+def _odd(record: Any, job: Job) -> str:
+    """What keeps something from being the record that was asked for, or ""."""
+    fault = records.fault(record)
+    if fault:
+        return fault
+    if record["key"] != job.key or record["code"] != job.code or record["case"] != records.clean(job.case):
+        return "is of another case, or of other code"
+    if "arrays" in record:
+        return "has arrays without their values"
+    return "is ok without a finite error" if record["status"] == "ok" and diverged(record["data"]) else ""
+
+
+def unpack(answer: bytes, job: Job) -> dict:
+    """The record in the answer to a job.  Raises Fault for one that is nonsense, and UsageError for a refusal."""
+    line, _, rest = answer.partition(b"\n")
+    try:
+        head = json.loads(line, parse_constant=_not_finite)
+        if not isinstance(head, dict) or not ("refused" in head or {"record", "sha256"} <= head.keys()):
+            raise ValueError("is not an answer")
+        if "refused" in head:
+            raise UsageError(head["refused"])
+        if hashlib.sha256(rest).hexdigest() != head["sha256"]:
+            raise ValueError("has not the arrays that it says (another SHA-256)")
+        odd = _odd(head["record"], job)
+        if odd:
+            raise ValueError(odd)
+        return head["record"] | ({"arrays": _arrays(rest)} if rest else {})
+    except UsageError:
+        raise
+    except (ValueError, SafetensorError, TypeError) as error:
+        why = "is not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else str(error).splitlines()[0]
+        raise Fault(f"its worker answered nonsense: what came {why}") from None

@@ -1,0 +1,102 @@
+"""Histories of pytest-benchmark: its JSON files by machine, and the last run of each machine beside the one before."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from sdebench._support.errors import UsageError
+from sdebench.gate.timing import rank_test
+
+
+class Run(NamedTuple):
+    """A file: which machine, when (ISO 8601), and its benchmarks by full name."""
+
+    path: Path
+    machine: str
+    made: str
+    benchmarks: dict[str, dict[str, Any]]
+
+
+class Row(NamedTuple):
+    """A benchmark in two runs: median seconds, the change as a part, p of the rank test where both files have the samples."""
+
+    name: str
+    before: float
+    now: float
+    change: float
+    p: float | None
+
+    @property
+    def told(self) -> bool:
+        """Whether the change is no chance: p < 0.001, or, without samples, beyond a quarter."""
+        return self.p < 1e-3 and abs(self.change) > 0.05 if self.p is not None else abs(self.change) > 0.25
+
+
+def _machine(info: dict[str, Any]) -> str:
+    """What a time depends on, and neither the host's name nor its clock of the moment."""
+    cpu = info.get("cpu") or {}
+    model = cpu.get("brand_raw") or info.get("processor") or info.get("node", "")
+    python = f"{info.get('python_implementation', '')} {info.get('python_version', '')}".strip()
+    return f"{model}, {cpu.get('count', '?')} cores, {info.get('system', '')} {info.get('machine', '')}, {python}"
+
+
+def load(path: Path) -> Run:
+    """The run of a file of `pytest --benchmark-json` or `--benchmark-save`.  Raises UsageError for another file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = {bench["fullname"]: bench["stats"] for bench in content["benchmarks"]}
+        whole = all(float(stats["median"]) > 0 for stats in found.values())
+        run = Run(path, _machine(content["machine_info"]), str(content["datetime"]), found)
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}: give files, or a folder, of 'pytest --benchmark-json'") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise UsageError(f"{path} is not a file of pytest-benchmark: give one of 'pytest --benchmark-json FILE'")
+    return run
+
+
+def load_all(paths: Sequence[Path]) -> list[Run]:
+    """The runs of files, in the order given, and of folders, those below each in the order of their dates."""
+    found = []
+    for path in paths:
+        if path.is_dir():
+            inside = [load(file) for file in path.rglob("*.json") if _is_benchmark(file)]
+            if not inside:
+                raise UsageError(f"no file of pytest-benchmark in {path}: make one by 'pytest --benchmark-json FILE'")
+            found += sorted(inside, key=lambda run: run.made)
+        else:
+            found.append(load(path))
+    return found
+
+
+def _is_benchmark(path: Path) -> bool:
+    """Whether a file of a folder is pytest-benchmark's: others may lie there."""
+    try:
+        return {"machine_info", "benchmarks"} <= json.loads(path.read_text(encoding="utf-8")).keys()
+    except (ValueError, AttributeError):
+        return False
+
+
+def by_machine(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """machine -> its runs, in their order."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.machine, []).append(run)
+    return found
+
+
+def rows(before: Run, now: Run) -> list[Row]:
+    """The benchmarks that both runs have, slowest change first."""
+    found = []
+    for name in before.benchmarks.keys() & now.benchmarks.keys():
+        a, b = before.benchmarks[name], now.benchmarks[name]
+        samples = a.get("data"), b.get("data")
+        if all(samples):
+            p, middle = rank_test(*samples).p, [median(s) for s in samples]
+        else:
+            p, middle = None, [a["median"], b["median"]]
+        found.append(Row(name, *middle, middle[1] / middle[0] - 1, p))
+    return sorted(found, key=lambda row: (-row.change, row.name))

@@ -1,0 +1,61 @@
+"""Arrays that belong to a record, in a safetensors file beside the results: `RESULTS.arrays/KEY.safetensors`.
+
+Written whole and on the disk before the record's line is, which holds the file's SHA-256.  A file whose record was never
+written, of a run that was killed in between, is harmless: the case is measured again and the file replaced.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdebench._support.errors import UsageError
+from sdebench._support.files import sha256, write_atomic
+
+
+def folder(results: Path) -> Path:
+    """Where the arrays of a results file lie."""
+    return results.with_suffix(".arrays")
+
+
+def write(results: Path, key: str, arrays: dict[str, np.ndarray]) -> dict[str, str]:
+    """Write the arrays of the record of that key; what the record says of them: {"file", "sha256"}."""
+    from safetensors.numpy import save
+
+    data = save({name: np.array(array, order="C") for name, array in sorted(arrays.items())})
+    path = folder(results) / f"{key}.safetensors"
+    try:
+        write_atomic(path, data)
+    except OSError as error:
+        raise UsageError(f"no room for {path} ({error.strerror}): free some, then run again to go on") from None
+    return {"file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def described(said: Any) -> bool:
+    """Whether that is what a record says of its arrays."""
+    if not isinstance(said, dict) or not all(isinstance(said.get(name), str) for name in ("file", "sha256")):
+        return False
+    return said["file"] not in ("", "..") and Path(said["file"]).name == said["file"]
+
+
+def fault(said: dict[str, str]) -> str:
+    """What is wrong with the file of a record's arrays, or ""; `said` with its "path"."""
+    try:
+        digest = sha256(Path(said["path"]))
+    except OSError:
+        return "are gone"
+    return "" if digest == said["sha256"] else "are not those that were measured (another SHA-256)"
+
+
+def read(said: dict[str, str]) -> dict[str, np.ndarray]:
+    """The arrays of a record.  Raises UsageError where their file is gone or has changed."""
+    from safetensors.numpy import load
+
+    try:
+        data = Path(said["path"]).read_bytes()
+    except OSError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != said["sha256"]:
+        raise UsageError(f"arrays {said['path']} {fault(said)}: the command that measured them measures them again")
+    return load(data)

@@ -1,0 +1,195 @@
+"""What a step costs beside the network: solver x executor x batch x dtype x device, on a null model, an exact one, a network.
+
+One case is one of them all; `repeats` makes it several times, far apart, for the machine's slow hours.  Cases are not to be
+measured beside each other: `sdebench run` does not, where a suite has this study.
+"""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sdebench import grids
+from sdebench._support.clock import threads
+from sdebench._support.errors import UsageError, near_miss
+from sdebench.catalogue import get_solver
+from sdebench.integration.executors.fused import arithmetic
+from sdebench.integration.solver import EXECUTORS
+from sdebench.networks.problem import device_of, dtype_of
+from sdebench.records import provenance
+from sdebench.studies.base import claims, tell_left_out
+from sdebench.studies.profile.counts import alone, fewest, history, peak, traced, work
+from sdebench.studies.profile.energy import meter
+from sdebench.studies.profile.run import Bench, bandwidth, compile_seconds, first, rounds, seconds
+from sdebench.studies.profile.subject import Subject, compiles, is_exact, subject
+
+KEYS = frozenset(
+    {
+        "models",
+        "solvers",
+        "executors",
+        "batches",
+        "dtypes",
+        "devices",
+        "compiled",
+        "threads",
+        "grid",
+        "steps",
+        "seed",
+        "repeats",
+        "seconds",
+    }
+)
+ALONE = True  # its cases are measured one at a time
+SOLVERS = ("ddim", "dpm-solver++-2m", "dpm-solver++-3m", "unipc-3", "heun-edm")
+BATCHES = (1, 16, 256)
+_ENERGY, _ENERGY_ON_GPU = 0.5, 2.0  # seconds of work for a reading of the joules, counted every 1 ms, and every 20 to 100 ms
+_BY = {"native": "the kernel in C", "compiled": "torch.compile", "by_torch": "torch's operations"}  # combinations
+_AXES = ("model", "dtype", "device", "compiled", "batch", "solver", "executor")  # the last one turns fastest
+
+
+def _checked(settings: dict) -> dict:
+    """All settings, those that are not given by their defaults.  Raises UsageError for names that are none."""
+    known = settings.get("executors", ["eager", "fused"])
+    for name in known:
+        if name not in EXECUTORS:
+            raise UsageError(f"unknown executor {name!r}{near_miss(name, EXECUTORS)} (there are: {', '.join(EXECUTORS)})")
+    for name in settings.get("dtypes", ()):
+        dtype_of(name)
+    grids.get(settings.get("grid", "uniform_lam"))
+    return {
+        "solver": settings.get("solvers", list(SOLVERS)),
+        "model": settings.get("models", ["null"]),
+        "executor": known,
+        "batch": settings.get("batches", list(BATCHES)),
+        "dtype": settings.get("dtypes", ["float32"]),
+        "device": [str(device_of(name)) for name in settings.get("devices", ["cpu"])],
+        "compiled": settings.get("compiled", [False]),
+        "threads": settings.get("threads", 1),
+        "grid": settings.get("grid", "uniform_lam"),
+        "steps": settings.get("steps", 20),
+        "seed": settings.get("seed", 0),
+        "seconds": settings.get("seconds", 1.0),
+    }
+
+
+def machine(device: str) -> str:
+    """The device that is measured, in words, and never the host's name."""
+    host = provenance()["machine"]
+    return f"{torch.cuda.get_device_name(device)}; {host}" if device.startswith("cuda") else host
+
+
+def cases(settings: dict) -> list[dict]:
+    """The cases of a `[[study]]` table, those that are compared one after the other; what cannot be run is left out, with a
+    warning.  Raises UsageError where nothing can be run, for a device that is not there, and for names that are none.
+    """
+    axes, out, reasons = _checked(settings), [], []
+    for repeat in range(settings.get("repeats", 1)):
+        for values in product(*(axes[name] for name in _AXES)):
+            case = dict(zip(_AXES, values)) | {name: axes[name] for name in axes.keys() - _AXES}
+            why = why_not(case)
+            reasons.append(why)
+            if not why:
+                out.append({"study": "profile", "machine": machine(case["device"]), "repeat": repeat} | case)
+    tell_left_out(reasons, bool(out))
+    return out
+
+
+def why_not(case: dict) -> str:
+    """Why a case cannot be run; empty where it can."""
+    solver, executor = get_solver(case["solver"]), case["executor"]
+    if getattr(solver, "adaptive", False):
+        return f"solver {case['solver']!r} chooses its own steps: give one that takes a grid"
+    if case["compiled"] and not compiles(case["model"]):
+        return f"model {case['model']!r} has no network to compile: give a network, or leave --compiled out"
+    if executor == "graph" and not case["device"].startswith("cuda"):
+        return f"executor 'graph' needs a CUDA device, this one is {case['device']}: give executor 'fused'"
+    if executor == "graph" and is_exact(case["model"]):
+        return f"model {case['model']!r} is computed on the host, which no CUDA graph records: give executor 'fused'"
+    at = subject(case["model"], case["dtype"], case["device"])
+    try:
+        bench = Bench(solver, at, executor, _grid(case, at), 1, case["seed"])
+        bench.nfe()
+        if executor != "eager":
+            bench.planned()
+    except UsageError as error:
+        return f"solver {case['solver']!r} cannot be run by executor {executor!r} ({error})"
+    return ""
+
+
+def _grid(case: dict, at: Subject) -> grids.Grid:
+    return grids.get(case["grid"])(at.schedule, *at.span, case["steps"])
+
+
+def bench_of(case: dict) -> Bench:
+    """The case, made ready."""
+    at = subject(case["model"], case["dtype"], case["device"], case["compiled"])
+    return Bench(get_solver(case["solver"]), at, case["executor"], _grid(case, at), case["batch"], case["seed"])
+
+
+def write_trace(case: dict, path: Path) -> None:
+    """Write the trace of one run of a case, made with nothing else in it."""
+    with threads(case["threads"]), torch.inference_mode():
+        traced(bench_of(case), path)
+
+
+def measure(case: dict) -> dict:
+    """Run one case; returns its `context`, `claims` and `data` for the record."""
+    with threads(case["threads"]), torch.inference_mode():
+        bench = bench_of(case)
+        data = _costs(bench, case)
+    at = bench.subject
+    by = "" if bench.executor == "eager" else _BY[arithmetic(bench.x).__name__]
+    context = {
+        "schedule": str(at.schedule),
+        "shape": list(at.shape),
+        "kind": at.kind,
+        "parameters": at.parameters,
+        "arithmetic": by,
+    }
+    return {"context": context, "claims": claims(bench.solver), "data": data}
+
+
+def _costs(bench: Bench, case: dict) -> dict[str, Any]:
+    """The data of a record."""
+    compiling = compile_seconds(bench) if case["compiled"] else 0.0
+    begin = first(bench)
+    parts, copies = rounds(bench, case["seconds"])
+    done, least = work(bench), fewest(bench)
+    each = lambda total: None if total is None else total / bench.steps  # noqa: E731
+    return {
+        "nfe": bench.nfe(),
+        "seconds": parts,
+        "copy": copies,
+        "bandwidth": bandwidth(case["device"]),
+        "first": begin,
+        "compile": compiling,
+        "kernels": each(done.kernels),
+        "syncs": each(done.syncs),
+        "bytes": {"vector": bench.x.nbytes, "moved": each(done.moved), "fewest": each(least)},
+        "memory": _memory(bench),
+        "joules": each(_joules(bench)),
+    }
+
+
+def _memory(bench: Bench) -> dict[str, int | None]:
+    """Bytes: of the update, answers and all, of the history in it, of a run with the model, of the network's weights."""
+    device, short = bench.x.device, bench.grid[: bench.solver.memory + 3]
+    noise, update = bench.noise(), peak(alone(bench), device)
+    null = bench.subject.fn is None  # whose answers are made beforehand
+    run = update if null else peak(lambda: bench.run(bench.model, bench.x, noise, short), device)
+    return {"update": update, "history": history(bench), "run": run, "weights": bench.subject.weights}
+
+
+def _joules(bench: Bench) -> float | None:
+    """Energy of a run, or None where the device does not tell."""
+    read = meter(bench.x.device)
+    if read is None:
+        return None
+    run, device = bench.plain(), bench.x.device
+    least = _ENERGY_ON_GPU if device.type == "cuda" else _ENERGY
+    times = max(1, round(least / seconds(run, 1, device)))
+    before = read()
+    seconds(run, times, device)
+    return (read() - before) / times
