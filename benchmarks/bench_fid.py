@@ -16,11 +16,11 @@ import torch
 
 from sdebench import get_solver
 from sdebench.data import to_uint8
-from sdebench.studies.quality.run import Place, Timed, grid_of, sample
+from sdebench.studies.quality.run import Sampling, Timed, grid_of, sample
 
 BATCH, STEPS, ROUNDS, SHARE = 64, 10, 6, 0.05
 SOLVERS = ("ddim", "dpm-solver++-2m", "unipc-3", "heun-edm", "ddpm", "sde-dpm-solver++-2m")
-AT = Place("digits", "float32", "cpu", 0)
+AT = Sampling("digits", "float32", "cpu", 0)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -21,8 +21,8 @@ import torch
 from sdebench.catalogue import get_solver
 from sdebench.grids import uniform_lam
 from sdebench.integration.executors.plan import plan
+from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Model
-from sdebench.integration.solver import integrate
 from sdebench.noise import WhiteNoise
 from sdebench.schedules import VPLinear
 

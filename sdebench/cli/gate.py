@@ -140,7 +140,7 @@ def check(
     for message in lost.values():
         say(message)
     slower = _tell_times(differ, list(now))
-    outcome = gate_output.Outcome(asked, moved, slower if fail_on_slower else [], baseline)
+    outcome = gate_output.GateOutcome(asked, moved, slower if fail_on_slower else [], baseline)
     gate_output.write(outcome, junit, code_quality, host, as_json)
     failed = bool(moved or outcome.slower)
     verdict = f"FAILED, {_count(len(moved), 'figure')} moved" if moved else "nothing moved"

@@ -15,7 +15,7 @@ from sdebench._support.files import write_atomic
 HOSTS = ("github", "none")
 
 
-class Outcome(NamedTuple):
+class GateOutcome(NamedTuple):
     """What was checked, what moved, and what is slower if that counts."""
 
     solvers: list[str]
@@ -44,7 +44,7 @@ def host(asked: str | None) -> str:
     return asked
 
 
-def write(outcome: Outcome, junit: Path | None, code_quality: Path | None, annotate: str, as_json: bool) -> None:
+def write(outcome: GateOutcome, junit: Path | None, code_quality: Path | None, annotate: str, as_json: bool) -> None:
     """Write the files that are asked for; print annotations on stdout, on stderr where stdout is JSON."""
     if junit:
         write_atomic(junit, _junit(outcome))
@@ -55,13 +55,13 @@ def write(outcome: Outcome, junit: Path | None, code_quality: Path | None, annot
             print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
 
 
-def _failed(outcome: Outcome) -> list[tuple[str, list[str]]]:
+def _failed(outcome: GateOutcome) -> list[tuple[str, list[str]]]:
     """(solver, its lines) of those that fail."""
     found = ((name, outcome.lines(name)) for name in outcome.solvers)
     return [(name, lines) for name, lines in found if lines]
 
 
-def _junit(outcome: Outcome) -> bytes:
+def _junit(outcome: GateOutcome) -> bytes:
     """A test suite with a test case a solver."""
     from xml.etree import ElementTree as ET
 
@@ -101,7 +101,7 @@ def _place(solver: str, baseline: Path) -> tuple[str, int]:
         return baseline.as_posix(), line_of(baseline, solver)
 
 
-def _github(outcome: Outcome) -> list[str]:
+def _github(outcome: GateOutcome) -> list[str]:
     """Workflow commands `::error file=...,line=...,title=...::message`, their special characters escaped."""
 
     def escaped(text: str, more: str = "") -> str:
@@ -116,7 +116,7 @@ def _github(outcome: Outcome) -> list[str]:
     return found
 
 
-def _code_quality(outcome: Outcome) -> list[dict[str, Any]]:
+def _code_quality(outcome: GateOutcome) -> list[dict[str, Any]]:
     """GitLab's report: an issue a solver."""
     found = []
     for solver, lines in _failed(outcome):

@@ -13,7 +13,7 @@ Scheduler = Annotated[str, typer.Option(help="The address of the cluster's sched
 Patience = Annotated[float | None, typer.Option(help="Seconds before a case is given to another worker; an hour unless given.")]
 
 
-class Place(NamedTuple):
+class Workplace(NamedTuple):
     """Processes of this machine, or a scheduler's cluster; and how long they may take for a case."""
 
     jobs: int | None
@@ -26,7 +26,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def place(jobs: int | None, backend: str, scheduler: str, patience: float | None, default: int | None = None) -> Place:
+def place(jobs: int | None, backend: str, scheduler: str, patience: float | None, default: int | None = None) -> Workplace:
     """What was asked for; `default` processes, the number of cores if None.  Raises UsageError for what does not fit."""
     if backend not in BACKENDS:
         raise UsageError(f"unknown backend {backend!r}{near_miss(backend, BACKENDS)} (there are: {', '.join(BACKENDS)})")
@@ -35,9 +35,9 @@ def place(jobs: int | None, backend: str, scheduler: str, patience: float | None
     if backend == "processes":
         if scheduler:
             raise UsageError(f"--scheduler {scheduler} without its backend: give --backend dask")
-        return Place(jobs if jobs is not None else default or _cores(), "", patience)
+        return Workplace(jobs if jobs is not None else default or _cores(), "", patience)
     if not scheduler:
         raise UsageError("--backend dask without its scheduler: give --scheduler ADDRESS, such as tcp://10.0.0.1:8786")
     if jobs is not None:
         raise UsageError("--jobs is of --backend processes, and a cluster has its own number of threads: leave it out")
-    return Place(None, scheduler, patience)
+    return Workplace(None, scheduler, patience)

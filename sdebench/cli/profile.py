@@ -7,7 +7,7 @@ import typer
 
 from sdebench._support.errors import UsageError
 from sdebench.cli.output import emit, report_broken, say, table
-from sdebench.cli.places import Place
+from sdebench.cli.places import Workplace
 from sdebench.cli.quality import listed, numbers
 from sdebench.cli.study import measured
 
@@ -75,7 +75,7 @@ def profile(
     report_broken()
     if trace is not None:
         _trace(cases, trace)
-    summary, found = measured(cases, out, Place(1, "", None))
+    summary, found = measured(cases, out, Workplace(1, "", None))
     if summary.interrupted:
         return 130
     if as_json:

@@ -12,7 +12,7 @@ import typer
 
 from sdebench._support.errors import UsageError
 from sdebench.cli.output import emit, report_broken, say, table
-from sdebench.cli.places import Backend, Patience, Place, Scheduler, place
+from sdebench.cli.places import Backend, Patience, Scheduler, Workplace, place
 
 _SHOWN = ("solver", "verdict", "claimed", "smooth", "irregular")
 _MEASURED = ("order", "half_width", "constant", "verdict", "reason", "points")
@@ -36,7 +36,7 @@ def _tell(summary: Any, out: Path) -> None:
         say(f"stopped with {summary.cases - summary.skipped - summary.measured} cases left: the same command goes on")
 
 
-def measured(cases: list[dict], out: Path, where: Place, retry_failed: bool = False) -> tuple[Any, list[dict]]:
+def measured(cases: list[dict], out: Path, where: Workplace, retry_failed: bool = False) -> tuple[Any, list[dict]]:
     """(summary of the run, latest records of the cases); with a progress bar, and what was done on stderr."""
     from sdebench import records
     from sdebench.cli.progress import Bar

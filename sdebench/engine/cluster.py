@@ -17,7 +17,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from sdebench._support.errors import UsageError
-from sdebench.engine.pools import Outcome, Worker
+from sdebench.engine.pools import JobOutcome, Worker
 from sdebench.engine.replies import Fault, Job, unpack
 
 _CONNECT = 5.0  # seconds to wait for a scheduler
@@ -112,7 +112,7 @@ class Dask:
         """As many as there are threads, of what has not come back: the scheduler keeps the order."""
         return [job for job, _ in islice(self._jobs.values(), self._threads or 1)]
 
-    def next(self) -> Outcome:
+    def next(self) -> JobOutcome:
         """Wait for an answer, or for the cluster to give a job up."""
         future = next(self._done)
         job, _ = self._jobs.pop(future.key)
@@ -121,27 +121,27 @@ class Dask:
         if self._client.status != "running":
             raise UsageError(f"the scheduler at {self._where} is gone; everything measured is recorded: run again to go on")
         if future.status != "finished":
-            return Outcome(job, None, "the cluster gave it up")
+            return JobOutcome(job, None, "the cluster gave it up")
         found = future.result()
         if "answer" not in found:
-            return Outcome(job, None, found["fault"], found["where"])
+            return JobOutcome(job, None, found["fault"], found["where"])
         try:
-            return Outcome(job, unpack(found["answer"], job), where=found["where"])
+            return JobOutcome(job, unpack(found["answer"], job), where=found["where"])
         except Fault as fault:
-            return Outcome(job, None, str(fault), found["where"])
+            return JobOutcome(job, None, str(fault), found["where"])
         except UsageError as refused:
             advice = "install this version of sdebench, and the files of your own solvers, on every worker, and start them anew"
             raise UsageError(f"the worker {found['where']} {refused}: {advice}") from None
 
-    def _error(self, job: Job, error: BaseException) -> Outcome:
+    def _error(self, job: Job, error: BaseException) -> JobOutcome:
         """A task that could not even be run."""
         from distributed import KilledWorker
 
         if isinstance(error, KilledWorker):
-            return Outcome(job, None, f"{error.allowed_failures + 1} workers of the cluster died under it", final=True)
+            return JobOutcome(job, None, f"{error.allowed_failures + 1} workers of the cluster died under it", final=True)
         if isinstance(error, ImportError | AttributeError):
             raise UsageError(f"a worker of the cluster has no such sdebench ({error}): install this version on every worker")
-        return Outcome(job, None, f"its worker failed ({type(error).__name__}: {error})".splitlines()[0])
+        return JobOutcome(job, None, f"its worker failed ({type(error).__name__}: {error})".splitlines()[0])
 
     def close(self) -> None:
         """Leave the cluster, which forgets what has not been measured."""

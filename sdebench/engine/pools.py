@@ -27,7 +27,7 @@ _PIECE = 1 << 20  # bytes of an answer that are taken at a time, so that one wor
 _THREADS = ("OMP_NUM", "MKL_NUM", "OPENBLAS_NUM", "BLIS_NUM", "NUMEXPR_NUM", "VECLIB_MAXIMUM")
 
 
-class Outcome(NamedTuple):
+class JobOutcome(NamedTuple):
     """What became of a job: its record, or what was wrong with its worker."""
 
     job: Job
@@ -45,7 +45,7 @@ class Pool(Protocol):
     def room(self) -> bool: ...  # whether another job may be sent
     def send(self, job: Job, away: str = "") -> None: ...  # where possible, not to the worker of that address
     def running(self) -> list[Job]: ...  # what was sent and has not come back, the oldest first
-    def next(self) -> Outcome: ...
+    def next(self) -> JobOutcome: ...
     def close(self) -> None: ...
 
 
@@ -69,13 +69,13 @@ class Here:
         """The job, if there is one."""
         return list(self._jobs)
 
-    def next(self) -> Outcome:
+    def next(self) -> JobOutcome:
         """Measure it."""
         job = self._jobs.pop()
         try:
-            return Outcome(job, unpack(worker.answer(job), job))
+            return JobOutcome(job, unpack(worker.answer(job), job))
         except Fault as fault:
-            return Outcome(job, None, str(fault))
+            return JobOutcome(job, None, str(fault))
 
     def close(self) -> None:
         """There is nothing to end."""
@@ -212,7 +212,7 @@ class Local:
         """What is being measured."""
         return list(self._busy.values())
 
-    def next(self) -> Outcome:
+    def next(self) -> JobOutcome:
         """Wait for an answer, a death, or the end of patience."""
         while True:
             for one, job in self._busy.items():
@@ -220,11 +220,11 @@ class Local:
                     answer = one.reply()
                 except Fault as fault:
                     del self._busy[one]
-                    return Outcome(job, None, str(fault))
+                    return JobOutcome(job, None, str(fault))
                 if answer is not None:
                     del self._busy[one]
                     self._idle.append(one)
-                    return Outcome(job, unpack(answer, job))
+                    return JobOutcome(job, unpack(answer, job))
             wait([one.connection for one in self._busy], _STEP)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sdebench import records
 from sdebench._support.errors import UsageError
-from sdebench.engine.pools import PATIENCE, Here, Local, Outcome, Pool
+from sdebench.engine.pools import PATIENCE, Here, JobOutcome, Local, Pool
 from sdebench.engine.replies import Job
 from sdebench.engine.worker import failed
 from sdebench.studies import base
@@ -65,7 +65,7 @@ def _jobs(cases: list[dict]) -> list[Job]:
 def _results(pool: Pool, jobs: list[Job], summary: Summary, watch: Watch) -> Iterator[dict]:
     """Records as they are made, in any order."""
     first, second = deque(jobs), deque()
-    faults: dict[str, Outcome] = {}  # by key, of first tries
+    faults: dict[str, JobOutcome] = {}  # by key, of first tries
     while first or second or pool.running():
         while first and pool.room():
             pool.send(first.popleft())

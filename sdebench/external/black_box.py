@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -17,7 +16,7 @@ class BlackBox(Sampler):
     r"""An adaptive Runge-Kutta pair for dx/dt = f x + g^2/(2 sigma) eps, blind to the semilinear structure.
 
     The black box of Song et al. 2021, arXiv:2011.13456, section 4.3 and appendix D.4.  Uses only the ends of the grid;
-    `fixed()` takes exactly one step an interval instead, so that the order of the pair can be measured (scipy then begins
+    `on_grid()` takes exactly one step an interval instead, so that the order of the pair can be measured (scipy then begins
     anew at each, for one evaluation more).
     """
 
@@ -25,7 +24,6 @@ class BlackBox(Sampler):
     rtol: float = 1e-5
     atol: float = 1e-5
     steps: str = "adaptive"
-    rounding: ClassVar[float] = 1.0  # of its answer, in those of one step
     family = "black box"
 
     @property
@@ -44,7 +42,7 @@ class BlackBox(Sampler):
         """The same with both tolerances set."""
         return replace(self, rtol=tol, atol=tol)
 
-    def fixed(self) -> "BlackBox":
+    def on_grid(self) -> "BlackBox":
         """The same, one step an interval of the grid, whatever its error."""
         return replace(self, rtol=FREE, atol=FREE, steps="fixed")
 

@@ -15,7 +15,7 @@ class TorchdiffeqODE(BlackBox):
     """dopri5, dopri8 or tsit5 of torchdiffeq.  Time runs as u = s - tau, upwards, in float64 whatever the state."""
 
     # Its answer is a quartic through both ends and the middle, read at the end: 2 dt (f_1 - f_0) - 8 (y_1 + y_0) + 16 y_m + ...
-    rounding: ClassVar[float] = 8.0
+    roundings: ClassVar[float] = 8.0
     reference = "torchdiffeq.odeint"
 
     def _solve(self, model, x, times):

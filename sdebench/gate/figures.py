@@ -26,8 +26,8 @@ from torch import Tensor
 
 from sdebench import grids
 from sdebench._support.clock import threads
+from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Counted
-from sdebench.integration.solver import integrate
 from sdebench.integration.tableau import Tableau, tableau
 from sdebench.laws.gaussian import law_of
 from sdebench.laws.oracle import Reference
@@ -69,7 +69,7 @@ _STAGES = (1 / 3, 1 / 2, 2 / 3)  # of a step in lam: a path that knows the times
 Figures = dict[str, dict[str, Any]]  # group -> figure -> value; of coefficients: row -> {symbol: value}
 
 
-class Place(NamedTuple):
+class GateProblem(NamedTuple):
     """Where solvers are run: the problem, its states at the noisy end, and the exact ones at the clean end."""
 
     problem: Problem
@@ -98,11 +98,11 @@ class _Path:
 
 
 @lru_cache(maxsize=1)
-def _place() -> Place:
+def _place() -> GateProblem:
     shipped = base.problem(SETTING["problem"])
     problem = replace(shipped, span=tuple(map(_rounded, shipped.span)))
     x = problem.initial(SETTING["points"], SETTING["seed"])
-    return Place(problem, x, problem.solution(x, *problem.span))
+    return GateProblem(problem, x, problem.solution(x, *problem.span))
 
 
 @lru_cache(maxsize=16)
@@ -152,7 +152,7 @@ def _order(errors: list[float], work: list[float]) -> float | None:
 
 def _runs(solver: Any) -> Figures:
     """Errors against the exact flow at two numbers of steps, or two tolerances."""
-    adaptive, place = getattr(solver, "adaptive", False), _place()
+    adaptive, place = solver.adaptive, _place()
     if adaptive:
         span = place.problem.span
         settings = {f"tolerance {tol:g}": (solver.at_tolerance(tol), span) for tol in SETTING["tolerances"]}
@@ -169,12 +169,11 @@ def _runs(solver: Any) -> Figures:
 
 def _strong(solver: Any) -> Figures:
     """The error of a stochastic solver on one path; of one that no path belongs to, its distance."""
-    scale = getattr(solver, "noise_scale", None)
     n, place = SETTING["path_steps"], _place()
     grid = _grid(SETTING["grid"], n)
     (out, calls), (again, _) = _end(solver, place.x, grid), _end(solver, place.x, grid)
     _same(out, again)
-    reference = _on_path(scale(place.problem.schedule) if scale else 1.0)
+    reference = _on_path(solver.noise_scale(place.problem.schedule))
     return {"errors": {f"one path, {n} steps": error_norms(out, reference.states[0])["rms"]}, "calls": {f"{n} steps": calls}}
 
 
@@ -201,7 +200,7 @@ def _weak(solver: Any) -> Figures:
 
 
 def _float32(solver: Any) -> Figures:
-    if getattr(solver, "adaptive", False):
+    if solver.adaptive:
         return {}
     place, n = _place(), SETTING["steps"][-1]
     grid = _grid(SETTING["grid"], n)
@@ -231,7 +230,7 @@ def _rows(table: Tableau) -> Iterator[tuple[str, dict[str, float]]]:
 
 def _claims(solver: Any) -> Figures:
     frozen = is_dataclass(solver) and solver.__dataclass_params__.frozen
-    stated = {name: getattr(solver, name) for name in _CLAIMS} | {"adaptive": bool(getattr(solver, "adaptive", False))}
+    stated = {name: getattr(solver, name) for name in _CLAIMS} | {"adaptive": solver.adaptive}
     return {"claims": stated | {"frozen": frozen}}
 
 

@@ -10,7 +10,7 @@ from sdebench._support.errors import UsageError
 from sdebench.gate.timing import rank_test
 
 
-class Run(NamedTuple):
+class BenchmarkRun(NamedTuple):
     """A file: which machine, when (ISO 8601), and its benchmarks by full name."""
 
     path: Path
@@ -19,7 +19,7 @@ class Run(NamedTuple):
     benchmarks: dict[str, dict[str, Any]]
 
 
-class Row(NamedTuple):
+class TimeChange(NamedTuple):
     """A benchmark in two runs: median seconds, the change as a part, p of the rank test where both files have the samples."""
 
     name: str
@@ -42,13 +42,13 @@ def _machine(info: dict[str, Any]) -> str:
     return f"{model}, {cpu.get('count', '?')} cores, {info.get('system', '')} {info.get('machine', '')}, {python}"
 
 
-def load(path: Path) -> Run:
+def load(path: Path) -> BenchmarkRun:
     """The run of a file of `pytest --benchmark-json` or `--benchmark-save`.  Raises UsageError for another file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = {bench["fullname"]: bench["stats"] for bench in content["benchmarks"]}
         whole = all(float(stats["median"]) > 0 for stats in found.values())
-        run = Run(path, _machine(content["machine_info"]), str(content["datetime"]), found)
+        run = BenchmarkRun(path, _machine(content["machine_info"]), str(content["datetime"]), found)
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}: give files, or a folder, of 'pytest --benchmark-json'") from None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -58,7 +58,7 @@ def load(path: Path) -> Run:
     return run
 
 
-def load_all(paths: Sequence[Path]) -> list[Run]:
+def load_all(paths: Sequence[Path]) -> list[BenchmarkRun]:
     """The runs of files, in the order given, and of folders, those below each in the order of their dates."""
     found = []
     for path in paths:
@@ -80,15 +80,15 @@ def _is_benchmark(path: Path) -> bool:
         return False
 
 
-def by_machine(runs: Sequence[Run]) -> dict[str, list[Run]]:
+def by_machine(runs: Sequence[BenchmarkRun]) -> dict[str, list[BenchmarkRun]]:
     """machine -> its runs, in their order."""
-    found: dict[str, list[Run]] = {}
+    found: dict[str, list[BenchmarkRun]] = {}
     for run in runs:
         found.setdefault(run.machine, []).append(run)
     return found
 
 
-def rows(before: Run, now: Run) -> list[Row]:
+def rows(before: BenchmarkRun, now: BenchmarkRun) -> list[TimeChange]:
     """The benchmarks that both runs have, slowest change first."""
     found = []
     for name in before.benchmarks.keys() & now.benchmarks.keys():
@@ -98,5 +98,5 @@ def rows(before: Run, now: Run) -> list[Row]:
             p, middle = rank_test(*samples).p, [median(s) for s in samples]
         else:
             p, middle = None, [a["median"], b["median"]]
-        found.append(Row(name, *middle, middle[1] / middle[0] - 1, p))
+        found.append(TimeChange(name, *middle, middle[1] / middle[0] - 1, p))
     return sorted(found, key=lambda row: (-row.change, row.name))

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from sdebench import grids
 from sdebench._support.clock import threads
+from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Model
-from sdebench.integration.solver import integrate
 from sdebench.noise import WhiteNoise
 from sdebench.problems import Problem
 from sdebench.studies import base
@@ -60,7 +60,7 @@ def ratios(solver: Any) -> list[float]:
     """`SAMPLES` times of a run of the solver, each over that of the fixed work beside it; [] for one that raises."""
     problem, x, grid = _state()
     model = Model(lambda x, t: x, problem.schedule, "eps", problem.model.gamma)
-    made = solver.at_tolerance(1e-3) if getattr(solver, "adaptive", False) else solver
+    made = solver.at_tolerance(1e-3) if solver.adaptive else solver
     noise = WhiteNoise(problem.schedule, tuple(x.shape)) if solver.stochastic else None
     try:
         with threads(1), torch.inference_mode():

@@ -9,7 +9,7 @@ from typing import Any
 
 from sdebench._support.errors import UsageError, is_number, shown, whole
 from sdebench._support.registry import register_grid
-from sdebench.schedules import NoiseSchedule, checked
+from sdebench.schedules import NoiseSchedule, check_schedule
 
 Grid = tuple[float, ...]
 
@@ -52,7 +52,7 @@ def _count(ns: NoiseSchedule, s: float, t: float, n: int) -> int:
     for end in (s, t):
         if not is_number(end):
             raise UsageError(f"a grid from s = {shown(s)} to t = {shown(t)}: give two times, as *problem.span")
-        checked(ns).alpha(end)  # refuses a time out of the domain, which a map of t alone would not
+        check_schedule(ns).alpha(end)  # refuses a time out of the domain, which a map of t alone would not
     return whole(n, "the number of steps n", 1)
 
 

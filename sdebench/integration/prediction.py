@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sdebench._support.errors import UsageError, shown
-from sdebench.schedules import NoiseSchedule, checked
+from sdebench.schedules import NoiseSchedule, check_schedule
 
 _PARTS: dict[str, Callable[[float, float], tuple[float, float]]] = {
     "x0": lambda alpha, sigma: (1.0, 0.0),
@@ -153,7 +153,7 @@ class Model:
             raise UsageError(f"unknown kind of prediction {kind!r}: give one of {', '.join(KINDS)}")
         if not callable(fn):
             raise UsageError(f"a model of {shown(fn)}: give a function fn(x, t) -> tensor")
-        checked(schedule)
+        check_schedule(schedule)
         self.fn, self.schedule, self.kind, self.gamma = fn, schedule, kind, gamma
 
     def __call__(self, x: Tensor, t: float) -> Prediction:

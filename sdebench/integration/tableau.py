@@ -22,7 +22,7 @@ import numpy as np
 from sdebench import grids
 from sdebench._support.errors import UsageError
 from sdebench.integration.prediction import KINDS, Prediction
-from sdebench.integration.solver import Node, Sampler, Solver, checked
+from sdebench.integration.solver import Node, Sampler, Solver, check_solver
 from sdebench.noise import Weight, check, gram
 from sdebench.schedules import NoiseSchedule
 
@@ -102,7 +102,7 @@ class Tableau:
 
 
 @dataclass
-class _Model:
+class _SymbolicModel:
     """Answers every call with a new symbol, and writes down of what state it was asked.
 
     A state that is more than a symbol is given a name, u: an x0 that is read off it later stays short.
@@ -121,7 +121,7 @@ class _Model:
 
 
 @dataclass
-class _Noise:
+class _SymbolicNoise:
     """New symbols for every interval, and their covariances."""
 
     schedule: NoiseSchedule
@@ -163,9 +163,9 @@ def tableau(
     """
     if kind not in KINDS:
         raise UsageError(f"unknown kind of prediction {kind!r}: give one of {', '.join(KINDS)}")
-    model, noise, rows = _Model(ns, kind, gamma), _Noise(ns), []
+    model, noise, rows = _SymbolicModel(ns, kind, gamma), _SymbolicNoise(ns), []
     with linear_only(solver, "a tableau needs a method of lincomb on x, predictions and noises only"):
-        for s, t, x in _crossed(checked(solver), model, noise, grids.check(grid)):
+        for s, t, x in _crossed(check_solver(solver), model, noise, grids.check(grid)):
             rows.append(Row(s, t, x.terms, len(model.calls), noise.count))
     return Tableau(ns, kind, tuple(model.calls), tuple(rows), tuple(noise.blocks))
 
@@ -180,7 +180,9 @@ def linear_only(solver: Solver | Sampler, advice: str) -> Iterator[None]:
         raise UsageError(f"{type(solver).__name__} is not linear in its vectors ({what}): {advice}") from None
 
 
-def _crossed(solver: Solver | Sampler, model: _Model, noise: _Noise, grid: grids.Grid) -> Iterator[tuple[float, float, Vector]]:
+def _crossed(
+    solver: Solver | Sampler, model: _SymbolicModel, noise: _SymbolicNoise, grid: grids.Grid
+) -> Iterator[tuple[float, float, Vector]]:
     """(s, t, state at t) of each step, from a state that is a new symbol at each s; of a Sampler, of the whole grid."""
     if isinstance(solver, Sampler):
         yield grid[0], grid[-1], solver.sample(model, Vector({("x", 0): 1.0}), grid, noise)

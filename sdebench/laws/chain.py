@@ -18,8 +18,9 @@ import torch
 
 from sdebench import grids
 from sdebench._support.errors import UsageError
+from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import ModelLike
-from sdebench.integration.solver import Sampler, Solver, checked, integrate
+from sdebench.integration.solver import Sampler, Solver, check_solver
 from sdebench.laws.carrier import NEGLIGIBLE, PER_WIDTH, Atoms, Law, Map, Mapped, Smeared, Start, bulk_gaps
 from sdebench.laws.density import Density, Exact, as_law
 from sdebench.laws.kernel import Kernel, kernels
@@ -87,7 +88,7 @@ def _laws(
 ) -> Iterator[Law]:
     grid = grids.check(grid)
     law = _start(problem, grid, start)
-    steps = kernels(checked(solver), problem.model if model is None else model, grid)
+    steps = kernels(check_solver(solver), problem.model if model is None else model, grid)
     if not any(kernel.width for step in steps for kernel in step):
         raise UsageError(f"{type(solver).__name__} draws no noise: sdebench.laws.chain.pushforward has the law of such methods")
     yield law
@@ -144,7 +145,7 @@ def pushforward(
     For methods that treat the samples of a batch each by itself; adaptive ones, which choose steps for all, only nearly do.
     Raises UsageError for a stochastic method, RuntimeError where T is not increasing: coarse runs may fold the line.
     """
-    if checked(method).stochastic:
+    if check_solver(method).stochastic:
         raise UsageError(f"{type(method).__name__} is stochastic: sdebench.laws.chain.chain_law has its law")
     run = _run(method, problem.model if model is None else model, grid)
     return Mapped(_start(problem, grids.check(grid), start), run).density()

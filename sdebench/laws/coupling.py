@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sdebench.integration.solver import Sampler, Solver, integrate
+from sdebench.integration.integrate import integrate
+from sdebench.integration.solver import Sampler, Solver
 from sdebench.laws.density import Exact
 from sdebench.problems import Problem
 

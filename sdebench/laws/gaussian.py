@@ -18,7 +18,7 @@ from sdebench.integration.tableau import Tableau, tableau
 from sdebench.problems import GaussianMixture
 from sdebench.problems.energy import mean_square_eps
 from sdebench.problems.quantile import as_float64
-from sdebench.schedules import NoiseSchedule, checked
+from sdebench.schedules import NoiseSchedule, check_schedule
 
 
 class _Chain:
@@ -91,7 +91,7 @@ def gaussian_law(
     """
     if not hasattr(gm, "weights"):
         raise UsageError(f"{shown(gm)} is not a law: give a GaussianMixture of one component, or a problem's .law")
-    return law_of(tableau(solver, checked(ns), check(grid), gamma=lambda t: mean_square_eps(gm, ns, t)), gm, start)
+    return law_of(tableau(solver, check_schedule(ns), check(grid), gamma=lambda t: mean_square_eps(gm, ns, t)), gm, start)
 
 
 def law_of(table: Tableau, gm: GaussianMixture, start: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ _ROUNDING = 1e-10  # relative
 
 
 @dataclass(frozen=True)
-class Line:
+class KernelLine:
     """`a x + sum_j b_j m_j + c zeta`: the argument of an evaluation at `t`, or the new state."""
 
     t: float
@@ -40,8 +40,8 @@ class Kernel:
     """`y = M(x, zeta) + width omega`, M by the evaluations `stages` and the last `line`."""
 
     model: ModelLike
-    stages: tuple[Line, ...]
-    line: Line
+    stages: tuple[KernelLine, ...]
+    line: KernelLine
     width: float
 
     @property
@@ -59,7 +59,7 @@ class Kernel:
         return _value(self.line, x, known, zeta)
 
 
-def _value(line: Line, x: np.ndarray, known: list[np.ndarray], zeta: np.ndarray) -> np.ndarray:
+def _value(line: KernelLine, x: np.ndarray, known: list[np.ndarray], zeta: np.ndarray) -> np.ndarray:
     out = line.a * x
     for c, v in [*zip(line.b, known), *zip(line.c, zeta.T)]:
         if c:
@@ -87,7 +87,7 @@ def kernels(method: Solver | Sampler, model: ModelLike, grid: Sequence[float]) -
     return tuple(out)
 
 
-def _lines(table: Tableau, i: int, before: Row, row: Row, name: str) -> list[Line]:
+def _lines(table: Tableau, i: int, before: Row, row: Row, name: str) -> list[KernelLine]:
     """The stages of step i and its last line, over its independent standard normals."""
     calls = range(before.evaluations, row.evaluations)
     root = np.zeros((row.noises - before.noises,) * 2)
@@ -96,7 +96,7 @@ def _lines(table: Tableau, i: int, before: Row, row: Row, name: str) -> list[Lin
             at = slice(k - before.noises, k - before.noises + len(covariance))
             root[at, at] = factor(covariance)
 
-    def line(t: float, terms: dict) -> Line:
+    def line(t: float, terms: dict) -> KernelLine:
         a, b, c = 0.0, np.zeros(len(calls)), np.zeros(len(root))
         for (kind, k), value in terms.items():
             if kind == "x" and k == i:
@@ -110,13 +110,13 @@ def _lines(table: Tableau, i: int, before: Row, row: Row, name: str) -> list[Lin
                 a, b, c = a + value * stage.a, b + value * stage.b, c + value * stage.c
             else:
                 raise UsageError(f"{name} uses a vector of an earlier step: the law of a chain needs a one-step method")
-        return Line(t, a, b, c)
+        return KernelLine(t, a, b, c)
 
     lines = [*(line(table.evaluations[j].t, table.evaluations[j].state) for j in calls), line(row.t, row.state)]
     return [replace(each, c=each.c @ root) for each in lines]
 
 
-def _cut(lines: list[Line]) -> list[list[Line]]:
+def _cut(lines: list[KernelLine]) -> list[list[KernelLine]]:
     """The lines of one step as those of several, each from the last state of the one before."""
     for k in range(len(lines) - 1):
         after = _after(lines, k)
@@ -125,7 +125,7 @@ def _cut(lines: list[Line]) -> list[list[Line]]:
     return [lines]
 
 
-def _after(lines: list[Line], k: int) -> list[Line] | None:
+def _after(lines: list[KernelLine], k: int) -> list[KernelLine] | None:
     """Lines k and later in terms of line k as the state, if they are `a (line k) + later evaluations + independent noise`.
 
     None where they are not, or where line k has no noise: a cut would gain nothing there.
@@ -140,7 +140,7 @@ def _after(lines: list[Line], k: int) -> list[Line] | None:
         size = max(np.abs(line.b).max(initial=0.0), np.abs(line.c).max(initial=0.0), abs(a), 1.0)
         if max(np.abs(b[:k]).max(initial=0.0), np.abs(known.T @ c).max(initial=0.0)) > _ROUNDING * size:
             return None
-        out.append(Line(line.t, a, b[k:], c - known @ (known.T @ c)))
+        out.append(KernelLine(line.t, a, b[k:], c - known @ (known.T @ c)))
     return out
 
 
@@ -150,7 +150,7 @@ def _directions(rows: np.ndarray) -> np.ndarray:
     return basis[singular > _ROUNDING * singular.max(initial=0.0)].T
 
 
-def _split(model: ModelLike, lines: list[Line], name: str) -> Kernel:
+def _split(model: ModelLike, lines: list[KernelLine], name: str) -> Kernel:
     """The kernel in zeta (directions that some stage sees) and omega (the rest)."""
     *stages, last = lines
     u = _directions(np.array([stage.c for stage in stages]).reshape(len(stages), len(last.c)))

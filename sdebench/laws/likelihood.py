@@ -23,7 +23,7 @@ from sdebench.integration.prediction import Counted, ModelLike, check_model
 from sdebench.matching.losses import hutchinson
 from sdebench.noise import normals, stream
 from sdebench.process.family import divergence as exact_divergence
-from sdebench.schedules import NoiseSchedule, checked
+from sdebench.schedules import NoiseSchedule, check_schedule
 
 DIVERGENCES = ("exact", "hutchinson")
 _MOST = 128  # dimensions: the exact divergence takes a pass backwards for each
@@ -98,7 +98,7 @@ def _check(model, x, s, t, prior, divergence, probes, seed, tol, first) -> Noise
     d = prod(x.shape[1:])
     if divergence == "exact" and d > _MOST:
         raise UsageError(f"the exact divergence in {d} dimensions: give divergence='hutchinson', or {_MOST} dimensions at most")
-    return checked(model.schedule)
+    return check_schedule(model.schedule)
 
 
 class _Slope:

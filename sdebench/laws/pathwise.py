@@ -14,8 +14,8 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import lincomb
-from sdebench.integration.solver import integrate
 from sdebench.laws.feasible import is_gaussian
 from sdebench.laws.oracle import Reference
 from sdebench.noise import Custom, Exponential

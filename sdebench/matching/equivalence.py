@@ -68,7 +68,7 @@ def gradient_gaps(net: torch.nn.Module, batch: Batch, weight: str = "eps") -> di
     return {k: float((g - found["eps"]).abs().max() / scale) for k, g in found.items()}
 
 
-class Trace(NamedTuple):
+class TraceEstimate(NamedTuple):
     """An estimator of `tr J` over points and probes: its error and the standard error, its variance and the one in theory."""
 
     gap: float
@@ -77,7 +77,7 @@ class Trace(NamedTuple):
     variance_due: float
 
 
-def trace_estimate(net: NetworkLike, batch: Batch, probe: str, probes: int, seed: int) -> Trace:
+def trace_estimate(net: NetworkLike, batch: Batch, probe: str, probes: int, seed: int) -> TraceEstimate:
     """Of the network's score at the samples of a batch, each with so many probes."""
     shape = batch.x.shape
     points = Batch(batch.law, batch.levels, *(z.repeat_interleave(probes, 1) for z in (batch.x0, batch.eps)))
@@ -91,7 +91,7 @@ def trace_estimate(net: NetworkLike, batch: Batch, probe: str, probes: int, seed
         due = due - torch.diag_embed(due.diagonal(dim1=-2, dim2=-1))
     due = float(due.sum((-2, -1)).mean())
     error = (due / found.numel()) ** 0.5
-    return Trace(float((found.mean(-1) - exact).mean()), error, float(found.var(-1).mean()), due)
+    return TraceEstimate(float((found.mean(-1) - exact).mean()), error, float(found.var(-1).mean()), due)
 
 
 def _jacobian(net: NetworkLike, batch: Batch) -> Tensor:

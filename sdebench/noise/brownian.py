@@ -25,7 +25,7 @@ from sdebench._support.errors import UsageError, is_number, shown, whole
 from sdebench._support.quadrature import gauss_legendre
 from sdebench.noise.integrals import Weight, check, sd
 from sdebench.noise.white import Named, check_dtype, check_shape
-from sdebench.schedules import NoiseSchedule, checked
+from sdebench.schedules import NoiseSchedule, check_schedule
 
 MODES = 14  # on cells of length 1/2: the smooth weights of all solvers are resolved to rounding
 _LONGEST = 0.5
@@ -90,7 +90,13 @@ class BrownianPath(Named):
         first: int = 0,
         kept_bytes: int = KEPT_BYTES,
     ):
-        checked(schedule), check_shape(shape), check_dtype(dtype), whole(seed, "seed"), whole(first, "the first sample", 0)
+        (
+            check_schedule(schedule),
+            check_shape(shape),
+            check_dtype(dtype),
+            whole(seed, "seed"),
+            whole(first, "the first sample", 0),
+        )
         if not (isinstance(times, Iterable) and all(map(is_number, times))):
             raise UsageError(f"a path over the times {shown(times)}: give a sequence of times, as a grid")
         ends = sorted({schedule.lam(t) for t in times})

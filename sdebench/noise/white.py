@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sdebench._support.errors import UsageError, shown, whole
 from sdebench.noise.integrals import Weight, check, combined, factor, gram
-from sdebench.schedules import NoiseSchedule, checked
+from sdebench.schedules import NoiseSchedule, check_schedule
 
 _AT_A_TIME = 65_536  # normals: their temporaries then stay in the cache
 
@@ -91,7 +91,12 @@ class WhiteNoise(Named):
     first: int = 0
 
     def __post_init__(self):
-        checked(self.schedule), check_shape(self.shape), whole(self.seed, "seed"), whole(self.first, "the first sample", 0)
+        (
+            check_schedule(self.schedule),
+            check_shape(self.shape),
+            whole(self.seed, "seed"),
+            whole(self.first, "the first sample", 0),
+        )
         check_dtype(self.dtype)
 
     def normal(self, s: float, t: float, weight: Weight, tag: int = 0) -> Tensor:

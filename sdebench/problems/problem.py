@@ -13,7 +13,7 @@ from sdebench.problems.mixture import GaussianMixture
 from sdebench.problems.product import ProductMixture
 from sdebench.problems.quantile import check_states
 from sdebench.process.family import Dynamics
-from sdebench.schedules import NoiseSchedule, checked
+from sdebench.schedules import NoiseSchedule, check_schedule
 
 Law = GaussianMixture | ProductMixture
 _KEPT_BYTES = 64 << 20
@@ -34,7 +34,7 @@ class ExactModel:
     """
 
     def __init__(self, law: Law, schedule: NoiseSchedule):
-        self.law, self.schedule = checked_law(law), checked(schedule)
+        self.law, self.schedule = checked_law(law), check_schedule(schedule)
         self._kept: dict[float, tuple[Callable, float]] = {}
         self._gammas: dict[float, float] = {}
         basis = getattr(law, "_basis", None)
@@ -80,7 +80,7 @@ class Problem:
     span: tuple[float, float]
 
     def __post_init__(self):
-        checked_law(self.law), checked(self.schedule)
+        checked_law(self.law), check_schedule(self.schedule)
         if not (isinstance(self.span, tuple | list) and len(self.span) == 2 and all(map(is_number, self.span))):
             raise UsageError(f"the span of {self.name!r} is {shown(self.span)}: give two times (s, t), s > t")
 

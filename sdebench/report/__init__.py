@@ -2,7 +2,6 @@
 
 from sdebench.report.assemble import build, make_tables
 from sdebench.report.emit import csv, latex, markdown
-from sdebench.report.facts import checked
 from sdebench.report.tables import Column, Table
 
-__all__ = ["Column", "Table", "build", "checked", "csv", "latex", "make_tables", "markdown"]
+__all__ = ["Column", "Table", "build", "csv", "latex", "make_tables", "markdown"]

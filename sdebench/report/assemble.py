@@ -26,7 +26,7 @@ from sdebench.report import (
     seed_page,
     tables,
 )
-from sdebench.report.facts import Record, checked, of_orders, only_profile
+from sdebench.report.facts import Record, of_orders, only_profile, prepare_records
 from sdebench.report.figures import convergence, strong, weak
 from sdebench.report.page import Journey, Picture, html, problems_of, stem
 from sdebench.report.quality_cells import Group, groups
@@ -55,7 +55,7 @@ def make_tables(records: list[Record], found: list[Group] | None = None) -> dict
     return {table.name: table for table in (*(make(records) for make in makers), *quality.tables(found))}
 
 
-class Plan(NamedTuple):
+class Drawing(NamedTuple):
     """A figure to draw: file stem, section of the page, caption, and what draws it."""
 
     name: str
@@ -72,29 +72,29 @@ def _smooth_first(names: list[str], full: bool) -> list[str]:
     return list(dict.fromkeys([smooth, "irregular"] if full and "irregular" in names else [smooth]))
 
 
-def _order_plans(records: list[Record], grids: Table, problem: str, full: bool) -> Iterator[Plan]:
+def _order_plans(records: list[Record], grids: Table, problem: str, full: bool) -> Iterator[Drawing]:
     here = [r for r in records if r["study"] == "order" and r["case"]["problem"] == problem]
     of = {kind: [r for r in here if r["case"].get("kind") == kind] for kind in ("global", "weak", "strong")}
     names, name = grid_names(here), stem(problem)
     if names:
         caption = f"{problem}: measured minus claimed order on each grid, weak of ~ stochastic ones; claims in brackets."
-        yield Plan(f"orders-{name}", "grids", caption, partial(heatmap.heat_map, grids, problem, names))
+        yield Drawing(f"orders-{name}", "grids", caption, partial(heatmap.heat_map, grids, problem, names))
     for grid in _smooth_first(grid_names(of["global"]), full):
         caption = f"{problem}, grid {grid}: dots are measured, full lines fitted slopes, dashes claimed ones."
-        yield Plan(f"convergence-{name}-{stem(grid)}", "convergence", caption, partial(convergence, records, problem, grid))
+        yield Drawing(f"convergence-{name}-{stem(grid)}", "convergence", caption, partial(convergence, records, problem, grid))
     for grid in _smooth_first(grid_names(of["weak"]), True):
         caption = f"{problem}, grid {grid}: weak error of the stochastic methods, that of their law."
-        yield Plan(f"weak-{name}-{stem(grid)}", "weak", caption, partial(weak, records, problem, grid))
+        yield Drawing(f"weak-{name}-{stem(grid)}", "weak", caption, partial(weak, records, problem, grid))
     if of["strong"]:
         caption = (
             f"{problem}: strong error, of paths that follow one Brownian motion; full lines fit its RMS, thin lines are "
             "its median. On well separated mixtures a few paths end in another mode: the RMS counts little else, and "
             "its slope is noise."
         )
-        yield Plan(f"strong-{name}", "strong", caption, partial(strong, records, problem))
+        yield Drawing(f"strong-{name}", "strong", caption, partial(strong, records, problem))
 
 
-def plans(records: list[Record], made: dict[str, Table], found: list[Group]) -> Iterator[Plan]:
+def plans(records: list[Record], made: dict[str, Table], found: list[Group]) -> Iterator[Drawing]:
     """The figures of a report.  The first problem has all; of the others the page would be too heavy with them."""
     names = ("grids", "work-precision-runs", "work-precision", "law-runs", "law", "floor")
     grids, runs, budgets, laws, law_budgets, floors = (made[name] for name in names)
@@ -103,7 +103,7 @@ def plans(records: list[Record], made: dict[str, Table], found: list[Group]) -> 
         yield from _order_plans(records, grids, problem, i == 0)
         for against, what in (("nfe", "network evaluations"), ("seconds", "time"))[: 2 if i == 0 else 1]:
             if has["work-precision-runs"]:
-                yield Plan(
+                yield Drawing(
                     f"work-precision-{stem(problem)}-{against}",
                     "work",
                     f"{problem}: error against {what}.",
@@ -114,9 +114,9 @@ def plans(records: list[Record], made: dict[str, Table], found: list[Group]) -> 
                 f"{problem}: Wasserstein-2 distance of a run's law from the exact one, against network evaluations. "
                 "Named: the best of either kind within 32 evaluations; pale: all others."
             )
-            yield Plan(f"law-{stem(problem)}", "law", caption, partial(law_figure.law, laws, law_budgets, problem))
+            yield Drawing(f"law-{stem(problem)}", "law", caption, partial(law_figure.law, laws, law_budgets, problem))
         if has["floor"]:
-            yield Plan(
+            yield Drawing(
                 f"floor-{stem(problem)}",
                 "floor",
                 f"{problem}: error against steps in three number formats.",
@@ -128,29 +128,29 @@ def plans(records: list[Record], made: dict[str, Table], found: list[Group]) -> 
     yield from _profile_plans(made["profile"])
 
 
-def _family_plans(records: list[Record], made: dict[str, Table], problem: str) -> Iterator[Plan]:
+def _family_plans(records: list[Record], made: dict[str, Table], problem: str) -> Iterator[Drawing]:
     normal = "a normal start is N(0, α² + σ²) in the place of the marginal"
     back, over, name = noise_tables.of_kind(records, "paths"), made["family-distance-runs"], stem(problem)
     if any(r["case"]["problem"] == problem for r in back):
         caption = f"{problem}: paths to noise and back, over the exact density; coloured by their place in the data."
-        yield Plan(f"paths-{name}", "family", caption, partial(noise_figures.paths, back, problem))
+        yield Drawing(f"paths-{name}", "family", caption, partial(noise_figures.paths, back, problem))
     if "problem" in over.frame and problem in set(over.frame["problem"]):
         caption = f"{problem}: distance of Euler-Maruyama's law from the exact marginal over time, by noise; {normal}."
-        yield Plan(f"family-distance-{name}", "family", caption, partial(noise_figures.over_time, over, problem))
+        yield Drawing(f"family-distance-{name}", "family", caption, partial(noise_figures.over_time, over, problem))
     amounts = made["family-amount"]
     if "problem" in amounts.frame and problem in set(amounts.frame["problem"]):
         caption = f"{problem}: distance of laws at the end of the span against noise, at equal NFE; {normal}."
-        yield Plan(f"family-amount-{name}", "family", caption, partial(noise_figures.amount, amounts, problem))
+        yield Drawing(f"family-amount-{name}", "family", caption, partial(noise_figures.amount, amounts, problem))
 
 
-def _matching_plans(made: dict[str, Table], problem: str) -> Iterator[Plan]:
+def _matching_plans(made: dict[str, Table], problem: str) -> Iterator[Drawing]:
     for name, shown, draw, caption in matching_figures.DRAWN:
         table = made[shown]
         if "problem" in table.frame and problem in set(table.frame["problem"]):
-            yield Plan(f"{name}-{stem(problem)}", "matching", f"{problem}: {caption}.", partial(draw, table, problem))
+            yield Drawing(f"{name}-{stem(problem)}", "matching", f"{problem}: {caption}.", partial(draw, table, problem))
 
 
-def _quality_plans(made: dict[str, Table], found: list[Group]) -> Iterator[Plan]:
+def _quality_plans(made: dict[str, Table], found: list[Group]) -> Iterator[Drawing]:
     curves = (
         (
             "quality-error",
@@ -172,20 +172,20 @@ def _quality_plans(made: dict[str, Table], found: list[Group]) -> Iterator[Plan]
             where = f"{group.label}, grid {grid}" if len(grids) > 1 else group.label
             for kind, draw, caption in (c for c in curves if any(run.grid == grid for run in of[c[0]])):
                 caption += "; black marks are distilled networks" if kind == "quality" and group.students else ""
-                yield Plan(
+                yield Drawing(
                     f"{kind}-{name}-{stem(grid)}", f"quality {name}", f"{where}: {caption}.", partial(draw, *shown, group, grid)
                 )
         for title, rows in quality_figures.sample_figures(group):
             caption = f"{group.label}, {title}: every column starts from one noise; nothing is selected."
-            yield Plan(f"samples-{name}-{stem(title)}", f"samples {name}", caption, partial(quality_figures.samples, rows))
+            yield Drawing(f"samples-{name}-{stem(title)}", f"samples {name}", caption, partial(quality_figures.samples, rows))
 
 
-def _profile_plans(table: Table) -> Iterator[Plan]:
+def _profile_plans(table: Table) -> Iterator[Drawing]:
     for label in profile_figures.places(table):
         for name, key, draw, caption in profile_figures.DRAWN:
             shown, others = profile_figures.chosen(table, label, key)
             if shown:
-                yield Plan(
+                yield Drawing(
                     f"profile-{name}-{stem(label)}",
                     f"profile {stem(label)}",
                     f"{label}: {caption}.{profile_figures.left_out(others)}",
@@ -257,7 +257,7 @@ def build(records: Iterable[Record], out_dir: str | Path) -> list[Path]:
 
 def _order_files(records: list[Record], pages: Iterable[str]) -> dict[str, str | bytes]:
     """Every file of the report on solvers."""
-    kept = checked(records)
+    kept = prepare_records(records)
     found = groups(kept)
     made = make_tables(kept, found)
     pictures = [Picture(p.name, p.section, p.caption, render(p.draw(), p.name)) for p in plans(kept, made, found)]

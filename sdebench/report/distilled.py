@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from sdebench.report import style
-from sdebench.report.quality_cells import Cell, Group, run_of
+from sdebench.report.quality_cells import Group, QualityCell, run_of
 from sdebench.report.quality_errors import laddered
 from sdebench.report.tables import Column, Table
 
@@ -29,7 +29,7 @@ def students(group: Group) -> list[Group]:
     return list(group.students) or ([group] if "teacher" in group.context else [])
 
 
-def _taught(student: Group, cell: Cell) -> bool:
+def _taught(student: Group, cell: QualityCell) -> bool:
     """Whether the run is one that the card says the network is made for."""
     card = student.context.get("sampled") or {}
     steps = card.get("steps", [])
@@ -39,18 +39,18 @@ def _taught(student: Group, cell: Cell) -> bool:
     )
 
 
-def _error(cell: Cell, errors: dict) -> float:
+def _error(cell: QualityCell, errors: dict) -> float:
     found = errors.get(cell.run)
     return found.after(cell.records[0]["data"]["steps"]) if found else nan
 
 
-def best(group: Group, cell: Cell) -> Cell | None:
+def best(group: Group, cell: QualityCell) -> QualityCell | None:
     """The teacher's cell of least distance in at most as many evaluations, in the same number format."""
     near = [c for c in group.cells if c.fd == c.fd and c.nfe <= cell.nfe and c.run[2:] == cell.run[2:]]
     return min(near, key=lambda c: c.fd, default=None) if group.students else None
 
 
-def _row(group: Group, student: Group, cell: Cell, errors: dict, its: dict) -> dict:
+def _row(group: Group, student: Group, cell: QualityCell, errors: dict, its: dict) -> dict:
     other, error, claims = best(group, cell), _error(cell, errors), cell.records[0]["claims"]
     noisy = claims.get("stochastic") and cell.records[0]["data"]["steps"] > 1
     none = f"no samples of the teacher within {cell.nfe:g} NFE"

@@ -48,7 +48,7 @@ _LATEX = str.maketrans(
 )
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """A value as shown: its text, what it sorts by (a number or text), and what stands behind it."""
 
     text: str
@@ -78,37 +78,37 @@ def plain(value: float) -> str:
     return f"{float(f'{value:.3g}'):.10g}".replace("-", "−")
 
 
-def cell(row: dict, column: Column) -> Cell:
+def cell(row: dict, column: Column) -> TableCell:
     """One row (a dict of plain values) in one column; an em dash, with its reason, where there is nothing."""
     value, why = row.get(column.key), row.get(column.why) or ""
     why = "" if _missing(why) else str(why)
     if _missing(value):
-        return Cell(DASH, "", why or "not measured")
+        return TableCell(DASH, "", why or "not measured")
     half = row.get(column.half_width)
     if column.kind == "order":
         spread = "" if _missing(half) else f" ± {half:.2f}"
         mark = f" {SYMBOLS[REFUTED]}" if row.get(column.judged) == REFUTED else ""
-        return Cell(f"{value:.2f}{spread}{mark}".replace("-", "−"), float(value), why)
+        return TableCell(f"{value:.2f}{spread}{mark}".replace("-", "−"), float(value), why)
     if column.kind == "bound":
-        return Cell({"<=": "≤ ", ">": "> "}.get(half, "") + f"{value:.0f}", float(value), why)
+        return TableCell({"<=": "≤ ", ">": "> "}.get(half, "") + f"{value:.0f}", float(value), why)
     if column.kind == "verdict":
         scope = f" ({half})" if half in PARTIAL and value == CONFIRMED else ""
-        return Cell(f"{SYMBOLS[value]} {value}{scope}", str(value), why)
+        return TableCell(f"{SYMBOLS[value]} {value}{scope}", str(value), why)
     if column.kind == "count":
-        return Cell(f"{value:g}", float(value), why)
+        return TableCell(f"{value:g}", float(value), why)
     if column.kind in ("error", "distance"):
         note = row.get(column.note)
         text = _with_spread(value, half) if column.kind == "distance" else _scientific(value)
-        return Cell(text if _missing(note) else f"{text} {note}", float(value), why)
+        return TableCell(text if _missing(note) else f"{text} {note}", float(value), why)
     if column.kind in ("plain", "percent"):
         text = plain(value) if column.kind == "plain" else f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
-        return Cell(text, float(value), why)
+        return TableCell(text, float(value), why)
     if column.kind in ("fixed", "seconds"):
-        return Cell(f"{value:.2f}" if column.kind == "fixed" else f"{value:.2g}", float(value), why)
-    return Cell(str(value), str(value), why)
+        return TableCell(f"{value:.2f}" if column.kind == "fixed" else f"{value:.2g}", float(value), why)
+    return TableCell(str(value), str(value), why)
 
 
-def cells(table: Table) -> list[list[Cell]]:
+def cells(table: Table) -> list[list[TableCell]]:
     """All rows of a table as shown."""
     return [[cell(row, c) for c in table.columns] for row in table.frame.to_dict("records")]
 

@@ -90,7 +90,7 @@ def _family_rank(record: Record) -> tuple:
     return sort_of(c), place, family, c["claimed_order"], case.get("solver", "")
 
 
-def checked(records: Iterable[Record]) -> list[Record]:
+def prepare_records(records: Iterable[Record]) -> list[Record]:
     """The latest record of every case, sorted by family, claimed order and name; a failed case that never got as far as
     its claims takes them from the solver's other cases.  Raises UsageError where there is no record at all."""
     kept = latest(records)

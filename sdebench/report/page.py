@@ -96,7 +96,7 @@ def _brief(table: Table, row: dict) -> list[str]:
     return [f"claims {row['claimed']:g}", *orders]
 
 
-def _key(cell: emit.Cell) -> str:
+def _key(cell: emit.TableCell) -> str:
     """What a number sorts by, to six digits; nothing where its text says so."""
     key = f"{cell.sort:.6g}" if isinstance(cell.sort, float) else cell.sort
     return "" if key in ("", cell.text) else key

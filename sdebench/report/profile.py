@@ -7,8 +7,8 @@ import pandas as pd
 
 from sdebench.report.emit import cells as shown
 from sdebench.report.emit import plain
-from sdebench.report.facts import Record, checked
-from sdebench.report.profile_cells import BOUND, PARTS, PLACE, Cell, Median, cells, labels, median
+from sdebench.report.facts import Record, prepare_records
+from sdebench.report.profile_cells import BOUND, PARTS, PLACE, CostCell, Median, cells, labels, median
 from sdebench.report.tables import Column, Table
 
 _MEGA, _GIGA = 1e6, 1e9
@@ -39,7 +39,7 @@ _TERMINAL = {
 }
 
 
-def _time(cell: Cell, total: Median) -> dict:
+def _time(cell: CostCell, total: Median) -> dict:
     """Microseconds a step, the shares of its parts, and what they say it is bound by."""
     rounds = f"{len(cell.seconds['total'])} rounds"
     few = cell.why or (f"{rounds}: too few for an interval" if isnan(total.low) else rounds)
@@ -61,7 +61,7 @@ def _time(cell: Cell, total: Median) -> dict:
     }
 
 
-def _speed(cell: Cell, total: Median) -> dict:
+def _speed(cell: CostCell, total: Median) -> dict:
     """Images, and evaluations of the network on one image, a second; first runs; energy."""
     steps, batch = cell.case["steps"], cell.case["batch"]
     run = total.value * steps
@@ -77,7 +77,7 @@ def _speed(cell: Cell, total: Median) -> dict:
     }
 
 
-def _traffic(cell: Cell, total: Median) -> dict:
+def _traffic(cell: CostCell, total: Median) -> dict:
     """Megabytes moved a step, and GB/s: of the update, of copies, of the whole step and of the network alone, the latter two
     as if no more bytes were moved than the formula needs."""
     vector, moved, fewest = (cell.number("bytes", name) for name in ("vector", "moved", "fewest"))
@@ -100,11 +100,11 @@ def _traffic(cell: Cell, total: Median) -> dict:
     }
 
 
-def _memory(cell: Cell) -> dict:
+def _memory(cell: CostCell) -> dict:
     return {f"memory_{name}": cell.peak(name) / _MEGA for name in ("update", "history", "run", "weights")}
 
 
-def _rows(found: list[Cell]) -> list[dict]:
+def _rows(found: list[CostCell]) -> list[dict]:
     rows = []
     for cell, label in zip(found, labels(found)):
         head = {name: cell.case.get(name, "") for name in ("solver", "executor", "batch", *PLACE)} | {"label": label}
@@ -165,7 +165,7 @@ def _kept(frame: pd.DataFrame, column: Column) -> bool:
     return column.key not in _OPTIONAL or (len(frame) > 0 and bool((frame[column.key].fillna(0) != 0).any()))
 
 
-def _arithmetic(found: list[Cell]) -> str:
+def _arithmetic(found: list[CostCell]) -> str:
     """Who combined the vectors of fused and graph: whoever did most, then the others, and where."""
     seen: dict[str, dict] = {}
     for cell in found:
@@ -213,7 +213,7 @@ MAKERS = (profile_table, profile_runs)
 def profile_rows(records: Iterable[Record]) -> list[tuple[str, list[str], list[list[str]]]]:
     """(title, headings, rows of text) of what `sdebench profile` prints, one for each place."""
     kept = [r for r in records if r["study"] == "profile"]
-    table = profile_table(checked(kept)) if kept else None
+    table = profile_table(prepare_records(kept)) if kept else None
     out = []
     for label, group in table.frame.groupby("label", sort=False) if table else ():
         own = [c._replace(heading=_TERMINAL[c.key]) for c in table.columns if c.key in _TERMINAL]

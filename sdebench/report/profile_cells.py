@@ -57,7 +57,7 @@ def _rounds(record: Record) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Cell:
+class CostCell:
     """A case with the records of all its repeats that were measured; `why` says what became of it where there is none, `lost`
     what became of each that was not."""
 
@@ -112,14 +112,14 @@ def _case(record: Record) -> dict:
     return {name: value for name, value in case.items() if name not in ("study", "repeat", "seconds")}
 
 
-def _place(cell: Cell) -> tuple:
+def _place(cell: CostCell) -> tuple:
     """Where it was measured, to sort by: null models first, for there is only the solver; numbers by their size."""
     values = (cell.case.get(name, "") for name in PLACE)
     told = (f"{value:09d}" if isinstance(value, int) else str(value) for value in values)
     return not str(cell.case.get("model", "")).startswith("null"), *told
 
 
-def cells(records: Iterable[Record]) -> list[Cell]:
+def cells(records: Iterable[Record]) -> list[CostCell]:
     """Every case of the profile study: place by place, solvers in the order of the records, executors, then batches."""
     found: dict[str, list[Record]] = {}
     for r in (r for r in records if r["study"] == "profile"):
@@ -128,7 +128,7 @@ def cells(records: Iterable[Record]) -> list[Cell]:
     for each in found.values():
         kept = [r for r in each if r["status"] == "ok"]
         lost = tuple(r["message"] for r in each if r["status"] != "ok")
-        out.append(Cell(_case(each[0]), kept, each[-1]["claims"], "" if kept else each[-1]["message"], lost))
+        out.append(CostCell(_case(each[0]), kept, each[-1]["claims"], "" if kept else each[-1]["message"], lost))
     solvers = {name: i for i, name in enumerate(dict.fromkeys(c.case["solver"] for c in out))}
     return sorted(out, key=lambda c: (_place(c), solvers[c.case["solver"]], c.case["executor"], c.case["batch"]))
 
@@ -143,7 +143,7 @@ def _words(name: str, value: Any) -> str:
     return forms.get(name, str(value))
 
 
-def labels(found: list[Cell]) -> list[str]:
+def labels(found: list[CostCell]) -> list[str]:
     """Of each cell, where it was measured: model, dtype and device, and whatever else differs between the cells."""
     differ = [name for name in PLACE if len({c.case.get(name) for c in found}) > 1 or name in ("model", "dtype", "device")]
     return [", ".join(_words(name, c.case[name]) for name in differ if name in c.case) for c in found]

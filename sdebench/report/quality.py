@@ -13,7 +13,7 @@ from scipy.stats import rankdata, spearmanr
 from sdebench.report import distilled, yardsticks
 from sdebench.report.emit import cells as shown
 from sdebench.report.facts import Record, sort_of
-from sdebench.report.quality_cells import MEASURES, Cell, Group, Run, apart, groups, level_for
+from sdebench.report.quality_cells import MEASURES, Group, QualityCell, SampleRun, apart, groups, level_for
 from sdebench.report.quality_errors import error_runs, error_table, ladders, of, who
 from sdebench.report.tables import Column, Table
 
@@ -33,18 +33,18 @@ _HEADINGS = {
 }
 
 
-def _by_run(cells: Iterable[Cell]) -> dict[Run, list[Cell]]:
-    runs: dict[Run, list[Cell]] = {}
+def _by_run(cells: Iterable[QualityCell]) -> dict[SampleRun, list[QualityCell]]:
+    runs: dict[SampleRun, list[QualityCell]] = {}
     for cell in sorted(cells, key=lambda c: c.budget):
         runs.setdefault(cell.run, []).append(cell)
     return runs
 
 
-def _budgets(cells: Iterable[Cell]) -> list[int]:
+def _budgets(cells: Iterable[QualityCell]) -> list[int]:
     return sorted({cell.budget for cell in cells})
 
 
-def marks(group: Group) -> dict[tuple[Run, int], str]:
+def marks(group: Group) -> dict[tuple[SampleRun, int], str]:
     """Of each cell: whether it is the best within its budget, or is not told apart from that."""
     found = {}
     for budget in _budgets(group.cells):
@@ -182,7 +182,7 @@ def spearman(error: np.ndarray, quality: np.ndarray) -> tuple[float, float]:
     return float(rho), float(p)
 
 
-def _interval(error: np.ndarray, cells: list[Cell]) -> tuple[float, float]:
+def _interval(error: np.ndarray, cells: list[QualityCell]) -> tuple[float, float]:
     """Where 95 % of the rank correlations lie, as the noise of the samples is drawn anew, the same for all."""
     if any(c.places != cells[0].places or not c.draws.size for c in cells):
         return nan, nan
@@ -193,7 +193,7 @@ def _interval(error: np.ndarray, cells: list[Cell]) -> tuple[float, float]:
     return tuple(float(q) for q in np.quantile(rho[np.isfinite(rho)], (0.025, 0.975))) if np.isfinite(rho).any() else (nan, nan)
 
 
-def _rank_row(group: Group, cells: list[Cell], error: np.ndarray) -> dict:
+def _rank_row(group: Group, cells: list[QualityCell], error: np.ndarray) -> dict:
     (rho, p), (low, high) = spearman(error, np.array([c.fd for c in cells])), _interval(error, cells)
     level, pairs = level_for(len(cells)), list(combinations(range(len(cells)), 2))
     told = [(i, j) for i, j in pairs if apart(cells[i], cells[j], group.train, level)]

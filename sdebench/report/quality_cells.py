@@ -27,7 +27,7 @@ _GROUP = ("model", "model_sha256", "data_sha256", "features")
 Place = tuple[int, int, int]  # of a part of the samples: seed of the noise, number of the first, how many
 
 
-class Run(NamedTuple):
+class SampleRun(NamedTuple):
     """What one row of a table is about."""
 
     solver: str
@@ -37,11 +37,11 @@ class Run(NamedTuple):
 
 
 @dataclass
-class Cell:
+class QualityCell:
     """The samples of one run within one budget: their distance from the data, its half-width (95 %), draws of a bootstrap, the
     limit for infinitely many samples with its error; `why` there is no distance."""
 
-    run: Run
+    run: SampleRun
     budget: int
     records: list[Record]
     fd: float = nan
@@ -92,12 +92,12 @@ class Group(NamedTuple):
     label: str
     context: dict
     train: Statistics | None
-    cells: list[Cell]
+    cells: list[QualityCell]
     levels: list[Level]
-    errors: dict[Run, Record]
+    errors: dict[SampleRun, Record]
     pictures: list[Record]
     data: Record | None
-    paired: dict[Run, Record] = {}  # noqa: RUF012
+    paired: dict[SampleRun, Record] = {}  # noqa: RUF012
     students: tuple["Group", ...] = ()
 
 
@@ -110,9 +110,9 @@ def _format(record: Record) -> int:
     return DTYPES.index(dtype) if dtype in DTYPES else -1
 
 
-def run_of(record: Record) -> Run:
+def run_of(record: Record) -> SampleRun:
     """The run that a record with a solver is about."""
-    return Run(*(record["case"].get(key, "") for key in Run._fields))
+    return SampleRun(*(record["case"].get(key, "") for key in SampleRun._fields))
 
 
 def _disjoint(chunks: list[Record]) -> list[Record]:
@@ -137,7 +137,7 @@ def _parts(chunks: list[Record]) -> dict[Place, Statistics]:
     return found
 
 
-def _measure(cell: Cell, train: Statistics | None) -> Cell:
+def _measure(cell: QualityCell, train: Statistics | None) -> QualityCell:
     """The cell with its distance from the train part, or with the reason why there is none."""
     lost = sum(r["data"].get("nonfinite") or 0 for r in cell.records)
     if lost or train is None:
@@ -158,7 +158,7 @@ def _measure(cell: Cell, train: Statistics | None) -> Cell:
     return cell
 
 
-def apart(a: Cell, b: Cell, train: Statistics, level: float) -> bool:
+def apart(a: QualityCell, b: QualityCell, train: Statistics, level: float) -> bool:
     """Whether the distances of the two differ with that confidence, by the parts that both have."""
     others = set(b.places)
     common = [place for place in a.places if place in others]
@@ -204,9 +204,9 @@ def _with_half_width(parts: list[Statistics], ref: Statistics) -> tuple[float, f
     return fd, bootstrap(parts, ref)[1] - fd if len(parts) > 1 else nan
 
 
-def _finest(found: Iterable[Record]) -> dict[Run, Record]:
+def _finest(found: Iterable[Record]) -> dict[SampleRun, Record]:
     """Of the error ladders of a run, that over most points; of as many points, that of most rungs."""
-    best: dict[Run, Record] = {}
+    best: dict[SampleRun, Record] = {}
     for r in found:
         run = run_of(r)
         best[run] = max(best.get(run, r), r, key=lambda r: (r["case"].get("points", 0), series(r, "n").size))
@@ -274,8 +274,8 @@ def _group(label: str, kinds: dict[str, list[Record]], of_teacher: Statistics | 
     return Group(label, context, train, cells, levels, errors, kinds.get("pictures", []), data, paired)
 
 
-def _cells(chunks: list[Record]) -> Iterator[Cell]:
-    found: dict[tuple[Run, int], list[Record]] = {}
+def _cells(chunks: list[Record]) -> Iterator[QualityCell]:
+    found: dict[tuple[SampleRun, int], list[Record]] = {}
     for r in chunks:
         found.setdefault((run_of(r), r["case"]["budget"]), []).append(r)
-    return (Cell(run, budget, _disjoint(some)) for (run, budget), some in found.items())
+    return (QualityCell(run, budget, _disjoint(some)) for (run, budget), some in found.items())

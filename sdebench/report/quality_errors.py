@@ -9,16 +9,16 @@ import pandas as pd
 from sdebench.fit import MARGIN, verdict
 from sdebench.records.claims import held_to
 from sdebench.report.facts import Record, series, slope, sort_of
-from sdebench.report.quality_cells import Group, Run
+from sdebench.report.quality_cells import Group, SampleRun
 from sdebench.report.tables import Column, Table
 
 _RUNGS = ("n", "budget", "nfe", "h", "rms", "median", "max", "seconds", "floor")
 
 
-class Ladder(NamedTuple):
+class ErrorLadder(NamedTuple):
     """The errors of one run, one entry a rung, rising in steps."""
 
-    run: Run
+    run: SampleRun
     record: Record
     n: np.ndarray
     nfe: np.ndarray
@@ -36,17 +36,17 @@ class Ladder(NamedTuple):
         return float(self.rms[at[0]]) if len(at) else np.nan
 
 
-def ladders(group: Group) -> dict[Run, Ladder]:
+def ladders(group: Group) -> dict[SampleRun, ErrorLadder]:
     """Those of a group."""
     return laddered(group.errors)
 
 
-def laddered(errors: dict[Run, Record]) -> dict[Run, Ladder]:
+def laddered(errors: dict[SampleRun, Record]) -> dict[SampleRun, ErrorLadder]:
     """The ladder of each record."""
-    return {run: Ladder(run, r, *(series(r, key) for key in ("n", "nfe", "rms", "floor"))) for run, r in errors.items()}
+    return {run: ErrorLadder(run, r, *(series(r, key) for key in ("n", "nfe", "rms", "floor"))) for run, r in errors.items()}
 
 
-def _head(group: Group, ladder: Ladder) -> dict:
+def _head(group: Group, ladder: ErrorLadder) -> dict:
     claims = ladder.record["claims"]
     return {
         "model": group.label,
@@ -70,7 +70,7 @@ def error_runs(found: Iterable[Group]) -> Table:
     return Table("quality-error-runs", "Every error to the exact trajectory", "As measured.", pd.DataFrame(rows), columns)
 
 
-def _end(ladder: Ladder) -> dict:
+def _end(ladder: ErrorLadder) -> dict:
     """Where the floor ends an order: the evaluations of the first rung that is not well above it, and what the floor is."""
     low, data = np.flatnonzero(ladder.rms <= MARGIN * ladder.floor), ladder.record["data"]
     if not len(low):
@@ -81,7 +81,7 @@ def _end(ladder: Ladder) -> dict:
     return {"ends": ladder.nfe[low[0]], "ends_bound": "=" if low[0] else "<=", "ends_why": what}
 
 
-def _row(group: Group, ladder: Ladder, budgets: list[int]) -> dict:
+def _row(group: Group, ladder: ErrorLadder, budgets: list[int]) -> dict:
     fit, claims = slope(ladder.record), ladder.record["claims"]
     claim = held_to(claims, "global", ladder.run.grid)[0]
     claim = np.nan if claim is None else claim

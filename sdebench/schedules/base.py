@@ -89,7 +89,7 @@ class NoiseSchedule:
         return f"{type(self).__name__}({', '.join(f'{k.name}={getattr(self, k.name):g}' for k in fields(self))})"
 
 
-def checked(ns: NoiseSchedule) -> NoiseSchedule:
+def check_schedule(ns: NoiseSchedule) -> NoiseSchedule:
     """The schedule itself; raises UsageError for what has no `lam`, and for a class in the place of its instance."""
     if isinstance(ns, type) or not hasattr(ns, "lam"):
         raise UsageError(f"{shown(ns)} is not a schedule: give one, as sdebench.schedules.VPLinear(), or a problem's .schedule")

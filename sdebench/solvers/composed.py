@@ -28,6 +28,14 @@ class Composition(Sampler):
     reference: str
 
     @property
+    def inner(self) -> Solver:
+        return self.body
+
+    @property
+    def closing(self) -> tuple[Solver, ...]:
+        return self.tail
+
+    @property
     def order(self) -> int:
         return self.true_order
 

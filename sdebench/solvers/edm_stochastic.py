@@ -14,7 +14,8 @@ from math import inf, log1p, sqrt
 
 from sdebench._support.errors import UsageError
 from sdebench._support.registry import register_solver
-from sdebench.integration.solver import Sampler, StochasticSolver, cross
+from sdebench.integration.integrate import cross
+from sdebench.integration.solver import Sampler, StochasticSolver
 from sdebench.solvers.edm import HeunEDM
 from sdebench.solvers.shared.linear import combine
 

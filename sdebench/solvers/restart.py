@@ -6,7 +6,8 @@ from math import sqrt
 
 from sdebench._support.errors import UsageError
 from sdebench._support.registry import register_solver
-from sdebench.integration.solver import Sampler, cross
+from sdebench.integration.integrate import cross
+from sdebench.integration.solver import Sampler
 from sdebench.solvers.edm import HeunEDM
 from sdebench.solvers.shared.linear import combine
 

@@ -12,7 +12,7 @@ from sdebench.schedules import NoiseSchedule
 
 
 @dataclass(frozen=True)
-class Tableau:
+class ButcherTableau:
     """An explicit Butcher tableau; refuses one whose rows do not sum to their nodes, or its weights to one."""
 
     c: tuple[float, ...]
@@ -27,11 +27,13 @@ class Tableau:
         assert isclose(sum(self.b), 1.0, abs_tol=1e-15), f"weights {self.b} do not sum to 1"
 
 
-EULER = Tableau((0.0,), ((),), (1.0,), 1, "Euler 1768")
-MIDPOINT = Tableau((0.0, 0.5), ((), (0.5,)), (0.0, 1.0), 2, "Runge 1895")
-HEUN = Tableau((0.0, 1.0), ((), (1.0,)), (0.5, 0.5), 2, "Heun 1900")
-KUTTA3 = Tableau((0.0, 0.5, 1.0), ((), (0.5,), (-1.0, 2.0)), (1 / 6, 2 / 3, 1 / 6), 3, "Kutta 1901")
-RK4 = Tableau((0.0, 0.5, 0.5, 1.0), ((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6), 4, "Kutta 1901")
+EULER = ButcherTableau((0.0,), ((),), (1.0,), 1, "Euler 1768")
+MIDPOINT = ButcherTableau((0.0, 0.5), ((), (0.5,)), (0.0, 1.0), 2, "Runge 1895")
+HEUN = ButcherTableau((0.0, 1.0), ((), (1.0,)), (0.5, 0.5), 2, "Heun 1900")
+KUTTA3 = ButcherTableau((0.0, 0.5, 1.0), ((), (0.5,), (-1.0, 2.0)), (1 / 6, 2 / 3, 1 / 6), 3, "Kutta 1901")
+RK4 = ButcherTableau(
+    (0.0, 0.5, 0.5, 1.0), ((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6), 4, "Kutta 1901"
+)
 TABLEAUS = {"euler": EULER, "midpoint": MIDPOINT, "heun": HEUN, "kutta3": KUTTA3, "rk4": RK4}
 
 

@@ -12,7 +12,7 @@ from sdebench.integration.solver import Node, Step, StochasticSolver
 from sdebench.schedules import NoiseSchedule
 from sdebench.solvers.sde_dpm_solver import noisy
 from sdebench.solvers.shared.linear import Linear
-from sdebench.solvers.shared.multistep import led
+from sdebench.solvers.shared.multistep import nodes_at
 from sdebench.solvers.shared.weights import exponential
 from sdebench.solvers.unipc import uni_weights
 
@@ -89,7 +89,7 @@ class SASolver(StochasticSolver):
         return self.tau if self.low <= ns.rho(t) <= self.high else 0.0
 
     def step(self, model, x, s, t, past=(), noise=None):
-        ns, nodes = model.schedule, led(model, x, s, past)
+        ns, nodes = model.schedule, nodes_at(model, x, s, past)
         tau = self._tau(ns, t)
         line, c, weight = noisy("x0", ns, s, t, tau)
         xi = (c, noise.normal(s, t, weight)) if tau else ()

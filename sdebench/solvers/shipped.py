@@ -10,7 +10,7 @@ from sdebench.integration.prediction import lincomb
 from sdebench.integration.solver import Node, Step, remember
 from sdebench.phi import phis
 from sdebench.solvers.shared.linear import linear, transfer
-from sdebench.solvers.shared.multistep import KStep, led
+from sdebench.solvers.shared.multistep import KStep, nodes_at
 
 
 def ipndm_v_weights(h: list[float]) -> list[float]:
@@ -79,7 +79,7 @@ class UniPCVary(KStep):
         return self.k + 1
 
     def step(self, model, x, s, t, past=(), noise=None):
-        ns, nodes = model.schedule, led(model, x, s, past)[: self.k]
+        ns, nodes = model.schedule, nodes_at(model, x, s, past)[: self.k]
         a, b, h, z = linear("x0", ns, s, t)
         places = [(ns.lam(n.t) - ns.lam(s)) / h for n in nodes[1:]] + [1.0]
         phi = phis(len(places) + 2, z)

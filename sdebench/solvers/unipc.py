@@ -6,7 +6,7 @@ from sdebench._support.registry import register_solver
 from sdebench.integration.prediction import lincomb
 from sdebench.integration.solver import Node, Step
 from sdebench.solvers.shared.linear import Linear, linear
-from sdebench.solvers.shared.multistep import Adams, KStep, led
+from sdebench.solvers.shared.multistep import Adams, KStep, nodes_at
 from sdebench.solvers.shared.weights import exponential
 
 
@@ -45,7 +45,7 @@ class UniP(Adams):
     reference = "Zhao et al. 2023, arXiv:2302.04867, section 3"
 
     def step(self, model, x, s, t, past=(), noise=None):
-        ns, nodes = model.schedule, led(model, x, s, past)[: self.k]
+        ns, nodes = model.schedule, nodes_at(model, x, s, past)[: self.k]
         line, lam_s = linear("x0", ns, s, t), ns.lam(s)
         theta = [(ns.lam(node.t) - lam_s) / line.h for node in nodes]
         x_t = _combine(line, x, uni_weights(line, theta, self.bh), [node.prediction for node in nodes])
@@ -81,7 +81,7 @@ class UniPC(KStep):
         return self.k + 1
 
     def step(self, model, x, s, t, past=(), noise=None):
-        ns, nodes = model.schedule, led(model, x, s, past)[: self.k]
+        ns, nodes = model.schedule, nodes_at(model, x, s, past)[: self.k]
         line, lam_s = linear("x0", ns, s, t), ns.lam(s)
         theta = [(ns.lam(node.t) - lam_s) / line.h for node in nodes]
         m = [node.prediction for node in nodes]

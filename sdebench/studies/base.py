@@ -79,11 +79,11 @@ def build(registry: Registry, spec: str) -> Any:
 
 def solver(spec: str) -> Any:
     """The solver of a spec string, made; UsageError for a class that is not one."""
-    from sdebench.integration.solver import checked
+    from sdebench.integration.solver import check_solver
 
     made = build(SOLVERS, spec)
     try:
-        return checked(made)
+        return check_solver(made)
     except UsageError as error:
         if spec in SOLVERS.entries or ":" not in spec:
             raise

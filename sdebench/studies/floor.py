@@ -7,7 +7,7 @@ measured is the rounding of the state and of the predictions, which no solver ca
 from sdebench import grids
 from sdebench._support.registry import SOLVERS
 from sdebench.catalogue import get_solver
-from sdebench.integration.solver import integrate
+from sdebench.integration.integrate import integrate
 from sdebench.networks.problem import DTYPES, dtype_of
 from sdebench.studies.base import claims
 from sdebench.studies.setting import Ladder, context, setting

@@ -38,12 +38,13 @@ def evaluations(solver: Solver | Sampler, problem: Problem) -> Evaluations | Non
 
     From the difference of two runs; where the method states those of a run, from the mean over the longer one.
     """
-    if getattr(solver, "adaptive", False):
+    if solver.adaptive:
         return None
     few = _STEPS + solver.memory
-    many, of_run = few + _FURTHER, getattr(solver, "evaluations", None)
+    many = few + _FURTHER
+    of_run = solver.evaluations(many)
     first, second = (calls(solver, problem, grids.uniform_lam(problem.schedule, *problem.span, n)) for n in (few, many))
     if of_run is not None:
-        return Evaluations(of_run(many) / many, second / many, 0.0)
+        return Evaluations(of_run / many, second / many, 0.0)
     counted = (second - first) / _FURTHER
     return Evaluations(solver.nfe_per_step, counted, first - few * counted)

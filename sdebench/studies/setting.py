@@ -13,8 +13,9 @@ from torch import Tensor
 from sdebench import grids
 from sdebench._support.errors import UsageError
 from sdebench.catalogue import get_problem
+from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Counted
-from sdebench.integration.solver import Sampler, Solver, integrate
+from sdebench.integration.solver import Sampler, Solver
 from sdebench.laws.oracle import Reference, trajectory
 from sdebench.noise import WhiteNoise
 from sdebench.problems import ExactModel, Problem

@@ -7,7 +7,8 @@ tolerance  adaptive methods, over their tolerance
 from sdebench import grids
 from sdebench._support.registry import SOLVERS
 from sdebench.catalogue import get_solver
-from sdebench.integration.solver import Sampler, Solver, integrate
+from sdebench.integration.integrate import integrate
+from sdebench.integration.solver import Sampler, Solver
 from sdebench.studies.base import claims
 from sdebench.studies.order.measure import kinds_of, run_at_tolerance, tolerances
 from sdebench.studies.setting import Ladder, Setting, context, setting
@@ -18,7 +19,7 @@ BUDGETS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
 def steps_for(solver: Solver | Sampler, budgets: tuple[int, ...]) -> tuple[int, ...]:
     """The numbers of steps that fit the budgets, each once; a budget below one step, or below the tail's, is left out."""
-    least = len(getattr(solver, "tail", ())) + 1 if isinstance(solver, Sampler) else 1
+    least = len(solver.closing) + 1
     return tuple(dict.fromkeys(n for n in (b // solver.nfe_per_step for b in budgets) if n >= least))
 
 

@@ -1,4 +1,4 @@
-"""Consistency models: a network that tells, from any point of a path of the probability flow, where the path ends.
+"""ConsistencyTraining models: a network that tells, from any point of a path of the probability flow, where the path ends.
 
 Song et al. 2023, arXiv:2303.01469: algorithm 2, where a teacher's step makes the other point of the path, and 3, where the
 noise that was added makes it.  Between neighbouring times s > t of a grid of `intervals` equal steps,
@@ -29,7 +29,7 @@ from sdebench.training.recipe import Recipe
 from sdebench.training.student import Student, check_sampled, ddim, levels, missed
 
 
-class Consistency(Student):
+class ConsistencyTraining(Student):
     """The task: say the same at both ends of an interval."""
 
     def __init__(self, recipe: Recipe, data: Images, device: str = "cpu"):

@@ -14,14 +14,14 @@ from sdebench._support.errors import UsageError
 from sdebench._support.files import write_atomic
 from sdebench.networks.problem import device_of
 from sdebench.training.classifier import Labels
-from sdebench.training.consistency import Consistency
+from sdebench.training.consistency import ConsistencyTraining
 from sdebench.training.denoiser import Denoiser
 from sdebench.training.progressive import Halving
 from sdebench.training.recipe import Recipe
 from sdebench.training.state import CHECKPOINT, State
 
 LOG = "log.jsonl"
-_TASKS = {"denoiser": Denoiser, "classifier": Labels, "consistency": Consistency}
+_TASKS = {"denoiser": Denoiser, "classifier": Labels, "consistency": ConsistencyTraining}
 _LOGGED = 20  # steps between two lines of the log
 
 
@@ -101,7 +101,7 @@ def _steps(task: Any, state: State, folder: Path, minutes: float, watch: Callabl
                 continue
             value = _finite({"loss": float(loss.detach())}, state)["loss"]  # waits for the device: all steps are made
             log.trained += time.monotonic() - began
-            figures = _checked(task, state, folder) if checks else {}
+            figures = _validate(task, state, folder) if checks else {}
             if checks or state.step % _LOGGED == 0:
                 watch(log.add(state.step, recipe, value, figures))
             if saves:
@@ -138,7 +138,7 @@ def _finite(figures: dict[str, float], state: State) -> dict[str, float]:
     return figures
 
 
-def _checked(task: Any, state: State, folder: Path) -> dict[str, float]:
+def _validate(task: Any, state: State, folder: Path) -> dict[str, float]:
     """The validation figures as the network is now, and its picture.  Raises UsageError where one is not finite."""
     figures = _finite(task.validate(state.ema), state)
     task.picture(folder, state.ema, state.step)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sdebench.catalogue import get_solver
 from sdebench.data import to_uint8
 from sdebench.grids import Grid
-from sdebench.integration.solver import integrate
+from sdebench.integration.integrate import integrate
 from sdebench.networks.model import NetworkModel
 from sdebench.noise import normals, stream
 

@@ -24,10 +24,10 @@ from sdebench import grids
 from sdebench.data import Images
 from sdebench.training.batches import mixed
 from sdebench.training.recipe import Recipe
-from sdebench.training.student import Level, Student, check_sampled, ddim, levels, missed
+from sdebench.training.student import BatchLevel, Student, check_sampled, ddim, levels, missed
 
 
-def target(z: Tensor, end: Tensor, s: Level, t: Level) -> Tensor:
+def target(z: Tensor, end: Tensor, s: BatchLevel, t: BatchLevel) -> Tensor:
     """x~, the x_0 with which one step of DDIM takes z at s to `end` at t."""
     ratio = t.sigma / s.sigma
     return (end - ratio * z) / (t.alpha - ratio * s.alpha)

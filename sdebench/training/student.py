@@ -20,7 +20,7 @@ from sdebench.training.recipe import Recipe
 _CHECKED = 8  # lessons of the validation loss, at most
 
 
-class Level(NamedTuple):
+class BatchLevel(NamedTuple):
     """The times of a batch with their signal and noise, each (B, 1, 1, 1)."""
 
     t: Tensor
@@ -28,12 +28,12 @@ class Level(NamedTuple):
     sigma: Tensor
 
 
-def ddim(x: Tensor, x0: Tensor, s: Level, t: Level) -> Tensor:
+def ddim(x: Tensor, x0: Tensor, s: BatchLevel, t: BatchLevel) -> Tensor:
     """`alpha_t x0 + sigma_t/sigma_s (x - alpha_s x0)`: a step of `solvers.ddim`, but from and to a time for each image."""
     return t.alpha * x0 + t.sigma / s.sigma * (x - s.alpha * x0)
 
 
-def missed(x0: Tensor, target: Tensor, at: Level) -> Tensor:
+def missed(x0: Tensor, target: Tensor, at: BatchLevel) -> Tensor:
     """`max(alpha^2/sigma^2, 1) |x0 - target|^2/d` of each image, (B,): arXiv:2202.00512, section 4, truncated SNR.
 
     For a network of v, x0 - target = -sigma (v - v~): where alpha^2 + sigma^2 = 1 the weight of v stays within 1/2 and 1.
@@ -113,12 +113,12 @@ class Student(Denoiser):
         """The teacher's network, to be trained on; without a teacher, a new one."""
         return copy.deepcopy(self.teaches).requires_grad_(True) if self.teacher else super().network()
 
-    def _x0(self, net: Callable, x: Tensor, at: Level) -> Tensor:
+    def _x0(self, net: Callable, x: Tensor, at: BatchLevel) -> Tensor:
         """What a network of kind v says of x_0, (alpha x - sigma v)/(alpha^2 + sigma^2): at sigma = 0 it is x_0 itself."""
         v = self._value(net, x, at.t)
         return (at.alpha * x - at.sigma * v) / (at.alpha.square() + at.sigma.square())
 
-    def _told(self, x: Tensor, at: Level) -> Tensor:
+    def _told(self, x: Tensor, at: BatchLevel) -> Tensor:
         """What the teacher says of x_0, in the float32 in which it samples."""
         with full_float32():
             return self._x0(self.teaches, x, at)
@@ -133,7 +133,7 @@ class Student(Denoiser):
         return card | {"teacher": {"name": self.teacher.name, "sha256": self.teacher_sha256} | its}
 
 
-def levels(level: Tensor) -> list[Level]:
+def levels(level: Tensor) -> list[BatchLevel]:
     """The levels of a batch of columns of a student's table, (3 k, B): k of them."""
     rows = [row.reshape(-1, 1, 1, 1) for row in level]
-    return [Level(*rows[i : i + 3]) for i in range(0, len(rows), 3)]
+    return [BatchLevel(*rows[i : i + 3]) for i in range(0, len(rows), 3)]

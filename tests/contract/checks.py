@@ -13,7 +13,8 @@ import torch
 
 import sdebench as sb
 from sdebench import grids
-from sdebench.integration.solver import Node, Sampler, integrate
+from sdebench.integration.integrate import integrate
+from sdebench.integration.solver import Node, Sampler
 from sdebench.problems import GaussianMixture, exact_model
 from sdebench.schedules import EDM, VPLinear
 from sdebench.studies.order.measure import measure_order
@@ -25,12 +26,12 @@ RATIOS = (0.6, 1.5, 0.8, 1.3)  # steps before the current one, in units of it
 
 
 def is_black_box(solver) -> bool:
-    return bool(getattr(solver, "adaptive", False))
+    return solver.adaptive
 
 
 def on_grid(solver):
     """A black box made to take the steps of a grid, others as they are."""
-    return solver.fixed() if is_black_box(solver) else solver
+    return solver.on_grid() if is_black_box(solver) else solver
 
 
 def irregular(problem, n: int) -> tuple[float, ...]:
@@ -47,7 +48,7 @@ def unequal_past(model, x, s: float, h: float, size: int) -> tuple[Node, ...]:
 def one_step(solver, model, x, s: float, t: float, past=()):
     """The state after one interval, of a composition by its body, of a black box by one step of its own."""
     if is_black_box(solver):
-        return solver.fixed().sample(model, x, (s, t))
+        return solver.on_grid().sample(model, x, (s, t))
     return (solver.body if isinstance(solver, Sampler) else solver).step(model, x, s, t, past).x
 
 

@@ -6,8 +6,8 @@ They take the runner, so that the same check meets the executors (`test_executor
 import torch
 
 import sdebench as sb
+from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Counted, Model
-from sdebench.integration.solver import integrate
 from sdebench.noise import WhiteNoise
 from sdebench.noise.brownian import BrownianPath
 

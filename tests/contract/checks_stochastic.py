@@ -5,7 +5,8 @@ import torch
 
 import sdebench as sb
 from sdebench import grids
-from sdebench.integration.solver import Sampler, integrate
+from sdebench.integration.integrate import integrate
+from sdebench.integration.solver import Sampler
 from sdebench.problems import GaussianMixture, consistency_model, exact_model
 from sdebench.schedules import VPLinear
 from sdebench.studies.order.measure import measure_order

@@ -10,7 +10,7 @@ import sdebench as sb
 from sdebench._support.errors import UsageError
 from sdebench.integration.executors import fused as fusing
 from sdebench.integration.executors import native
-from sdebench.integration.solver import integrate
+from sdebench.integration.integrate import integrate
 from sdebench.noise import WhiteNoise
 
 ALL = sb.list_solvers()

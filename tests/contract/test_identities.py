@@ -5,7 +5,7 @@ from contract.checks import difference, irregular, one_step, unequal_past
 
 import sdebench as sb
 from sdebench import grids
-from sdebench.integration.solver import integrate
+from sdebench.integration.integrate import integrate
 from sdebench.schedules import EDM
 from sdebench.studies.setting import setting
 

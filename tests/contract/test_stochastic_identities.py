@@ -12,7 +12,8 @@ from contract.checks import difference
 import sdebench as sb
 from sdebench import grids
 from sdebench._support.errors import UsageError
-from sdebench.integration.solver import Step, integrate
+from sdebench.integration.integrate import integrate
+from sdebench.integration.solver import Step
 from sdebench.integration.tableau import tableau
 from sdebench.noise import DATA, EPS, TIME
 from sdebench.problems import GaussianMixture, exact_model

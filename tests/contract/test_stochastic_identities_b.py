@@ -10,7 +10,7 @@ from contract.checks import difference, irregular, unequal_past
 
 import sdebench as sb
 from sdebench._support.errors import UsageError
-from sdebench.integration.solver import integrate
+from sdebench.integration.integrate import integrate
 from sdebench.integration.tableau import tableau
 from sdebench.noise import WhiteNoise
 from sdebench.noise.brownian import BrownianPath

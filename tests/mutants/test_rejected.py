@@ -9,7 +9,7 @@ from golden.test_constants import constant
 from mutants import multistep, one_step
 
 import sdebench as sb
-from sdebench.solvers.runge_kutta import Tableau
+from sdebench.solvers.runge_kutta import ButcherTableau
 
 on_irregular = partial(checks.global_order, grid="irregular")
 on_uniform = partial(checks.global_order, grid="uniform_lam")
@@ -89,9 +89,9 @@ def test_a_weaker_check_does_not_see_it(mutant, check):
 
 def test_a_tableau_whose_row_does_not_sum_to_its_node_is_refused():
     with pytest.raises(AssertionError, match="does not sum to its node"):
-        Tableau((0.0, 0.5), ((), (0.4,)), (0.0, 1.0), 2, "mutant")
+        ButcherTableau((0.0, 0.5), ((), (0.4,)), (0.0, 1.0), 2, "mutant")
 
 
 def test_a_tableau_whose_weights_do_not_sum_to_one_is_refused():
     with pytest.raises(AssertionError, match="do not sum to 1"):
-        Tableau((0.0, 1.0), ((), (1.0,)), (0.5, 0.4), 2, "mutant")
+        ButcherTableau((0.0, 1.0), ((), (1.0,)), (0.5, 0.4), 2, "mutant")

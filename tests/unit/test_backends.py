@@ -127,7 +127,7 @@ def test_a_worker_has_one_thread_a_library_and_neither_the_keyboard_nor_the_scre
         assert json.loads(out)["measured"] == 2
         assert ("a solver that talks" in err) == (what == "print")
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from sdebench.engine import runner; from sdebench.studies import base\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); from sdebench.engine import runner\nfrom sdebench.studies import base\n"
         "base.STUDIES['dummy'] = 'dummy_study'; path = sys.argv[2]\n"
         "runner.run(base.expand({'study': 'dummy', 'count': 2, 'what': 'threads'}), path, 1)"
     )
@@ -147,7 +147,8 @@ def test_a_case_that_prints_where_nobody_reads_any_more_has_not_failed(tmp_path)
 def test_a_case_that_prints_where_there_is_no_screen_spoils_no_answer(tmp_path):
     """Of a command whose standard error is closed, as by `2>&-`."""
     code = (
-        "import sys, os; sys.path.insert(0, sys.argv[1]); os.close(2); from sdebench.engine import runner; from sdebench.studies import base\n"
+        "import sys, os; sys.path.insert(0, sys.argv[1]); os.close(2)\n"
+        "from sdebench.engine import runner\nfrom sdebench.studies import base\n"
         "base.STUDIES['dummy'] = 'dummy_study'\n"
         "found = runner.run(base.expand({'study': 'dummy', 'count': 2, 'what': 'print'}), sys.argv[2], 1)\n"
         "print(found.measured, found.failed, found.retried)"

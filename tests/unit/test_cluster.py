@@ -227,7 +227,8 @@ def test_without_distributed_one_line_says_what_to_install(tmp_path, monkeypatch
 
 def test_nothing_of_it_is_imported_unless_asked_for(tmp_path):
     code = (
-        "import sys; from sdebench.engine import runner; from sdebench.studies import base; base.STUDIES['dummy'] = 'dummy_study'\n"
+        "import sys; from sdebench.engine import runner\nfrom sdebench.studies import base\n"
+        "base.STUDIES['dummy'] = 'dummy_study'\n"
         "runner.run(base.expand({'study': 'dummy'}), sys.argv[1], 1)\n"
         "sys.exit(bool({'distributed', 'dask'} & {*sys.modules}))"
     )

@@ -19,8 +19,8 @@ import sdebench as sb
 from sdebench._support.errors import UsageError
 from sdebench.integration.executors import compiled, graph
 from sdebench.integration.executors.fused import by_torch, execute, prepared
+from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Model
-from sdebench.integration.solver import integrate
 from sdebench.noise import WhiteNoise
 from sdebench.noise.brownian import BrownianPath
 

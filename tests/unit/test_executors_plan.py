@@ -13,8 +13,9 @@ from sdebench._support.errors import UsageError
 from sdebench.integration.executors import fused as fusing
 from sdebench.integration.executors import native
 from sdebench.integration.executors.plan import Combination, plan
+from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Model, lincomb
-from sdebench.integration.solver import Solver, Step, StochasticSolver, integrate
+from sdebench.integration.solver import Solver, Step, StochasticSolver
 from sdebench.noise import WhiteNoise
 
 NS = sb.schedules.VPLinear()

@@ -299,7 +299,7 @@ def test_no_method_moves_fewer_bytes_than_its_formula_needs():
     seen = 0
     for name in list_solvers():
         solver = get_solver(name)
-        if getattr(solver, "adaptive", False):
+        if solver.adaptive:
             continue
         made = bench(solver, steps=4)
         least = profile_counts.fewest(made)

@@ -22,10 +22,10 @@ from sdebench.studies.quality import error as quality_error
 from sdebench.studies.quality import metrics as quality_metrics
 from sdebench.studies.quality import run as quality_run
 from sdebench.studies.quality import study as quality
-from sdebench.studies.quality.run import Place
+from sdebench.studies.quality.run import Sampling
 
 MODEL = "remembering_networks:gaussian"
-AT = Place(MODEL, "float32", "cpu", 0)
+AT = Sampling(MODEL, "float32", "cpu", 0)
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +158,7 @@ def test_errors_are_those_to_the_flow_of_the_network_itself():
     """One Gaussian, whose flow has a formula; ddim's rungs to 1e-6 of its RMS error, and its order is 1."""
     (case,) = cases(kinds=["error"], dtypes=["float64"], ladder=[8, 16, 32, 64, 128])
     found = quality.measure(case)
-    data, at = found["data"], Place(MODEL, "float64", "cpu", 0)
+    data, at = found["data"], Sampling(MODEL, "float64", "cpu", 0)
     exact = remembering_networks.exact(at.problem.initial(4, 0)).flatten(1)
     grid = quality_run.grid_of(at.problem, "uniform_lam", 16)
     ends = quality_run.sample(get_solver("ddim"), at.problem.model, grid, at, 0, 4)
@@ -174,7 +174,7 @@ def test_errors_are_those_to_the_flow_of_the_network_itself():
 
 
 def test_a_fine_run_is_made_once_for_all_processes_and_again_where_its_file_is_damaged(tmp_path, monkeypatch):
-    at, ran = Place(MODEL, "float64", "cpu", 0), []
+    at, ran = Sampling(MODEL, "float64", "cpu", 0), []
     sample = quality_error.sample
     monkeypatch.setattr(quality_error, "sample", lambda *args: ran.append(args) or sample(*args))
     first = quality_error.Converged(at, 4)
@@ -200,7 +200,7 @@ def test_the_format_of_a_network_has_a_floor_of_its_own():
     assert found["float64"]["rounding"] == 0.0
     assert 1e-8 < found["float32"]["rounding"] < 1e-5
     assert found["float32"]["floor"][0] >= found["float32"]["rounding"]
-    assert Place(MODEL, "bfloat16", "cpu", 0).state is torch.float32
+    assert Sampling(MODEL, "bfloat16", "cpu", 0).state is torch.float32
 
 
 def test_pictures_are_the_first_samples_and_those_of_the_exact_trajectory():

@@ -16,7 +16,7 @@ from sdebench.studies import base
 from sdebench.studies.quality import error as quality_error
 from sdebench.studies.quality import run as quality_run
 from sdebench.studies.quality import study as quality
-from sdebench.studies.quality.run import Place
+from sdebench.studies.quality.run import Sampling
 from sdebench.studies.quality.student import about, teacher_of
 
 DIGITS = {"name": "digits", "sha256": get_network("digits").sha256}
@@ -72,7 +72,7 @@ def test_its_error_is_that_to_its_teacher_s_trajectory_and_the_record_says_whose
     """By hand, to 1e-6; to the end of its own trajectory it would be another by more than 1e-3."""
     model = student(sampled={"solver": "ddim", "grid": "uniform_t", "steps": 2})
     (case,) = cases(model)
-    found, at = quality.measure(case), Place(model, "float32", "cpu", 0)
+    found, at = quality.measure(case), Sampling(model, "float32", "cpu", 0)
     data, its, own = found["data"], *(quality_error.converged(at._replace(model=m), 4).ends for m in ("digits", model))
     for i, n in enumerate((1, 2)):
         grid = quality_run.grid_of(at.problem, "uniform_t", n)
@@ -126,14 +126,14 @@ def test_what_cannot_be_run_in_one_evaluation_is_said(student):
 def test_the_teacher_of_a_student_s_student_is_the_first_of_them(student):
     first = student()
     second = student("second", teacher={"name": first, "sha256": get_network(first).sha256})
-    at = Place(second, "float32", "cpu", 3)
+    at = Sampling(second, "float32", "cpu", 3)
     assert teacher_of(at) == at._replace(model="digits")
     assert teacher_of(at._replace(model="digits")) == at._replace(model="digits")
 
 
 def test_a_teacher_that_is_not_here_may_be_named_with_its_own(student):
     between = {"name": "not-here", "sha256": "b" * 64, "teacher": DIGITS}
-    at = Place(student(teacher=between), "float32", "cpu", 0)
+    at = Sampling(student(teacher=between), "float32", "cpu", 0)
     assert teacher_of(at) == at._replace(model="digits")
     assert about(at)["teacher"] == DIGITS
 
@@ -142,14 +142,14 @@ def test_a_teacher_that_is_no_network_of_the_package_is_found_by_its_spec(studen
     """All are called digits, the name of their data: name alone would find the one of the package."""
     own = student("own", larger=1.2, teacher=None)
     its = {"name": "digits", "sha256": get_network(own).sha256}
-    at = Place(student(teacher=its | {"spec": own}), "float32", "cpu", 0)
+    at = Sampling(student(teacher=its | {"spec": own}), "float32", "cpu", 0)
     assert teacher_of(at) == at._replace(model=own)
     assert about(at)["teacher"] == its  # a record keeps no paths
 
 
 def test_a_teacher_of_the_package_is_found_by_its_sha256_whatever_it_is_called(student):
     its = {"name": "digits", "sha256": get_network("digits-smooth").sha256, "spec": "some/folder/of/another"}
-    at = Place(student(teacher=its), "float32", "cpu", 0)
+    at = Sampling(student(teacher=its), "float32", "cpu", 0)
     assert teacher_of(at) == at._replace(model="digits-smooth")
 
 
@@ -159,7 +159,7 @@ def test_a_card_starts_no_factory(student, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     its = {"name": "trap:make", "sha256": "a" * 64, "spec": "trap:make"}
     with pytest.raises(UsageError, match="does not say in its card what taught it"):
-        teacher_of(Place(student(teacher=its), "float32", "cpu", 0))
+        teacher_of(Sampling(student(teacher=its), "float32", "cpu", 0))
     assert not (tmp_path / "sprung").exists()
 
 
@@ -169,7 +169,7 @@ def test_a_consistency_model_without_a_teacher_has_samples_and_no_error(student)
         found = cases(model, solvers=["consistency"], kinds=["samples", "pictures", "error"])
     assert [(case["kind"], case.get("solver")) for case in found if case["kind"] != "samples"] == [("pictures", "consistency")]
     assert [case["budget"] for case in found if case["kind"] == "samples"] == [2, 1]
-    assert set(about(Place(model, "float32", "cpu", 0))) == {"sampled"}
+    assert set(about(Sampling(model, "float32", "cpu", 0))) == {"sampled"}
 
 
 WRONG = {
@@ -190,4 +190,4 @@ def test_of_a_student_of_another_teacher_there_are_samples_and_no_error_which_is
     assert "\n" not in str(caught.value)
     with pytest.warns(UserWarning, match=message):
         assert {case["kind"] for case in cases(model, kinds=["samples", "error"])} == {"samples"}
-    assert set(about(Place(model, "float32", "cpu", 0))["teacher"]) == {"name", "sha256"}
+    assert set(about(Sampling(model, "float32", "cpu", 0))["teacher"]) == {"name", "sha256"}

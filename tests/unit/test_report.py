@@ -82,7 +82,7 @@ def law_record(solver, slope, **claims):
 
 def order_row(*records):
     """The only row of the order table of these records."""
-    frame = tables.order_table(facts.checked(records)).frame
+    frame = tables.order_table(facts.prepare_records(records)).frame
     assert len(frame) == 1
     return frame.iloc[0]
 
@@ -127,7 +127,7 @@ def test_one_grid_decides_for_all_unless_it_is_exact(bad, verdict):
 
 
 def test_unresolved_is_a_dash_with_its_reason_and_never_a_pass():
-    table = tables.order_table(facts.checked([record(errors=WIGGLE), record(solver="other")]))
+    table = tables.order_table(facts.prepare_records([record(errors=WIGGLE), record(solver="other")]))
     shown = {row[0].text: dict(zip((c.key for c in table.columns), row)) for row in emit.cells(table)}
     assert shown["two"]["smooth"].text == emit.DASH
     assert "slopes disagree" in shown["two"]["smooth"].why
@@ -141,7 +141,7 @@ def test_a_poor_reference_is_not_exactness():
 
 def test_irregular_grids_are_held_to_the_order_stated_for_them_and_the_verdict_says_so():
     lower = {"order_irregular": 1}
-    cases = facts.checked([record(**lower), record(grid="irregular", slope=1.0, **lower)])
+    cases = facts.prepare_records([record(**lower), record(grid="irregular", slope=1.0, **lower)])
     table = tables.order_table(cases)
     assert table.frame.iloc[0]["verdict"] == "confirmed"
     assert "smooth grids only" in emit.markdown(table)
@@ -164,7 +164,7 @@ def test_main_scheme_and_whole_run_are_told_apart():
 
 def test_an_adaptive_black_box_is_judged_by_its_tolerance_and_says_so():
     box = record(kind="tolerance", grid="", slope=1.0, claimed_order=5, adaptive=True)
-    table = tables.order_table(facts.checked([box]))
+    table = tables.order_table(facts.prepare_records([box]))
     assert "confirmed (tolerance)" in emit.markdown(table)
     assert table.frame.iloc[0]["smooth_why"] == "chooses its own steps: no grids"
 
@@ -173,7 +173,7 @@ NOISY = {"stochastic": True, "strong_order": 1.5, "family": "SEEDS"}
 
 
 def test_a_stochastic_method_is_judged_by_its_weak_order_and_its_strong_order_stands_beside():
-    cases = facts.checked(
+    cases = facts.prepare_records(
         [
             record(kind="weak", **NOISY),
             record(kind="weak", grid="irregular", slope=2.0, **NOISY),
@@ -190,13 +190,13 @@ def test_a_stochastic_method_is_judged_by_its_weak_order_and_its_strong_order_st
     assert "1.00 ± 0.00 ✗" in emit.markdown(table)
     assert list(table.frame["solver"]) == ["ode", "two"]  # deterministic ones first
     assert {"uniform_lam", "irregular"} <= set(tables.grid_table(cases).frame.columns)
-    assert "Kind" not in [c.heading for c in tables.order_table(facts.checked([record()])).columns]
+    assert "Kind" not in [c.heading for c in tables.order_table(facts.prepare_records([record()])).columns]
 
 
 @pytest.mark.parametrize(("slope", "claim", "verdict"), [(1.5, 1.5, "confirmed"), (1.0, 1.5, "refuted"), (1.0, None, "")])
 def test_a_strong_order_is_held_to_what_is_stated_or_to_nothing(slope, claim, verdict):
     strong = record(kind="strong", grid="", slope=slope, stochastic=True, strong_order=claim)
-    assert facts.measured(facts.checked([strong]))[0].verdict == verdict
+    assert facts.measured(facts.prepare_records([strong]))[0].verdict == verdict
 
 
 def test_nfe_a_step_is_counted():
@@ -212,7 +212,7 @@ def test_a_failure_without_claims_takes_them_from_its_solver():
     row = order_row(broken, record())
     assert (row["claimed"], row["verdict"]) == (2, "failed")
     assert order_row(broken)["verdict"] == "failed"
-    assert list(tables.failure_table(facts.checked([broken])).frame["message"]) == ["boom"]
+    assert list(tables.failure_table(facts.prepare_records([broken])).frame["message"]) == ["boom"]
 
 
 def test_budgets_take_the_longest_run_within_and_interpolate_nothing():
@@ -239,7 +239,7 @@ def test_rounding_onset_is_the_first_rung_over_twice_the_truncation_error():
 
 def test_latex_and_markdown_escape():
     odd = record(solver=r"a_b|c\d", reference="50% & more #1 {x}~^$")
-    table = tables.order_table(facts.checked([odd]))
+    table = tables.order_table(facts.prepare_records([odd]))
     tex = emit.latex(table)
     assert r"a\_b|c\textbackslash{}d" in tex
     assert r"50\% \& more \#1 \{x\}\textasciitilde{}\textasciicircum{}\$" in tex
@@ -365,7 +365,7 @@ def test_no_records_is_a_usage_error(tmp_path):
 
 
 def test_the_heat_map_never_colours_what_is_unresolved():
-    cases = facts.checked([record(), record(grid="karras", errors=WIGGLE), record(grid="jitter", slope=0.0)])
+    cases = facts.prepare_records([record(), record(grid="karras", errors=WIGGLE), record(grid="jitter", slope=0.0)])
     figure = heatmap.heat_map(tables.grid_table(cases), "mixture-1d", ["uniform_lam", "karras", "jitter"])
     axes = figure.axes[0]
     assert {"0.0", "?", "−2.0"} <= {t.get_text() for t in axes.texts}
@@ -377,7 +377,7 @@ def test_the_heat_map_never_colours_what_is_unresolved():
 
 
 def test_the_convergence_figure_names_what_is_refuted():
-    cases = facts.checked([record(), record(solver="slow", slope=1.0)])
+    cases = facts.prepare_records([record(), record(solver="slow", slope=1.0)])
     figure = figures_module.convergence(cases, "mixture-1d", "uniform_lam")
     assert any("slow  1.00, claims 2" in t.get_text() for t in figure.axes[0].texts)
     svg = style.render(figure, "x")["svg"].decode()
@@ -387,7 +387,7 @@ def test_the_convergence_figure_names_what_is_refuted():
 
 def test_weak_and_strong_errors_have_figures_of_their_own():
     noisy = (record(solver="n", kind=kind, grid=grid, **NOISY) for kind, grid in (("weak", "uniform_lam"), ("strong", "")))
-    cases = facts.checked([record(), *noisy])
+    cases = facts.prepare_records([record(), *noisy])
     weak, strong = figures_module.weak(cases, "mixture-1d", "uniform_lam"), figures_module.strong(cases, "mixture-1d")
     assert [len([a for a in f.axes if a.get_visible()]) for f in (weak, strong)] == [1, 1]
     assert "error of E[φ(x)]" in [t.get_text() for t in weak.texts]
@@ -399,7 +399,7 @@ def test_weak_and_strong_errors_have_figures_of_their_own():
 
 def test_the_law_figure_names_the_best_of_either_kind_and_no_names_overlap():
     slow = [law_record(f"sde {k}", 1.0 + 0.01 * k, **NOISY) for k in range(6)]
-    cases = facts.checked([*slow, *(law_record(f"ode {k}", 2.0 + 0.01 * k) for k in range(6))])
+    cases = facts.prepare_records([*slow, *(law_record(f"ode {k}", 2.0 + 0.01 * k) for k in range(6))])
     runs, budgets = costs.law_runs_table(cases), costs.law_table(cases)
     axes = law_figure.law(runs, budgets, "mixture-1d").axes[0]
     assert {t.get_text() for t in axes.texts} == {f"{kind} {k}" for kind in ("ode", "sde") for k in (2, 3, 4, 5)}
@@ -412,14 +412,14 @@ def test_the_law_figure_names_the_best_of_either_kind_and_no_names_overlap():
 
 @pytest.mark.parametrize(("slope", "end"), [(2.0, "neither"), (-0.5, "min"), (4.5, "max")])
 def test_the_colour_bar_of_the_heat_map_says_where_cells_leave_it(slope, end):
-    frame = tables.grid_table(facts.checked([record(slope=slope)])).frame
+    frame = tables.grid_table(facts.prepare_records([record(slope=slope)])).frame
     assert heatmap._beyond(frame, ["uniform_lam"]) == end
 
 
 def test_provenance_says_when_code_is_mixed():
     mixed = [record(), record(solver="b") | {"code": "def"}]
     assert "more than one version" in dict(page.provenance(mixed))["Code"]
-    assert json.dumps(page.details(facts.checked(mixed)))
+    assert json.dumps(page.details(facts.prepare_records(mixed)))
 
 
 def test_the_report_never_imports_torch():

@@ -14,7 +14,12 @@ def test_errors_have_a_true_minus_and_nothing_is_plain_zero():
 
 
 def test_what_a_cell_sorts_by_is_told_once_and_to_six_digits():
-    cells = [emit.Cell("1.00 ± 0.01", 0.99706537508896), emit.Cell("12", 12.0), emit.Cell(emit.DASH, ""), emit.Cell("x", "x")]
+    cells = [
+        emit.TableCell("1.00 ± 0.01", 0.99706537508896),
+        emit.TableCell("12", 12.0),
+        emit.TableCell(emit.DASH, ""),
+        emit.TableCell("x", "x"),
+    ]
     assert [page._key(cell) for cell in cells] == ["0.997065", "", "", ""]
 
 

@@ -42,7 +42,7 @@ def teacher(solvers=("ddim", "unipc-3"), budgets=(2, 4, 10)):
 def read(tmp_path):
     """Records to groups, by way of a file and its arrays."""
     names = count()
-    return lambda made: quality_cells.groups(facts.checked(q.stored(tmp_path / f"{next(names)}.jsonl", list(made))))
+    return lambda made: quality_cells.groups(facts.prepare_records(q.stored(tmp_path / f"{next(names)}.jsonl", list(made))))
 
 
 def shown(group):

@@ -19,7 +19,7 @@ WIDE = (0.0, 0.3, -0.3, 0.1, -0.1)
 
 
 def table_of(*records):
-    return profile.profile_table(facts.checked(records))
+    return profile.profile_table(facts.prepare_records(records))
 
 
 def row_of(*records):
@@ -174,7 +174,7 @@ def test_a_failed_repeat_is_left_out_and_a_failed_case_is_dashes_with_its_reason
     assert table.frame["rounds"].tolist() == [7, 0]
     for key in ("us", "interval", "network", "bound", "images", "attained"):
         assert texts(table, key)[1] == (emit.DASH, 0, "CaptureError: no graph")
-    assert len(make_tables(facts.checked([p.record(), lost]))["failures"].frame) == 1
+    assert len(make_tables(facts.prepare_records([p.record(), lost]))["failures"].frame) == 1
 
 
 def test_missing_numbers_are_dashes():
@@ -213,7 +213,9 @@ def test_rows_are_in_the_order_of_executors_and_batches():
 
 
 def test_every_record_is_a_row_for_programs():
-    table = profile.profile_runs(facts.checked([p.record(), p.record(repeat=1, rest=31.0), p.record(batch=1, status="failed")]))
+    table = profile.profile_runs(
+        facts.prepare_records([p.record(), p.record(repeat=1, rest=31.0), p.record(batch=1, status="failed")])
+    )
     assert table.frame["total_s"].tolist() == pytest.approx([150e-6, 151e-6])
     assert table.frame[["vector_bytes", "memory_run_bytes"]].iloc[0].tolist() == [40_000, 90e6]
 

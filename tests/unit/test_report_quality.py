@@ -23,7 +23,7 @@ from sdebench.report import build, emit, facts, quality, quality_cells, quality_
 def read(tmp_path):
     """Records to groups, by way of a file and its arrays."""
     names = count()
-    return lambda made: quality_cells.groups(facts.checked(q.stored(tmp_path / f"{next(names)}.jsonl", list(made))))
+    return lambda made: quality_cells.groups(facts.prepare_records(q.stored(tmp_path / f"{next(names)}.jsonl", list(made))))
 
 
 def one(read, made):

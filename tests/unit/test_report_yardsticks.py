@@ -29,7 +29,7 @@ def of(folder, size):
         q.samples(solver, budget, size=size, shift=shift)
         for solver, budget, shift in (("ddim", 5, 0.6), ("ddim", 10, 0.2), ("ddpm", 10, 0.3))
     ]
-    (found,) = quality_cells.groups(facts.checked(q.stored(folder / "r.jsonl", [told(), *made])))
+    (found,) = quality_cells.groups(facts.prepare_records(q.stored(folder / "r.jsonl", [told(), *made])))
     return found
 
 

@@ -9,7 +9,8 @@ import torch
 
 import sdebench as sb
 from sdebench._support.errors import UsageError
-from sdebench.integration.solver import Node, Sampler, Solver, Step, integrate, integrate_adaptive, remember
+from sdebench.integration.integrate import integrate, integrate_adaptive
+from sdebench.integration.solver import Node, Sampler, Solver, Step, remember
 
 PB = sb.get_problem("mixture-1d")
 X = PB.initial(16, 0)

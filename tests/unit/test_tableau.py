@@ -9,8 +9,9 @@ import torch
 
 import sdebench as sb
 from sdebench._support.errors import UsageError
+from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Counted, Model, lincomb
-from sdebench.integration.solver import Step, StochasticSolver, integrate
+from sdebench.integration.solver import Step, StochasticSolver
 from sdebench.integration.tableau import Vector, tableau
 from sdebench.noise import TIME, WhiteNoise
 

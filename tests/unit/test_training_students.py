@@ -16,10 +16,10 @@ from sdebench.integration.prediction import Model, conversion
 from sdebench.networks import NetworkModel, Scaled
 from sdebench.problems import GaussianMixture, exact_model
 from sdebench.training import loop, recipe
-from sdebench.training.consistency import Consistency
+from sdebench.training.consistency import ConsistencyTraining
 from sdebench.training.progressive import Halving, target
 from sdebench.training.state import State
-from sdebench.training.student import Level, levels, missed
+from sdebench.training.student import BatchLevel, levels, missed
 
 LADDER = {
     "name": "ladder",
@@ -105,17 +105,17 @@ def test_the_loss_is_zero_for_the_exact_student_and_weighs_an_error_of_x0_by_the
         assert halving._errors(halving.teaches, X0, EPS, level).mean() > 1e-4  # the teacher's own x_0 is another one
 
 
-def consistency(spec, intervals=4, shape=SHAPE) -> Consistency:
-    return Consistency(recipe.from_plain(PATHS | {"teacher": spec, "intervals": intervals}), images(shape))
+def consistency(spec, intervals=4, shape=SHAPE) -> ConsistencyTraining:
+    return ConsistencyTraining(recipe.from_plain(PATHS | {"teacher": spec, "intervals": intervals}), images(shape))
 
 
 def test_without_noise_a_consistency_model_says_the_state_itself(spec):
     task, one = consistency(spec), torch.ones(len(X0), 1, 1, 1)
     net = task.network()
-    assert torch.equal(task._x0(net, X0, Level(0.2 * one, one, 0 * one)), X0)
+    assert torch.equal(task._x0(net, X0, BatchLevel(0.2 * one, one, 0 * one)), X0)
     c, d = conversion("v", "x0", 0.5, 2.0)  # and with any signal and noise, what a solver reads
     value = net(X0, torch.full((len(X0),), 200.0)).sample
-    assert torch.allclose(task._x0(net, X0, Level(0.2 * one, 0.5 * one, 2 * one)), c * X0 + d * value, atol=1e-6)
+    assert torch.allclose(task._x0(net, X0, BatchLevel(0.2 * one, 0.5 * one, 2 * one)), c * X0 + d * value, atol=1e-6)
 
 
 def test_the_last_lesson_of_a_consistency_model_ends_without_noise(spec):
@@ -195,7 +195,7 @@ def test_for_the_exact_consistency_function_the_loss_is_the_solvers_local_error(
 
 
 def test_without_a_teacher_the_other_point_has_the_same_noise_on_the_same_image_and_no_gradient():
-    task = Consistency(recipe.from_plain(PATHS | {"teacher": "", "network": DENOISER.network}), images((1, 8, 8)))
+    task = ConsistencyTraining(recipe.from_plain(PATHS | {"teacher": "", "network": DENOISER.network}), images((1, 8, 8)))
     x0, eps = torch.randn(2, 5, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     calls = []
 
@@ -290,7 +290,7 @@ def test_another_teacher_in_the_same_place_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-1] + b"\x3c")
     with pytest.raises(sb.UsageError, match=r"made with a teacher of SHA-256 \w{16}, and this one has \w{16}: resume with the"):
         loop.train(made, tmp_path / "a", resume=True)
-    task = Consistency(made, images((1, 8, 8)))
+    task = ConsistencyTraining(made, images((1, 8, 8)))
     with pytest.raises(sb.UsageError, match="and this one has none"):
         State(task.network(), task.recipe).restore(tmp_path / "a")
 

@@ -9,7 +9,7 @@ from test_training_students import LADDER, PATHS, consistency, images
 
 import sdebench as sb
 from sdebench.training import recipe
-from sdebench.training.consistency import Consistency
+from sdebench.training.consistency import ConsistencyTraining
 from sdebench.training.progressive import Halving
 
 
@@ -41,7 +41,7 @@ def test_a_missing_teacher_is_refused():
 
 def student_of(folder_, card, task):
     made = recipe.from_plain(task | {"teacher": str(folder(folder_ / "teacher", CARD | {"sampled": card}))})
-    return Consistency(made, images()) if task["task"] == "consistency" else Halving(made, images(), "cpu", "", 2)
+    return ConsistencyTraining(made, images()) if task["task"] == "consistency" else Halving(made, images(), "cpu", "", 2)
 
 
 DDIM4 = {"solver": "ddim", "grid": "uniform_t", "steps": 4}
@@ -74,21 +74,21 @@ def test_a_schedule_that_does_not_preserve_variance_is_refused(task, schedule, t
     teacher = str(folder(tmp_path / "teacher", CARD | {"schedule": schedule, "lams": [-3.0, 3.0]}))
     made = recipe.from_plain(task | {"teacher": teacher})
     with pytest.raises(sb.UsageError, match="does not preserve variance: give VPCosine or VPLinear"):
-        Consistency(made, images()) if task is PATHS else Halving(made, images(), "cpu", "", 2)
+        ConsistencyTraining(made, images()) if task is PATHS else Halving(made, images(), "cpu", "", 2)
 
 
 def test_the_teachers_schedule_in_other_words_is_no_other(spec):
     for said in ("VPCosine", "VPCosine(s=0.008)", "VPCosine( s=8e-3 )"):
         made = recipe.from_plain(PATHS | {"teacher": spec, "schedule": said})
-        assert Consistency(made, images()).recipe.schedule == CARD["schedule"]
+        assert ConsistencyTraining(made, images()).recipe.schedule == CARD["schedule"]
     with pytest.raises(sb.UsageError, match=r"schedule of recipe 'paths' is 'VPCosine\(s=0\.01\)', and of its teacher 'VPC"):
-        Consistency(replace(made, schedule="VPCosine(s=0.01)"), images())
+        ConsistencyTraining(replace(made, schedule="VPCosine(s=0.01)"), images())
 
 
 def test_a_setting_that_is_the_teachers_is_refused(spec):
     made = recipe.from_plain(PATHS | {"teacher": spec})
     with pytest.raises(sb.UsageError, match=r"time_scale of recipe 'paths' is 20\.0, and of its teacher 1000\.0: leave it out"):
-        Consistency(replace(made, time_scale=20.0), images())
+        ConsistencyTraining(replace(made, time_scale=20.0), images())
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from itertools import count
 from typing import NamedTuple
 
 from sdebench._support.errors import UsageError
+from sdebench.integration.integrate import eager
 from sdebench.integration.prediction import Prediction
-from sdebench.integration.solver import Sampler, Solver, eager
+from sdebench.integration.solver import Sampler, Solver
 from sdebench.integration.tableau import Vector, linear_only
 from sdebench.schedules import NoiseSchedule
 
@@ -71,7 +72,7 @@ class Trace:
 
 
 @dataclass
-class _Model:
+class _TracedModel:
     """Answers every call with a new line, of what the model predicts."""
 
     schedule: NoiseSchedule
@@ -86,7 +87,7 @@ class _Model:
 
 
 @dataclass
-class _Noise:
+class _TracedNoise:
     """Answers every question with new lines, also one that was asked before: a noise is asked as often as the method asks."""
 
     schedule: NoiseSchedule
@@ -114,9 +115,9 @@ def trace(
 
     Raises UsageError for a method that chooses its own steps, or is not linear in its vectors.
     """
-    if getattr(solver, "adaptive", False):
+    if solver.adaptive:
         raise UsageError(f"{type(solver).__name__} chooses its own steps, which no plan knows before: give executor='eager'")
-    model, start = _Model(ns, kind, gamma), Line({})
+    model, start = _TracedModel(ns, kind, gamma), Line({})
     with linear_only(solver, "give executor='eager'"):
-        end = eager(solver, model, start, grid, _Noise(ns, model.events))
+        end = eager(solver, model, start, grid, _TracedNoise(ns, model.events))
     return Trace(start, model.events, end)

@@ -33,6 +33,6 @@ class Adams(KStep):
         return self.k
 
 
-def led(model: ModelLike, x: Tensor, s: float, past: tuple[Node, ...]) -> tuple[Node, ...]:
+def nodes_at(model: ModelLike, x: Tensor, s: float, past: tuple[Node, ...]) -> tuple[Node, ...]:
     """`past` with a node at s in front: the one that a corrected step has left there, or a new evaluation."""
     return past if past and past[0].t == s else (Node(s, model(x, s)), *past)

@@ -23,8 +23,9 @@ from sdebench._support.errors import UsageError, near_miss
 from sdebench._support.registry import SOLVERS
 from sdebench.catalogue import get_problem, get_solver
 from sdebench.fit import Fit, fit_order, verdict
+from sdebench.integration.integrate import cross, integrate, integrate_adaptive
 from sdebench.integration.prediction import ModelLike
-from sdebench.integration.solver import Node, Sampler, Solver, checked, cross, integrate, integrate_adaptive
+from sdebench.integration.solver import Node, Sampler, Solver, check_solver
 from sdebench.laws.feasible import why_not
 from sdebench.problems import Problem
 from sdebench.records.claims import WHOLE_RUNS, held_to
@@ -54,12 +55,12 @@ def _reach(memory: int) -> int:
 
 def _inner(solver: Solver | Sampler) -> Solver | Sampler:
     """The method that crosses an inner interval."""
-    return getattr(solver, "body", None) or _on_grid(solver)
+    return _on_grid(solver) if solver.inner is solver else solver.inner
 
 
 def _on_grid(solver: Solver | Sampler) -> Solver | Sampler:
     """An adaptive black box made to take exactly the steps of a grid; others are what they are."""
-    return solver.fixed() if isinstance(solver, Sampler) and solver.adaptive else solver
+    return solver.on_grid() if isinstance(solver, Sampler) else solver
 
 
 def _part(at: Setting, solver: Solver | Sampler, kind: str) -> Setting:
@@ -83,7 +84,7 @@ def _local(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     for h in LOCAL_STEPS if _on_grid(solver) is solver else BLACK_BOX_LOCAL_STEPS:
         times, exact = at.local_rung(h, _reach(k))
         past = _nodes(at.model, times[2 : 2 + k], exact.states[2 : 2 + k])
-        floor = max(exact.error[1], at.rounding(1) * getattr(one, "rounding", 1.0))
+        floor = max(exact.error[1], at.rounding(1) * one.roundings)
         out.rung(1, h, floor, exact.states[1], _crossing(one, exact.states[0], times[:2], past))
     return out.data
 
@@ -122,7 +123,7 @@ def _start_up(solver: Solver, at: Setting, grid: str) -> dict:
 
 
 def _end_point(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
-    last = solver if isinstance(solver, Solver) else solver.tail[-1]
+    last = solver if isinstance(solver, Solver) else solver.closing[-1]
     out, k, reach = Ladder(at.model), last.memory, _reach(solver.memory)
     for n in rungs(out.data, ladder(solver.main_order, solver.main_order, solver.memory)):
         times, h = at.grid(grid, n)
@@ -165,7 +166,7 @@ def kinds_of(solver: Solver | Sampler) -> tuple[str, ...]:
     if solver.stochastic:
         return (*(("weak",) if solver.order else ()), *(() if solver.strong_order is None else ("strong",)))
     adaptive = solver.embedded if isinstance(solver, Solver) else solver.adaptive
-    pieces = PIECES if solver.memory and isinstance(solver, Solver) else ("end-point",) if hasattr(solver, "tail") else ()
+    pieces = PIECES if solver.memory and isinstance(solver, Solver) else ("end-point",) if solver.closing else ()
     return ("local", "global", *pieces, *(("tolerance",) if adaptive else ()))
 
 
@@ -292,7 +293,7 @@ def measure_order(
     Held against `claim`, or else against what the method says of itself.  Raises UsageError for a kind that the method does
     not have, and for a grid that the kind is not measured on.
     """
-    solver = checked(get_solver(solver) if isinstance(solver, str) else solver)
+    solver = check_solver(get_solver(solver) if isinstance(solver, str) else solver)
     kind = kind or ("weak" if solver.stochastic else "global")
     _allowed("kind of order of this method", [kind], kinds_of(solver))
     grid, problem = _own_grid(kind, grid), problem or default_problem(kind)

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from sdebench import grids
+from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Counted
-from sdebench.integration.solver import Sampler, Solver, integrate
+from sdebench.integration.solver import Sampler, Solver
 from sdebench.integration.tableau import tableau
 from sdebench.laws.chain import chain_law
 from sdebench.laws.feasible import has_noise_inside, is_gaussian, why_not

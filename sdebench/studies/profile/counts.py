@@ -23,7 +23,7 @@ from sdebench.integration.executors.plan import Plan
 from sdebench.integration.prediction import Model
 from sdebench.integration.solver import Solver
 from sdebench.studies.profile.run import Bench, seconds
-from sdebench.studies.profile.standins import NullNoise, Wrapped, anew
+from sdebench.studies.profile.standins import NullNoise, Wrapped, with_own_memory
 
 _WRITTEN_ONLY = ("copy_", "zero_", "fill_", "normal_", "uniform_")  # operations in place that do not read their place
 _HOST_READS = ("_local_scalar_dense", "equal")
@@ -143,7 +143,7 @@ def peak(run: Callable[[], Any], device: torch.device) -> int:
 def alone(bench: Bench) -> Callable[[], Tensor]:
     """A run of the update: model and noise do nothing but allocate their answers, as any do."""
     x, ns = bench.x, bench.subject.schedule
-    model, noise = bench.subject.model(anew(bench.subject.null(x))), Wrapped(NullNoise(ns, x), anew)
+    model, noise = bench.subject.model(with_own_memory(bench.subject.null(x))), Wrapped(NullNoise(ns, x), with_own_memory)
     return lambda: bench.run(model, x, noise)
 
 

@@ -32,8 +32,9 @@ from sdebench._support.clock import now
 from sdebench._support.errors import UsageError
 from sdebench.integration.executors.fused import forget
 from sdebench.integration.executors.plan import Plan, plan
+from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Counted
-from sdebench.integration.solver import Sampler, Solver, integrate
+from sdebench.integration.solver import Sampler, Solver
 from sdebench.noise import WhiteNoise
 from sdebench.studies.profile.standins import NullNoise, Wrapped, beside, questions
 from sdebench.studies.profile.subject import Subject

@@ -47,7 +47,7 @@ def beside(work: Callable, answer: Callable) -> Callable:
     return both
 
 
-def anew(fn: Callable) -> Callable:
+def with_own_memory(fn: Callable) -> Callable:
     """The function, its answers in memory of their own."""
 
     def made(*args: Any, **settings: Any) -> Any:

@@ -15,7 +15,7 @@ from sdebench._support.clock import threads
 from sdebench._support.errors import UsageError, near_miss
 from sdebench.catalogue import get_solver
 from sdebench.integration.executors.fused import arithmetic
-from sdebench.integration.solver import EXECUTORS
+from sdebench.integration.integrate import EXECUTORS
 from sdebench.networks.problem import device_of, dtype_of
 from sdebench.records import provenance
 from sdebench.studies.base import claims, tell_left_out
@@ -99,7 +99,7 @@ def cases(settings: dict) -> list[dict]:
 def why_not(case: dict) -> str:
     """Why a case cannot be run; empty where it can."""
     solver, executor = get_solver(case["solver"]), case["executor"]
-    if getattr(solver, "adaptive", False):
+    if solver.adaptive:
         return f"solver {case['solver']!r} chooses its own steps: give one that takes a grid"
     if case["compiled"] and not compiles(case["model"]):
         return f"model {case['model']!r} has no network to compile: give a network, or leave --compiled out"

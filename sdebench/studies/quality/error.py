@@ -26,7 +26,7 @@ from sdebench.catalogue import get_solver
 from sdebench.data import to_uint8
 from sdebench.grids import Grid
 from sdebench.integration.prediction import Counted, ModelLike
-from sdebench.studies.quality.run import Place, grid_of, sample, steps_for
+from sdebench.studies.quality.run import Sampling, grid_of, sample, steps_for
 from sdebench.studies.quality.student import is_student, teacher_of
 from sdebench.studies.setting import Ladder
 
@@ -37,13 +37,13 @@ PICTURES = 8
 class Converged:
     """The ends, over alpha, of the exact trajectories of the samples 0 to `points - 1`: float64 (points, dim), to `error`."""
 
-    def __init__(self, at: Place, points: int):
+    def __init__(self, at: Sampling, points: int):
         self.at, self.points = at, points
         self.ends, other = (self._fine(at, *fine) for fine in FINE)
         self.error, self.scale = _rms(self.ends - other), _rms(self.ends)
         self._rounding = {at.dtype: 0.0}
 
-    def _fine(self, at: Place, solver: str, grid: str, steps: int) -> Tensor:
+    def _fine(self, at: Sampling, solver: str, grid: str, steps: int) -> Tensor:
         """Where a fine run ends: thousands of network calls, so what one process has made the others and later ones find."""
         about = (records.code_hash(), at.problem.sha256, *at, self.points, solver, grid, steps, torch.__version__)
         path = cache() / "converged" / f"{hashlib.sha256(repr(about).encode()).hexdigest()[:32]}.safetensors"
@@ -54,7 +54,7 @@ class Converged:
             write_atomic(path, save({"ends": ends}))
         return ends
 
-    def run(self, solver: str, model: ModelLike, grid: Grid, at: Place) -> Tensor:
+    def run(self, solver: str, model: ModelLike, grid: Grid, at: Sampling) -> Tensor:
         """Where a solver ends, (points, dim) in float64 on the host."""
         return sample(get_solver(solver), model, grid, at, 0, self.points).flatten(1).double().cpu()
 
@@ -70,12 +70,12 @@ def _rms(x: Tensor) -> float:
 
 
 @lru_cache(maxsize=4)
-def converged(at: Place, points: int) -> Converged:
+def converged(at: Sampling, points: int) -> Converged:
     """Kept, because every solver of a study comes back to it."""
     return Converged(at, points)
 
 
-def of_error(case: dict, at: Place) -> tuple[dict, dict]:
+def of_error(case: dict, at: Sampling) -> tuple[dict, dict]:
     """(data, arrays) of a case of kind "error": a rung for each number of steps that the budgets of the ladder allow.
 
     Of a student the trajectory is its teacher's, which `reference_of` names.  A run that draws noise is of one step, and
@@ -114,7 +114,7 @@ def _pixels(x: Tensor, shape: tuple[int, ...]) -> np.ndarray:
     return to_uint8(x.reshape(-1, *shape)[:PICTURES]).cpu().numpy()
 
 
-def of_pictures(case: dict, at: Place) -> tuple[dict, dict]:
+def of_pictures(case: dict, at: Sampling) -> tuple[dict, dict]:
     """(data, arrays) of a case of kind "pictures": (budgets, 8, C, H, W) of a solver, or (1, 8, C, H, W) of what is exact."""
     problem = at.problem
     if "solver" not in case:

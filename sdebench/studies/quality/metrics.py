@@ -22,7 +22,7 @@ from sdebench.metrics.statistics import Statistics, pack
 from sdebench.networks import NetworkProblem
 from sdebench.networks.features import SPACES, get_features
 from sdebench.studies.quality.damage import distances
-from sdebench.studies.quality.run import Place, Timed, grid_of, sample, steps_for, warm
+from sdebench.studies.quality.run import Sampling, Timed, grid_of, sample, steps_for, warm
 
 PART = 50  # images of a part of the statistics, the unit of the bootstrap: of few parts, intervals are wide
 BATCH = 100  # images at a time, so that memory is bounded
@@ -116,7 +116,7 @@ def _compared(features: np.ndarray, reference: np.ndarray, seed: int) -> dict[st
     }
 
 
-def _damaged(case: dict, at: Place, train: list[Statistics]) -> dict:
+def _damaged(case: dict, at: Sampling, train: list[Statistics]) -> dict:
     """ "damaged": how far real images are that were damaged a little; or why there is none, where their images are not here."""
     space = get_features(case["features"], at.device)
     about = _images(case["data"]) if case["data"] else space.data
@@ -129,7 +129,7 @@ def _damaged(case: dict, at: Place, train: list[Statistics]) -> dict:
     return {"damaged": distances(images, lambda some: _seen(space, some), train, at.seed)}
 
 
-def of_data(case: dict, at: Place) -> tuple[dict, dict]:
+def of_data(case: dict, at: Sampling) -> tuple[dict, dict]:
     """(data, arrays) of a case of kind "data": the train side stands where samples do, and is compared with the test side;
     so are test images that were damaged on purpose, where the images are there."""
     held = yardstick(case["features"], case["data"], at.device)
@@ -139,7 +139,7 @@ def of_data(case: dict, at: Place) -> tuple[dict, dict]:
     return told | _damaged(case, at, held.parts["train"]), arrays
 
 
-def of_samples(case: dict, at: Place, batch: int = BATCH) -> tuple[dict, dict]:
+def of_samples(case: dict, at: Sampling, batch: int = BATCH) -> tuple[dict, dict]:
     """(data, arrays) of a case of kind "samples".  Raises RuntimeError where no sample is finite."""
     solver, space = get_solver(case["solver"]), get_features(case["features"], at.device)
     n = steps_for(solver, at.problem, case["grid"], case["budget"])

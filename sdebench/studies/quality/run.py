@@ -12,8 +12,9 @@ from torch import Tensor
 
 from sdebench import grids
 from sdebench._support.clock import now
+from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Counted, Model, ModelLike, Prediction
-from sdebench.integration.solver import Sampler, Solver, integrate
+from sdebench.integration.solver import Sampler, Solver
 from sdebench.networks import get_network
 from sdebench.networks.problem import DTYPES, NetworkProblem
 from sdebench.noise import WhiteNoise
@@ -34,7 +35,7 @@ class Timed(Counted):
         return found
 
 
-class Place(NamedTuple):
+class Sampling(NamedTuple):
     """Where samples are made: network, its number format, device, seed of the noise."""
 
     model: str
@@ -54,7 +55,7 @@ class Place(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def warm(at: Place, n: int) -> None:
+def warm(at: Sampling, n: int) -> None:
     """Call the network for n states, once in a process: its first call may take as long as a run, on a GPU much longer."""
     with torch.inference_mode():
         at.problem.model(at.problem.initial(n, at.seed).to(at.device, at.state), at.problem.span[0])
@@ -83,7 +84,7 @@ def steps_for(solver: Solver | Sampler, problem: NetworkProblem, family: str, bu
 
     Counted, for `nfe_per_step` is not all: start-ups and closing steps cost what they cost.
     """
-    least = len(getattr(solver, "tail", ())) + 1
+    least = len(solver.closing) + 1
 
     def fits(n: int) -> bool:
         return calls(solver, problem.schedule, grid_of(problem, family, n)) <= budget
@@ -96,7 +97,7 @@ def steps_for(solver: Solver | Sampler, problem: NetworkProblem, family: str, bu
     return n if n >= least else 0
 
 
-def sample(solver: Solver | Sampler, model: ModelLike, grid: grids.Grid, at: Place, first: int, n: int) -> Tensor:
+def sample(solver: Solver | Sampler, model: ModelLike, grid: grids.Grid, at: Sampling, first: int, n: int) -> Tensor:
     """x/alpha of the samples `first` to `first + n - 1` at the end of the grid: (n, C, H, W), in the dtype of the state."""
     x, noise = at.problem.initial(n, at.seed, first).to(at.device, at.state), None
     if solver.stochastic:

@@ -12,10 +12,10 @@ from sdebench._support.errors import UsageError
 from sdebench.catalogue import get_solver
 from sdebench.networks import shipped_cards
 from sdebench.solvers.consistency import Consistency
-from sdebench.studies.quality.run import Place, steps_for
+from sdebench.studies.quality.run import Sampling, steps_for
 
 
-def is_student(at: Place) -> bool:
+def is_student(at: Sampling) -> bool:
     """Whether the network's card says by what it is sampled, or names a teacher."""
     return "sampled" in at.problem.card or "teacher" in at.problem.card
 
@@ -29,7 +29,7 @@ def _named(card: dict) -> dict[str, str]:
     return {key: str(its.get(key, "")) if isinstance(its, dict) else "" for key in ("name", "sha256", "spec")}
 
 
-def about(at: Place) -> dict:
+def about(at: Sampling) -> dict:
     """What a record of a student's says of it: its teacher, and the runs that it is made for."""
     card = at.problem.card
     its = {"teacher": {key: _named(card)[key] for key in ("name", "sha256")}} if "teacher" in card else {}
@@ -42,7 +42,7 @@ def _shipped() -> dict[str, str]:
     return {card["sha256"]: name for name, card in shipped_cards().items()}
 
 
-def _found(card: dict[str, str], at: Place, whose: str) -> Place:
+def _found(card: dict[str, str], at: Sampling, whose: str) -> Sampling:
     """Where the network stands that a card names: by its SHA-256 in the package, by its spec, by its name."""
     why = ""
     for spec in filter(None, (_shipped().get(card["sha256"]), card["spec"], card["name"])):
@@ -63,7 +63,7 @@ def _found(card: dict[str, str], at: Place, whose: str) -> Place:
     raise UsageError(why or f"network {whose!r} does not say in its card what taught it: give the teacher's name and sha256")
 
 
-def teacher_of(at: Place) -> Place:
+def teacher_of(at: Sampling) -> Sampling:
     """Where the first of a student's teachers stands; of a network that is none, the network itself.
 
     Raises UsageError where there is no teacher, it is not here, or has another schedule, span or shape.
@@ -90,7 +90,7 @@ def teacher_of(at: Place) -> Place:
     return teacher_of(teacher)
 
 
-def untaught(at: Place) -> str:
+def why_no_error(at: Sampling) -> str:
     """Why a network has no trajectory to be held against; empty where it has one."""
     try:
         teacher_of(at)
@@ -99,7 +99,7 @@ def untaught(at: Place) -> str:
     return ""
 
 
-def unpaired(spec: str, at: Place, grid: str, budget: int) -> str:
+def why_unpaired(spec: str, at: Sampling, grid: str, budget: int) -> str:
     """Why a run has no end that is known for its noise alone; empty where it has one."""
     solver = get_solver(spec)
     if not solver.stochastic:

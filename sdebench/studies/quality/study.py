@@ -19,8 +19,8 @@ from sdebench.networks.problem import DTYPES
 from sdebench.studies.base import claims, tell_left_out
 from sdebench.studies.quality.error import of_error, of_pictures
 from sdebench.studies.quality.metrics import context, described, of_data, of_samples
-from sdebench.studies.quality.run import Place, steps_for
-from sdebench.studies.quality.student import about, is_student, unpaired, untaught
+from sdebench.studies.quality.run import Sampling, steps_for
+from sdebench.studies.quality.student import about, is_student, why_no_error, why_unpaired
 
 KEYS = frozenset(
     {
@@ -83,10 +83,10 @@ def _checked(settings: dict) -> dict:
     }
 
 
-def why_not(spec: str, at: Place, grid: str, budget: int) -> str:
+def why_not(spec: str, at: Sampling, grid: str, budget: int) -> str:
     """Why the solver cannot cross the grid within the budget on this network; empty where it can."""
     solver = get_solver(spec)
-    if getattr(solver, "adaptive", False):
+    if solver.adaptive:
         return f"solver {spec!r} chooses its own steps: give one that takes a grid"
     try:
         fits = steps_for(solver, at.problem, grid, budget)
@@ -95,7 +95,7 @@ def why_not(spec: str, at: Place, grid: str, budget: int) -> str:
     return "" if fits else f"solver {spec!r} makes more than {budget} network calls in its shortest run: give a larger budget"
 
 
-def _runs(at: Place, settings: dict, budgets: list[int]) -> Iterator[tuple[dict, list[int]]]:
+def _runs(at: Sampling, settings: dict, budgets: list[int]) -> Iterator[tuple[dict, list[int]]]:
     """(solver, grid and dtype of a case, the budgets that it can keep) of every run that can be made."""
     for solver in settings["solvers"]:
         for grid in settings["grids"]:
@@ -111,16 +111,16 @@ def _chunks(settings: dict) -> Iterator[dict]:
         yield {"chunk": first // chunk, "first": first, "size": min(chunk, samples - first)}
 
 
-def _cases(kind: str, at: Place, settings: dict) -> Iterator[dict]:
+def _cases(kind: str, at: Sampling, settings: dict) -> Iterator[dict]:
     """The cases of one kind, without what all have in common."""
     exact = {"points": settings["points"], "reference": settings["reference"]}
     if kind == "data":
         yield {}
     elif kind == "error":
-        if untaught(at):
+        if why_no_error(at):
             return
         for run, budgets in _runs(at, settings, settings["budgets" if is_student(at) else "ladder"]):
-            paired = [budget for budget in budgets if not unpaired(run["solver"], at, run["grid"], budget)]
+            paired = [budget for budget in budgets if not why_unpaired(run["solver"], at, run["grid"], budget)]
             if paired:
                 yield run | {"ladder": paired} | exact
     elif kind == "samples":
@@ -133,14 +133,14 @@ def _cases(kind: str, at: Place, settings: dict) -> Iterator[dict]:
             yield run | {"budgets": budgets}
 
 
-def _left_out(at: Place, settings: dict) -> Iterator[str]:
+def _left_out(at: Sampling, settings: dict) -> Iterator[str]:
     """Why a solver and a budget have no case, or no error of a student, for each; empty where they have one."""
     wanted = is_student(at) and "error" in settings["kinds"]
-    if wanted and (why := untaught(at)):
+    if wanted and (why := why_no_error(at)):
         yield f"the error of {at.model}: {why}"
         wanted = False
     yield from (
-        why_not(*run) or (unpaired(*run) if wanted else "")
+        why_not(*run) or (why_unpaired(*run) if wanted else "")
         for run in (
             (solver, at, grid, budget)
             for solver in settings["solvers"]
@@ -158,7 +158,7 @@ def cases(settings: dict) -> list[dict]:
     """
     settings, out = _checked(settings), []
     for model in settings["models"]:
-        at = Place(model, settings["dtypes"][0], settings["device"], settings["seed"])
+        at = Sampling(model, settings["dtypes"][0], settings["device"], settings["seed"])
         head = {
             "study": "quality",
             "model": model,
@@ -178,7 +178,7 @@ def _early(case: dict) -> tuple:
 
 def measure(case: dict) -> dict:
     """Run one case; returns its `context`, `claims`, `data` and `arrays` for the record."""
-    at = Place(case["model"], case.get("dtype", "float32"), case["device"], case["seed"])
+    at = Sampling(case["model"], case.get("dtype", "float32"), case["device"], case["seed"])
     if not at.problem.sha256.startswith(case["model_sha256"]):
         raise RuntimeError(f"the weights of {case['model']} have changed since the run began")
     data, arrays = KINDS[case["kind"]](case, at)
