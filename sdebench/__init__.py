@@ -34,7 +34,7 @@ _HOMES = {
     "sdebench.integration.solver": ("Node", "Sampler", "Solver", "Step", "StochasticSolver", "remember"),
     "sdebench.catalogue": ("get_problem", "get_solver", "list_problems", "list_solvers"),
     "sdebench.networks.loading": ("get_network",),
-    "sdebench.studies.order.measure": ("measure_order",),
+    "sdebench.studies.order.measurement": ("measure_order",),
 }  # module -> the names taken from it; None for the module itself, under its last name
 _WHERE = {name: home for home, names in _HOMES.items() for name in names or (home.rpartition(".")[2],)}
 __all__ = sorted(_WHERE)

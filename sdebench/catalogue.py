@@ -1,13 +1,38 @@
-"""Look-ups by name: solvers, problems, grids, studies and metrics.  Each is imported when it is asked for."""
+"""Look-ups by name: each solver and problem is imported when it is asked for, and checked before it is used."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from sdebench._support.registry import PROBLEMS, SOLVERS
+from sdebench._support.errors import UsageError, near_miss
+from sdebench._support.registry import PROBLEMS, SOLVERS, Registry
+
+
+def _make(registry: Registry, spec: str) -> Any:
+    """What a spec string names; a UsageError also where a stranger's class cannot be made."""
+    try:
+        return registry.get(spec)
+    except UsageError:
+        raise
+    except Exception as error:  # a stranger's code may fail in any way
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        advice = "give a class whose fields all have defaults"
+        raise UsageError(f"cannot make {registry.kind} {spec!r} ({what}): {advice}") from None
 
 
 def get_solver(spec: str) -> Any:
-    """The solver or sampler of a spec string, `name[key=value,...]` or `package.module:Class`."""
-    return SOLVERS.get(spec)
+    """The solver or sampler of a spec string, `name[key=value,...]` or `package.module:Class`.
+
+    Raises UsageError for a name that does not exist, and for a class that cannot be measured.
+    """
+    from sdebench.integration.solver import check_solver
+
+    made = _make(SOLVERS, spec)
+    try:
+        return check_solver(made)
+    except UsageError as error:
+        if ":" not in spec:
+            raise
+        raise UsageError(f"{spec!r}: {error}") from None
 
 
 def list_solvers() -> tuple[str, ...]:
@@ -16,10 +41,46 @@ def list_solvers() -> tuple[str, ...]:
 
 
 def get_problem(spec: str) -> Any:
-    """The problem of a spec string, such as `mixture-2d`."""
-    return PROBLEMS.get(spec)
+    """The problem of a spec string, such as `mixture-2d`.  Raises UsageError for one that does not exist."""
+    return _make(PROBLEMS, spec)
 
 
 def list_problems() -> tuple[str, ...]:
     """All problem names."""
     return PROBLEMS.names()
+
+
+def expand_solvers(specs: Iterable[str]) -> tuple[str, ...]:
+    """Spec strings, each once; "all", "deterministic", "stochastic" and "family:NAME" stand for several."""
+    found: list[str] = []
+    for spec in specs:
+        if spec.startswith("family:"):
+            found += _family(spec.removeprefix("family:"))
+        elif spec == "all":
+            found += SOLVERS.names()
+        elif spec in ("deterministic", "stochastic"):
+            found += [name for name in SOLVERS.names() if get_solver(name).stochastic == (spec == "stochastic")]
+        else:
+            get_solver(spec)
+            found.append(spec)
+    return tuple(dict.fromkeys(found))
+
+
+def _family(name: str) -> list[str]:
+    """The registered solvers of one family, by its name in any case."""
+    family = {spec: get_solver(spec).family for spec in SOLVERS.names()}
+    found = [spec for spec, its in family.items() if its.lower() == name.strip().lower()]
+    if not found:
+        known = sorted(set(family.values()))
+        raise UsageError(f"unknown family {name!r}{near_miss(name, known)} (there are: {', '.join(known)})")
+    return found
+
+
+def expand_problems(specs: Iterable[str]) -> tuple[str, ...]:
+    """Spec strings of problems, each once; "all" stands for every registered one."""
+    found: list[str] = []
+    for spec in specs:
+        if spec != "all":
+            get_problem(spec)
+        found += PROBLEMS.names() if spec == "all" else [spec]
+    return tuple(dict.fromkeys(found))

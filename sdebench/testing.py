@@ -35,12 +35,12 @@ def assert_order(
     first, so that the grid that refuted the order is its first line.
     """
     __tracebackhide__ = True
+    from sdebench.catalogue import get_solver
     from sdebench.integration.solver import check_solver
-    from sdebench.records.claims import WHOLE_RUNS
-    from sdebench.studies.base import solver as made
-    from sdebench.studies.order.measure import measure_order
+    from sdebench.records import WHOLE_RUNS
+    from sdebench.studies.order.measurement import measure_order
 
-    method = made(solver) if isinstance(solver, str) else check_solver(solver)
+    method = get_solver(solver) if isinstance(solver, str) else check_solver(solver)
     claims = {"local": order + 1, "global": order, "weak": order}
     if kinds is None:
         strong = () if method.strong_order is None else ("strong",)

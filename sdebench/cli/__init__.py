@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from sdebench._support.errors import UsageError
-from sdebench.cli import compare, gate, listing, profile, publish, quality, study, train
+from sdebench.cli import compare, gate, listing, order, profile, publish, quality, run, train
 
 app = typer.Typer(
     name="sdebench",
@@ -22,8 +22,8 @@ app = typer.Typer(
     help="The numerical-analysis suite for samplers of diffusion models: orders measured, claims checked.",
 )
 app.command("list")(listing.list_)
-app.command("run")(study.run)
-app.command("order")(study.order)
+app.command("run")(run.run)
+app.command("order")(order.order)
 app.command("fid")(quality.fid)
 app.command("profile")(profile.profile)
 app.command("train")(train.train)

@@ -1,5 +1,6 @@
 """`sdebench check` and `sdebench baseline`: the gate for CI."""
 
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,13 +40,13 @@ def _count(n: int, what: str) -> str:
 
 def _measured(names: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
     """(figures of the solvers that there are, what keeps each of the others from being made)."""
+    from sdebench.catalogue import get_solver
     from sdebench.gate import figures as gate
-    from sdebench.studies import base
 
     lost, there = {}, []
     for name in names:
         try:
-            base.solver(name)
+            get_solver(name)
             there.append(name)
         except UsageError as error:
             lost[name] = str(error)
@@ -55,17 +56,17 @@ def _measured(names: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _times(names: list[str], held: dict[str, Any]) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """(ratios measured now, how they differ from the baseline's); of those that differ by two measurements, both."""
+    from sdebench.catalogue import get_solver
     from sdebench.gate import timing
     from sdebench.records import provenance
-    from sdebench.studies import base
 
-    now, differ = {name: timing.ratios(base.solver(name)) for name in names}, {}
+    now, differ = {name: timing.ratios(get_solver(name)) for name in names}, {}
     for name in names:
         kept = held.get(name, {}).get("times", {})
         if now[name] and kept.get("ratios") and kept.get("machine") == provenance()["machine"]:
             differ[name] = timing.rank_test(kept["ratios"], now[name])
             if differ[name].told:
-                now[name] += timing.ratios(base.solver(name))
+                now[name] += timing.ratios(get_solver(name))
                 differ[name] = timing.rank_test(kept["ratios"], now[name])
     return now, differ
 
@@ -103,9 +104,23 @@ def _asked(names: list[str] | None, held: dict[str, Any], path: Path) -> list[st
 
 def _meant(names: list[str], held: dict[str, Any]) -> list[str]:
     """The solvers of names, families and words such as "all", each once; what is held is meant also where it is gone."""
-    from sdebench.studies import base
+    from sdebench.catalogue import expand_solvers
 
-    return list(dict.fromkeys(name for asked in names for name in ([asked] if asked in held else base.solver_specs([asked]))))
+    return list(dict.fromkeys(name for asked in names for name in ([asked] if asked in held else expand_solvers([asked]))))
+
+
+def find_moved(names: Sequence[str], path: Path) -> dict[str, str]:
+    """Solver -> why its records must not be kept: a figure of the gate that moved, or no figures to compare with."""
+    from sdebench.gate import diff as gate_diff
+
+    held = _held(path, "sdebench baseline")
+    strange = {
+        name: f"{path} has no figures of it ('sdebench baseline {name}' takes them)" for name in names if name not in held
+    }
+    there = [name for name in names if name in held]
+    now, lost = _measured(there)
+    moved = gate_diff.compare({name: held[name] for name in now}, now)
+    return strange | lost | {m.solver: f"{m.what} moved ({m.change})" for m in reversed(moved)}
 
 
 def check(

@@ -90,11 +90,11 @@ def _summary(lines: list[str]) -> str:
 
 def _place(solver: str, baseline: Path) -> tuple[str, int]:
     """(file, line) of the solver's class, if that is below the working folder; else of its figures in the baseline."""
+    from sdebench.catalogue import get_solver
     from sdebench.gate.baseline import line_of
-    from sdebench.studies import base
 
     try:
-        made = type(base.solver(solver))
+        made = type(get_solver(solver))
         path = Path(inspect.getsourcefile(made) or "").resolve().relative_to(Path.cwd())
         return path.as_posix(), inspect.getsourcelines(made)[1]
     except (UsageError, TypeError, OSError, ValueError):

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from sdebench._support.errors import UsageError, near_miss
+from sdebench.cli.order import counted
 from sdebench.cli.output import emit, report_broken, say, table
-from sdebench.cli.study import counted
 
 
 def _solvers(which: list[str]) -> list[dict[str, Any]]:
-    from sdebench.studies import base
+    from sdebench.catalogue import expand_solvers, get_solver
+    from sdebench.records import Claims
 
-    rows = [{"name": spec, **base.claims(base.solver(spec))} for spec in base.solver_specs(which or "all")]
+    rows = [{"name": spec} | Claims.of(get_solver(spec)).to_json() for spec in expand_solvers(which or ["all"])]
     for row in rows:
         count = counted(row["name"], "gaussian")
         row |= {"nfe_counted": count and count.counted, "nfe_more": count and count.more}
@@ -22,11 +23,11 @@ def _solvers(which: list[str]) -> list[dict[str, Any]]:
 
 
 def _problems(which: list[str]) -> list[dict[str, Any]]:
-    from sdebench.studies import base
+    from sdebench.catalogue import expand_problems, get_problem
 
     found = []
-    for spec in base.problem_specs(which or "all"):
-        problem = base.problem(spec)
+    for spec in expand_problems(which or ["all"]):
+        problem = get_problem(spec)
         found.append(
             {
                 "name": spec,
@@ -81,10 +82,20 @@ def _sampled(card: dict[str, Any]) -> str:
 
 
 def _suites() -> list[dict[str, Any]]:
-    from sdebench.studies import base
+    from sdebench.engine.suite import suites
 
-    heads = {name: path.read_text().partition("\n")[0] for name, path in base.suites().items()}
+    heads = {name: path.read_text().partition("\n")[0] for name, path in suites().items()}
     return [{"name": name, "about": head.lstrip("# ")} for name, head in heads.items()]
+
+
+def _studies() -> list[dict[str, Any]]:
+    from dataclasses import fields
+
+    from sdebench._support.registry import STUDIES
+
+    made = {name: STUDIES.get(name) for name in STUDIES.names()}
+    settings = {name: ", ".join(key.name for key in fields(study.settings)) for name, study in made.items()}
+    return [{"study": name, "about": _sentence(type(study)), "settings": settings[name]} for name, study in made.items()]
 
 
 def _sentence(thing: Any) -> str:
@@ -99,6 +110,7 @@ _LISTS = {
     "schedules": _schedules,
     "grids": _grids,
     "suites": _suites,
+    "studies": _studies,
     "recipes": _recipes,
     "networks": _networks,
 }

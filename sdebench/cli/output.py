@@ -75,8 +75,8 @@ def _grid(columns: Sequence[str], rows: Rows, numbers: Sequence[str]) -> Any:
 
 def report_broken() -> None:
     """Name on stderr each plugin that could not be loaded."""
-    from sdebench._support.registry import PROBLEMS, SOLVERS
+    from sdebench._support.registry import GRIDS, METRICS, PROBLEMS, SOLVERS, STUDIES
 
-    for registry in (SOLVERS, PROBLEMS):
+    for registry in (SOLVERS, PROBLEMS, GRIDS, STUDIES, METRICS):
         for name, message in registry.broken.items():
             say(f"{registry.kind} plugin {name!r} is broken and left out ({' '.join(message.split())})")

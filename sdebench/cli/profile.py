@@ -9,7 +9,7 @@ from sdebench._support.errors import UsageError
 from sdebench.cli.output import emit, report_broken, say, table
 from sdebench.cli.places import Workplace
 from sdebench.cli.quality import listed, numbers
-from sdebench.cli.study import measured
+from sdebench.cli.run import measure_tasks
 
 _SOLVERS = "ddim,dpm-solver++-2m,dpm-solver++-3m,unipc-3,heun-edm"
 _AXES = {
@@ -51,10 +51,10 @@ def profile(
     Cases are measured one at a time, and those that are held already are not measured again.  'sdebench report' draws them.
     Exit status 1 if a case failed.
     """
-    from sdebench.studies import base
+    from sdebench.engine.suite import expand
 
     _check_trace(trace)
-    cases = base.expand(
+    cases = expand(
         {
             "study": "profile",
             "solvers": listed(solvers, "--solvers"),
@@ -75,14 +75,14 @@ def profile(
     report_broken()
     if trace is not None:
         _trace(cases, trace)
-    summary, found = measured(cases, out, Workplace(1, "", None))
+    summary, found = measure_tasks(cases, out, Workplace(1, "", None))
     if summary.interrupted:
         return 130
     if as_json:
         emit({"results": str(out), "failed": summary.failed, "cells": _cells(found)})
     else:
         _show(found)
-    return int(any(record["status"] == "failed" for record in found))
+    return int(any(not record.is_ok for record in found))
 
 
 def _check_trace(path: Path | None) -> None:
@@ -93,12 +93,12 @@ def _check_trace(path: Path | None) -> None:
         raise UsageError(f"--trace is {str(path)!r}, and there is no folder {path.parent}: make it, or give another file")
 
 
-def _trace(cases: list[dict], path: Path) -> None:
+def _trace(tasks: list[Any], path: Path) -> None:
     """Write the trace of the one case, times that it is repeated apart."""
-    from sdebench.studies.profile.study import write_trace
+    from sdebench.studies.profile.measure import write_trace
 
-    cases = [case for case in cases if case["compiled"] == cases[-1]["compiled"]]  # --compiled adds to what is not
-    kinds = {option: list(dict.fromkeys(case[name] for case in cases)) for name, option in _AXES.items()}
+    cases = [task.case for task in tasks if task.case.compiled == tasks[-1].case.compiled]  # --compiled adds to what is not
+    kinds = {option: list(dict.fromkeys(getattr(case, name) for case in cases)) for name, option in _AXES.items()}
     several = {option: its for option, its in kinds.items() if len(its) > 1}
     if several:
         found = ", ".join(f"{option} has {len(its)}" for option, its in several.items())
@@ -108,15 +108,15 @@ def _trace(cases: list[dict], path: Path) -> None:
     say(f"the trace of one run: {path}; open it at ui.perfetto.dev or chrome://tracing")
 
 
-def _show(found: list[dict]) -> None:
-    from sdebench.report.profile import profile_rows
+def _show(found: list[Any]) -> None:
+    from sdebench.studies.profile.tables import profile_rows
 
     for title, headings, rows in profile_rows(found):
         table(headings, rows, title, [name for name in headings if name not in _WORDS], least=len(headings[-1]))
 
 
-def _cells(found: list[dict]) -> list[dict[str, Any]]:
+def _cells(found: list[Any]) -> list[dict[str, Any]]:
     """One entry a case, repeats pooled."""
-    from sdebench.report.profile import profile_table
+    from sdebench.studies.profile.tables import profile_table
 
     return profile_table(found).frame.to_dict("records")

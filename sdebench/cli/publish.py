@@ -11,6 +11,7 @@ from sdebench._support.errors import UsageError
 def report(
     results: Annotated[list[Path] | None, typer.Argument(help="Results files; results/*.jsonl unless given.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("reports"),
+    single_file: Annotated[bool, typer.Option("--single-file", help="One page with all figures in it, to be mailed.")] = False,
 ) -> None:
     """Build tables, figures and the page from results, without measuring."""
     from sdebench import records
@@ -23,6 +24,6 @@ def report(
         raise UsageError(f"no record in {', '.join(map(str, paths))}: make some by 'sdebench run'")
     from sdebench import report as pages
 
-    written = pages.build(found, out)
+    written = pages.build(found, out, single_file)
     page = next((path for path in written if path.name == "index.html"), written[0])
     print(f"{len(written)} files from {len(found)} records.  The page: {page}")

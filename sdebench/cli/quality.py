@@ -9,7 +9,7 @@ import typer
 from sdebench._support.errors import UsageError
 from sdebench.cli.output import emit, report_broken, table
 from sdebench.cli.places import Backend, Patience, Scheduler, place
-from sdebench.cli.study import measured
+from sdebench.cli.run import measure_tasks
 
 
 def _parts(text: str) -> list[str]:
@@ -93,7 +93,7 @@ def fid(
     )
     report_broken()
     out = out or Path("results") / f"fid-{re.sub(r'[^A-Za-z0-9.-]+', '-', model).strip('-.')}.jsonl"
-    return _told(*measured(cases, out, where), out, as_json)
+    return _told(*measure_tasks(cases, out, where), out, as_json)
 
 
 def _feature_space(features: str, inception: Path | None) -> str:
@@ -107,10 +107,10 @@ def _feature_space(features: str, inception: Path | None) -> str:
 
 def _cases(model: str, solvers: str, nfe: str, grid: str, dtype: str, **settings: Any) -> list[dict]:
     """The cases of the study, from its settings and from the options that have commas in them."""
-    from sdebench.studies import base
+    from sdebench.engine.suite import expand
 
     budgets = numbers(nfe, "--nfe")
-    return base.expand(
+    return expand(
         {
             "study": "quality",
             "models": [model],
@@ -124,7 +124,7 @@ def _cases(model: str, solvers: str, nfe: str, grid: str, dtype: str, **settings
     )
 
 
-def _told(summary: Any, found: list[dict], out: Path, as_json: bool) -> int:
+def _told(summary: Any, found: list[Any], out: Path, as_json: bool) -> int:
     """Print what was measured; the exit status."""
     if summary.interrupted:
         return 130
@@ -132,20 +132,20 @@ def _told(summary: Any, found: list[dict], out: Path, as_json: bool) -> int:
         emit({"results": str(out), "failed": summary.failed, "cells": _cells(found)})
     else:
         _show(found)
-    return int(any(record["status"] == "failed" for record in found))
+    return int(any(not record.is_ok for record in found))
 
 
-def _show(found: list[dict]) -> None:
-    from sdebench.report.quality import fid_rows
+def _show(found: list[Any]) -> None:
+    from sdebench.studies.quality.tables import fid_rows
 
     for title, headings, rows in fid_rows(found):
         table(headings, rows, title, headings[1:])
 
 
-def _cells(found: list[dict]) -> list[dict[str, Any]]:
+def _cells(found: list[Any]) -> list[dict[str, Any]]:
     """One entry a solver, grid, number format and budget."""
-    from sdebench.report.quality_cells import MEASURES, groups
-    from sdebench.report.quality_errors import laddered
+    from sdebench.studies.quality.cells import MEASURES, groups
+    from sdebench.studies.quality.ladders import laddered
 
     out = []
     for group in groups(found):

@@ -18,7 +18,7 @@ from multiprocessing.connection import wait
 from typing import NamedTuple, Protocol
 
 from sdebench.engine import worker
-from sdebench.engine.replies import LENGTH, Fault, Job, unpack
+from sdebench.engine.replies import LENGTH, Answer, Fault, Job, unpack
 
 PATIENCE = 3600.0  # seconds that a case may take
 STARTING = 300.0  # seconds that a process may take, besides, to load its libraries
@@ -28,10 +28,10 @@ _THREADS = ("OMP_NUM", "MKL_NUM", "OPENBLAS_NUM", "BLIS_NUM", "NUMEXPR_NUM", "VE
 
 
 class JobOutcome(NamedTuple):
-    """What became of a job: its record, or what was wrong with its worker."""
+    """What became of a job: its answer, or what was wrong with its worker."""
 
     job: Job
-    record: dict | None
+    answer: Answer | None
     fault: str = ""
     where: str = ""  # the worker's address
     final: bool = False  # it has been tried more than once already

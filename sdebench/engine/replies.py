@@ -7,48 +7,56 @@ any; so nothing that a worker sends is ever unpickled.  On its way the number of
 import hashlib
 import json
 import struct
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from sdebench import records
 from sdebench._support.errors import UsageError
+from sdebench.records import Record, clean, make_key
 
 LENGTH = struct.Struct("!Q")
 _ERRORS = ("rms", "median", "max")
 
 
 class Job(NamedTuple):
-    """A case, the hash of the code that measures it, and the module of its study."""
+    """A case as its record has it, the hash of the code that measures it, and `module:Class` of its study."""
 
     case: dict
     code: str
-    module: str
+    study: str
 
     @property
     def key(self) -> str:
         """The name of the measurement."""
-        return records.key(self.case, self.code)
+        return make_key(self.case, self.code)
+
+
+class Answer(NamedTuple):
+    """A record, and its arrays where it has any."""
+
+    record: Record
+    arrays: Mapping[str, Any] | None = None
 
 
 class Fault(Exception):
     """A worker that died, hung or answered nonsense; says which, in one line."""
 
 
-def diverged(data: dict[str, Any]) -> bool:
+def is_diverged(data: Mapping[str, Any]) -> bool:
     """Whether every error measured is inf or nan."""
     errors = [e for name in _ERRORS if isinstance(data.get(name), list) for e in data[name]]
     return bool(errors) and all(e is None for e in errors)
 
 
-def pack(record: dict) -> bytes:
-    """The answer that holds a record, with its "arrays", {name: numpy array}, if it has any."""
-    arrays = {name: np.array(array, order="C") for name, array in sorted(record.get("arrays", {}).items())}
+def pack(answer: Answer) -> bytes:
+    """The bytes of an answer."""
+    arrays = {name: np.array(array, order="C") for name, array in sorted((answer.arrays or {}).items())}
     rest = save(arrays) if arrays else b""
-    head = {"record": {k: v for k, v in record.items() if k != "arrays"}, "sha256": hashlib.sha256(rest).hexdigest()}
-    return json.dumps(records.clean(head), allow_nan=False).encode() + b"\n" + rest
+    head = {"record": answer.record.to_json(), "sha256": hashlib.sha256(rest).hexdigest()}
+    return json.dumps(head, allow_nan=False).encode() + b"\n" + rest
 
 
 def refusal(why: str) -> bytes:
@@ -68,20 +76,20 @@ def _arrays(rest: bytes) -> dict[str, np.ndarray]:
     return found
 
 
-def _odd(record: Any, job: Job) -> str:
-    """What keeps something from being the record that was asked for, or ""."""
-    fault = records.fault(record)
-    if fault:
-        return fault
-    if record["key"] != job.key or record["code"] != job.code or record["case"] != records.clean(job.case):
-        return "is of another case, or of other code"
-    if "arrays" in record:
-        return "has arrays without their values"
-    return "is ok without a finite error" if record["status"] == "ok" and diverged(record["data"]) else ""
+def _read_record(line: Any, job: Job) -> Record:
+    """The record that was asked for.  Raises ValueError, which says why, for anything else."""
+    record = Record.from_json(line)
+    if record.key != job.key or record.code != job.code or record.case != clean(job.case):
+        raise ValueError("is of another case, or of other code")
+    if record.arrays:
+        raise ValueError("has arrays without their values")
+    if record.is_ok and is_diverged(record.data):
+        raise ValueError("is ok without a finite error")
+    return record
 
 
-def unpack(answer: bytes, job: Job) -> dict:
-    """The record in the answer to a job.  Raises Fault for one that is nonsense, and UsageError for a refusal."""
+def unpack(answer: bytes, job: Job) -> Answer:
+    """The answer to a job.  Raises Fault for nonsense, and UsageError for a refusal."""
     line, _, rest = answer.partition(b"\n")
     try:
         head = json.loads(line, parse_constant=_not_finite)
@@ -91,10 +99,7 @@ def unpack(answer: bytes, job: Job) -> dict:
             raise UsageError(head["refused"])
         if hashlib.sha256(rest).hexdigest() != head["sha256"]:
             raise ValueError("has not the arrays that it says (another SHA-256)")
-        odd = _odd(head["record"], job)
-        if odd:
-            raise ValueError(odd)
-        return head["record"] | ({"arrays": _arrays(rest)} if rest else {})
+        return Answer(_read_record(head["record"], job), _arrays(rest) if rest else None)
     except UsageError:
         raise
     except (ValueError, SafetensorError, TypeError) as error:

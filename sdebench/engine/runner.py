@@ -7,17 +7,19 @@ second time, and the case is a failed record too.
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sdebench import records
 from sdebench._support.errors import UsageError
+from sdebench.engine.code import Codes, write_manifest
 from sdebench.engine.pools import PATIENCE, Here, JobOutcome, Local, Pool
-from sdebench.engine.replies import Job
+from sdebench.engine.replies import Answer, Job
+from sdebench.engine.suite import Task, label, unique
 from sdebench.engine.worker import failed
-from sdebench.studies import base
+from sdebench.records import Record, Writer, find_spoilt
+from sdebench.records.code import Code
 
 
 @dataclass
@@ -36,13 +38,6 @@ class Summary:
     seconds: float = 0.0
 
 
-def label(case: dict) -> str:
-    """A case in a few words, for people."""
-    words = [case.get(name) for name in ("study", "kind", "statement", "solver", "loss", "problem", "model", "grid", "dtype")]
-    words += [f"NFE {case['budget']}"] if "budget" in case else []
-    return " ".join(str(word) for word in words if word)
-
-
 class Watch:
     """Hears what a run does.  The command line's progress bar is one; this one is silent."""
 
@@ -52,18 +47,32 @@ class Watch:
     def running(self, cases: list[str]) -> None:
         """These cases, by label, are being measured now."""
 
-    def done(self, record: dict) -> None:
+    def done(self, record: Record) -> None:
         """A case has been measured and recorded."""
 
 
-def _jobs(cases: list[dict]) -> list[Job]:
-    """The cases, each once, with the code that measures them."""
-    unique = {records.canonical(case): records.clean(case) for case in cases}
-    return [Job(case, records.code_hash(base.sources(case)), base.STUDIES[case["study"]]) for case in unique.values()]
+@dataclass(frozen=True)
+class Planned:
+    """A case, the code that measures it, and the job for a worker."""
+
+    task: Task
+    code: Code
+    job: Job
 
 
-def _results(pool: Pool, jobs: list[Job], summary: Summary, watch: Watch) -> Iterator[dict]:
-    """Records as they are made, in any order."""
+def plan(tasks: Iterable[Task]) -> dict[str, Planned]:
+    """Key -> what is to be done, of each case once."""
+    codes, found = Codes(), {}
+    for task in unique(tasks):
+        code = codes.of(task)
+        study = type(task.study)
+        job = Job(task.json, code.hash, f"{study.__module__}:{study.__qualname__}")
+        found[job.key] = Planned(task, code, job)
+    return found
+
+
+def _answers(pool: Pool, jobs: list[Job], summary: Summary, watch: Watch) -> Iterator[Answer]:
+    """Answers as they come, in any order."""
     first, second = deque(jobs), deque()
     faults: dict[str, JobOutcome] = {}  # by key, of first tries
     while first or second or pool.running():
@@ -73,39 +82,44 @@ def _results(pool: Pool, jobs: list[Job], summary: Summary, watch: Watch) -> Ite
             again = second.popleft()
             pool.send(again, away=faults[again.key].where)
         watch.running([label(job.case) for job in pool.running()])
-        job, record, fault, _, final = outcome = pool.next()
-        if record is not None:
-            yield record
+        job, answer, fault, _, final = outcome = pool.next()
+        if answer is not None:
+            yield answer
         elif job.key in faults or final:
             earlier = [faults[job.key].fault] if job.key in faults else []
-            yield failed(job, "; tried again: ".join([*earlier, fault]))
+            yield Answer(failed(job, "; tried again: ".join([*earlier, fault])))
         else:
             faults[job.key] = outcome
             second.append(job)
             summary.retried.append((label(job.case), fault))
 
 
-def _drive(pool: Pool, todo: list[Job], writer: records.Writer, summary: Summary, watch: Watch) -> None:
+def _drive(pool: Pool, todo: list[Job], writer: Writer, summary: Summary, watch: Watch) -> None:
     """Measure the cases and record them as they come."""
     try:
-        for record in _results(pool, todo, summary, watch):
-            writer.append(record)
+        for record, arrays in _answers(pool, todo, summary, watch):
+            writer.append(record, arrays)
             summary.measured += 1
-            if record["status"] == "failed":
-                summary.failed.append((label(record["case"]), record["message"]))
+            if not record.is_ok:
+                summary.failed.append((label(record.case), record.message))
             watch.done(record)
     except KeyboardInterrupt:
         summary.interrupted = True
 
 
-def _held(writer: records.Writer, wanted: set[str], retry_failed: bool) -> tuple[set[str], str]:
-    """(those of the keys that need not be measured, a line on those whose arrays are lost, or "")."""
-    there = [r for r in writer.records if r["key"] in wanted]
-    held, lost = {r["key"] for r in there if r["status"] == "ok" or not retry_failed}, records.spoilt(there)
+def held(records: Iterable[Record], wanted: Iterable[str], retry_failed: bool = False) -> tuple[set[str], dict[str, str]]:
+    """(those of the keys that need not be measured, key -> what is wrong with its arrays)."""
+    wanted = set(wanted)
+    there = [r for r in records if r.key in wanted]
+    lost = find_spoilt(there)
+    return {r.key for r in there if r.is_ok or not retry_failed} - lost.keys(), lost
+
+
+def _tell_lost(path: Path, lost: dict[str, str]) -> str:
     if not lost:
-        return held, ""
+        return ""
     key, fault = next(iter(lost.items()))
-    return held - lost.keys(), f"{writer.path}: the arrays of {len(lost)} record(s) are measured again (those of {key} {fault})"
+    return f"{path}: the arrays of {len(lost)} record(s) are measured again (those of {key} {fault})"
 
 
 def _pool(jobs: int | None, scheduler: str, patience: float) -> Pool:
@@ -117,7 +131,7 @@ def _pool(jobs: int | None, scheduler: str, patience: float) -> Pool:
 
 
 def run(
-    cases: list[dict],
+    tasks: Sequence[Task],
     path: str | Path,
     jobs: int | None = None,
     watch: Watch | None = None,
@@ -140,14 +154,15 @@ def run(
     if not patience > 0:
         raise UsageError(f"patience is {patience:g}: give the seconds that a case may take, more than 0")
     watch, begun = watch or Watch(), time.perf_counter()
-    with records.Writer(path) as writer:
-        every = {job.key: job for job in _jobs(cases)}
-        held, lost = _held(writer, every.keys(), retry_failed)
-        todo = [job for key, job in every.items() if key not in held]
-        repaired = "; ".join(filter(None, (writer.repaired, lost)))
+    with Writer(path) as writer:
+        every = plan(tasks)
+        there, lost = held(writer.records, every, retry_failed)
+        todo = [planned.job for key, planned in every.items() if key not in there]
+        repaired = "; ".join(filter(None, (writer.repaired, _tell_lost(writer.path, lost))))
         summary = Summary(len(every), len(every) - len(todo), list(every), repaired)
         watch.begin(len(todo))
         if todo:
+            write_manifest(writer.path, (p.code for p in every.values()), {r.code for r in writer.records})
             with closing(_pool(jobs, scheduler, patience)) as pool:
                 _drive(pool, todo, writer, summary, watch)
     summary.seconds = time.perf_counter() - begun

@@ -4,7 +4,6 @@ A worker is a process of its own, apart from its parent's process group: it neve
 when its parent does or when nothing is asked of it for IDLE seconds, and runs one thread of every numerical library.
 """
 
-import fcntl
 import io
 import json
 import os
@@ -14,13 +13,14 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from importlib import import_module
 from multiprocessing.connection import wait
 from typing import Any
 
-from sdebench import records
-from sdebench.engine.replies import LENGTH, Job, diverged, pack, refusal
-from sdebench.studies import base
+from sdebench._support.registry import import_object
+from sdebench.engine.code import Codes
+from sdebench.engine.replies import LENGTH, Answer, Job, is_diverged, pack, refusal
+from sdebench.engine.suite import Task
+from sdebench.records import Claims, Record, clean, make_record
 
 IDLE = 60.0
 
@@ -32,43 +32,50 @@ def _single_threaded() -> None:
         torch.set_num_threads(1)
 
 
-def _claims(case: dict) -> dict[str, Any]:
+def _claims(case: dict) -> Claims | None:
     """What the case's solver says of itself, where it can be made."""
+    from sdebench.catalogue import get_solver
+
     try:
-        return base.claims(base.solver(case["solver"]))
+        return Claims.of(get_solver(case["solver"]))
     except Exception:  # the record is of a failure already
-        return {}
+        return None
 
 
-def failed(job: Job, message: str) -> dict:
+def failed(job: Job, message: str) -> Record:
     """The record of a case that could not be measured."""
-    return records.make(job.case, job.code, "failed", message, claims=_claims(job.case))
+    return make_record(job.case, job.code, "failed", message, claims=_claims(job.case))
 
 
-def _measure(job: Job) -> dict:
-    study = import_module(job.module)
+def _task(job: Job) -> Task:
+    study = import_object("study", job.study)()
+    return Task(study, study.from_json(job.case))
+
+
+def _measure(job: Job) -> Answer:
+    task = _task(job)
     _single_threaded()
-    found = study.measure(job.case)
-    arrays = found.pop("arrays", None)
-    found = records.clean(found)
-    if diverged(found["data"]):
-        return records.make(job.case, job.code, "failed", "no finite error: nan or inf at every size of the step", **found)
-    return records.make(job.case, job.code, "ok", **found) | ({"arrays": arrays} if arrays else {})
+    found = task.study.measure(task.case)
+    data = clean(found.data)
+    if is_diverged(data):
+        message = "no finite error: nan or inf at every size of the step"
+        return Answer(make_record(job.case, job.code, "failed", message, found.context, found.claims, data))
+    return Answer(make_record(job.case, job.code, "ok", "", found.context, found.claims, data), found.arrays)
 
 
 def answer(job: Job) -> bytes:
     """The record of one case, by its study, packed.  Raises nothing."""
     try:
-        record = _measure(job)
-        return pack(record)
-    except Exception as error:  # whatever a solver does wrong is a fact about it
-        return pack(failed(job, f"{type(error).__name__}: {error}".splitlines()[0]))
+        return pack(_measure(job))
+    except (Exception, SystemExit) as error:  # whatever a solver does wrong is a fact about it
+        lines = f"{type(error).__name__}: {error}".splitlines()
+        return pack(Answer(failed(job, lines[0])))
 
 
 def _other_code(job: Job) -> str:
     """What is wrong with the code here, for a job that another machine wants measured, or ""."""
     try:
-        here = records.code_hash(base.sources(job.case))
+        here = Codes().of(_task(job)).hash
     except Exception as error:  # a solver's file that is not here
         return f"cannot make the case's solver or problem ({type(error).__name__}: {error})".splitlines()[0]
     return "" if here == job.code else f"runs other code ({here}; here it is {job.code})"
@@ -104,6 +111,16 @@ class _Screen(io.RawIOBase):
             return len(data)
 
 
+def _away_from_the_screen(fd: int) -> int:
+    """Another number for an open file, above those of the three standard streams, which may be closed."""
+    taken = [fd]
+    while taken[-1] <= 2:
+        taken.append(os.dup(taken[-1]))
+    for low in taken[1:-1]:
+        os.close(low)
+    return taken[-1]
+
+
 def _say(driver: socket.socket, message: bytes) -> None:
     driver.sendall(LENGTH.pack(len(message)))
     driver.sendall(message)
@@ -112,7 +129,7 @@ def _say(driver: socket.socket, message: bytes) -> None:
 def serve() -> None:
     """Answer, in turn, the jobs that come through standard input, which is a socket, a line each; an empty message says that
     one began.  In the end, end what the cases have started."""
-    driver = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3))  # never that of a screen that is closed
+    driver = socket.socket(fileno=_away_from_the_screen(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # a solver that reads from the keyboard gets nothing
     screen = io.BufferedWriter(_Screen())
@@ -126,7 +143,7 @@ def serve() -> None:
             other = _other_code(job) if order["check"] else ""
             if not other:
                 with suppress(Exception):  # the answer will tell
-                    import_module(job.module)  # may take long, and is not the case's doing
+                    _task(job)  # imports may take long, and are not the case's doing
                 _say(driver, b"")
             found = refusal(other) if other else answer(job)
             _say(driver, found)

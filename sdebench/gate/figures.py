@@ -26,6 +26,7 @@ from torch import Tensor
 
 from sdebench import grids
 from sdebench._support.clock import threads
+from sdebench.catalogue import get_problem, get_solver
 from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Counted
 from sdebench.integration.tableau import Tableau, tableau
@@ -34,7 +35,6 @@ from sdebench.laws.oracle import Reference
 from sdebench.laws.pathwise import Tau, on_path
 from sdebench.noise.brownian import BrownianPath
 from sdebench.problems import Problem
-from sdebench.studies import base
 from sdebench.studies.setting import error_norms
 
 SETTING = {
@@ -99,7 +99,7 @@ class _Path:
 
 @lru_cache(maxsize=1)
 def _place() -> GateProblem:
-    shipped = base.problem(SETTING["problem"])
+    shipped = get_problem(SETTING["problem"])
     problem = replace(shipped, span=tuple(map(_rounded, shipped.span)))
     x = problem.initial(SETTING["points"], SETTING["seed"])
     return GateProblem(problem, x, problem.solution(x, *problem.span))
@@ -187,7 +187,7 @@ def _table(solver: Any, problem: Problem, grid: grids.Grid) -> Tableau | None:
 
 def _weak(solver: Any) -> Figures:
     """The error of a stochastic solver's law on one Gaussian: mean and covariance, exact."""
-    problem, errors = base.problem(SETTING["law"]), {}
+    problem, errors = get_problem(SETTING["law"]), {}
     exact = problem.law.marginal(problem.schedule, problem.span[1])
     for n in SETTING["law_steps"]:
         table = _table(solver, problem, grids.get(SETTING["grid"])(problem.schedule, *problem.span, n))
@@ -259,4 +259,4 @@ def _digits(value: Any) -> Any:
 def measure(names: Iterable[str]) -> dict[str, Figures]:
     """The figures of each named solver; the same on every run."""
     with threads(1):
-        return {name: figures(base.solver(name)) for name in names}
+        return {name: figures(get_solver(name)) for name in names}

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from sdebench import grids
 from sdebench._support.clock import threads
+from sdebench.catalogue import get_problem
 from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Model
 from sdebench.noise import WhiteNoise
 from sdebench.problems import Problem
-from sdebench.studies import base
 
 SAMPLES, STEPS, POINTS = 12, 8, 64
 SIGNIFICANT, LARGE = 1e-3, 0.25  # a difference that is told: p below the one, and a change of median beyond the other
@@ -40,7 +40,7 @@ class Slower(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _state() -> tuple[Problem, Tensor, grids.Grid]:
-    problem = base.problem("mixture-1d")
+    problem = get_problem("mixture-1d")
     return problem, problem.initial(POINTS, 0), grids.uniform_lam(problem.schedule, *problem.span, STEPS)
 
 

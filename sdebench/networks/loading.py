@@ -57,6 +57,11 @@ def get_network(
     return _cast(_loaded(str(spec), download), dtype, device)
 
 
+def get_factory(spec: str) -> list[Any]:
+    """The callable of a spec `module:factory`, whose code makes the network; none for files, which are told by their hash."""
+    return [import_object("network", spec, "factory")] if re.fullmatch(r"[\w.]+:[\w.]+", spec) else []
+
+
 @lru_cache(maxsize=4)
 def _cast(problem: NetworkProblem, dtype: str | torch.dtype, device: str | torch.device) -> NetworkProblem:
     return problem.with_(dtype, device)

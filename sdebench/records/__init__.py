@@ -1,39 +1,42 @@
 """Records: what was measured, and all that is needed to repeat it, in an append-only JSON Lines file."""
 
-from sdebench.records.store import (
+from sdebench.records.claims import WHOLE_RUNS, Claims, held_to
+from sdebench.records.record import (
     LIBRARIES,
     SCHEMA,
-    TornLine,
-    Writer,
-    append,
+    ArraysFile,
+    Record,
+    Rekeyed,
     canonical,
     clean,
-    code_hash,
-    fault,
-    key,
+    find_fault,
     latest,
-    load_arrays,
-    make,
+    make_key,
+    make_record,
     provenance,
-    read,
-    spoilt,
 )
+from sdebench.records.store import TornLine, Writer, append, find_spoilt, load_arrays, read
 
 __all__ = [
     "LIBRARIES",
     "SCHEMA",
+    "WHOLE_RUNS",
+    "ArraysFile",
+    "Claims",
+    "Record",
+    "Rekeyed",
     "TornLine",
     "Writer",
     "append",
     "canonical",
     "clean",
-    "code_hash",
-    "fault",
-    "key",
+    "find_fault",
+    "find_spoilt",
+    "held_to",
     "latest",
     "load_arrays",
-    "make",
+    "make_key",
+    "make_record",
     "provenance",
     "read",
-    "spoilt",
 ]

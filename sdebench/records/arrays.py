@@ -5,13 +5,14 @@ written, of a run that was killed in between, is harmless: the case is measured 
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sdebench._support.errors import UsageError
 from sdebench._support.files import sha256, write_atomic
+from sdebench.records.record import ArraysFile
 
 
 def folder(results: Path) -> Path:
@@ -19,8 +20,8 @@ def folder(results: Path) -> Path:
     return results.with_suffix(".arrays")
 
 
-def write(results: Path, key: str, arrays: dict[str, np.ndarray]) -> dict[str, str]:
-    """Write the arrays of the record of that key; what the record says of them: {"file", "sha256"}."""
+def write(results: Path, key: str, arrays: Mapping[str, np.ndarray]) -> ArraysFile:
+    """Write the arrays of the record of that key; returns what the record says of them."""
     from safetensors.numpy import save
 
     data = save({name: np.array(array, order="C") for name, array in sorted(arrays.items())})
@@ -29,33 +30,26 @@ def write(results: Path, key: str, arrays: dict[str, np.ndarray]) -> dict[str, s
         write_atomic(path, data)
     except OSError as error:
         raise UsageError(f"no room for {path} ({error.strerror}): free some, then run again to go on") from None
-    return {"file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
+    return ArraysFile(path.name, hashlib.sha256(data).hexdigest())
 
 
-def described(said: Any) -> bool:
-    """Whether that is what a record says of its arrays."""
-    if not isinstance(said, dict) or not all(isinstance(said.get(name), str) for name in ("file", "sha256")):
-        return False
-    return said["file"] not in ("", "..") and Path(said["file"]).name == said["file"]
-
-
-def fault(said: dict[str, str]) -> str:
-    """What is wrong with the file of a record's arrays, or ""; `said` with its "path"."""
+def fault(said: ArraysFile) -> str:
+    """What is wrong with the file of a record's arrays, or ""."""
     try:
-        digest = sha256(Path(said["path"]))
+        digest = sha256(Path(said.path))
     except OSError:
         return "are gone"
-    return "" if digest == said["sha256"] else "are not those that were measured (another SHA-256)"
+    return "" if digest == said.sha256 else "are not those that were measured (another SHA-256)"
 
 
-def read(said: dict[str, str]) -> dict[str, np.ndarray]:
+def read(said: ArraysFile) -> dict[str, np.ndarray]:
     """The arrays of a record.  Raises UsageError where their file is gone or has changed."""
     from safetensors.numpy import load
 
     try:
-        data = Path(said["path"]).read_bytes()
+        data = Path(said.path).read_bytes()
     except OSError:
         data = b""
-    if hashlib.sha256(data).hexdigest() != said["sha256"]:
+    if hashlib.sha256(data).hexdigest() != said.sha256:
         raise UsageError(f"arrays {said['path']} {fault(said)}: the command that measured them measures them again")
     return load(data)

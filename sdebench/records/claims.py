@@ -1,8 +1,10 @@
-"""What a case of the order study is held to, by what a method says of itself.
+"""What a method says of itself, as a record keeps it, and what a case of the order study is held to by it.
 
-Knows no solver and no torch: claims are the dict that a record keeps of them, so that measuring and reading follow one rule.
+Knows no solver and no torch: measuring and reading follow one rule.
 """
 
+from dataclasses import asdict, dataclass, fields
+from math import nan
 from typing import Any
 
 from sdebench.grids import is_irregular
@@ -11,26 +13,59 @@ WHOLE_RUNS = ("global", "weak")  # the error of a state, and of a law, over whol
 Exponents = tuple[float | None, float | None]
 
 
-def held_to(claims: dict[str, Any], kind: str, grid: str) -> Exponents:
+@dataclass(frozen=True)
+class Claims:
+    """The claims of a method (`sdebench.integration.solver.Method` says what each means)."""
+
+    claimed_order: float = nan
+    order: float = nan
+    order_irregular: float = nan
+    main_order: float = nan
+    nfe_per_step: float = nan
+    memory: int = 0
+    stochastic: bool = False
+    strong_order: float | None = None
+    adaptive: bool = False
+    family: str = ""
+    reference: str = ""
+
+    @classmethod
+    def of(cls, method: Any) -> "Claims":
+        """What a method states."""
+        return cls(**{key.name: getattr(method, key.name) for key in fields(cls)})
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> "Claims | None":
+        """The claims in a record; None where it has none, of a solver that could not even be made."""
+        if not said:
+            return None
+        known = {key.name for key in fields(cls)}
+        found = {name: value for name, value in said.items() if name in known}
+        order = found.get("order", nan)
+        irregular = found.get("order_irregular", order)
+        return cls(**{"order_irregular": irregular, "main_order": irregular} | found)
+
+    def to_json(self) -> dict[str, Any]:
+        """The claims as a record has them."""
+        return asdict(self)
+
+
+def held_to(claims: Claims | None, kind: str, grid: str) -> Exponents:
     """(the exponent that the literature claims for this kind and grid, the one that the method states), None for none.
 
     A method that states another order on irregular grids is held there to that statement, not to a claim that its
     authors made for smooth ones.  The weak order of a stochastic method is judged as a global one is; its strong order is
-    stated by whoever states one, and claims nothing else.  No claim at all (`claims == {}`) is a solver that could not even be
-    made.
+    stated by whoever states one, and claims nothing else.
     """
-    if not claims:
+    if claims is None:
         return None, None
-    claimed, stated = claims["claimed_order"], claims["order"]
-    irregular = claims.get("order_irregular", stated)
-    main = claims.get("main_order", irregular)
+    claimed, stated, irregular, main = claims.claimed_order, claims.order, claims.order_irregular, claims.main_order
     if kind in WHOLE_RUNS and is_irregular(grid):
         return (claimed if irregular == stated else irregular), irregular
-    strong = claims.get("strong_order")  # records made before there were stochastic methods lack it
-    exponents = {
+    exponents: dict[str, Exponents] = {
         "global": (claimed, stated),
         "weak": (claimed, stated),
-        "strong": (strong, strong),
+        "strong": (claims.strong_order, claims.strong_order),
         "main": (claimed, main),
         "local": (main + 1, main + 1),
         "tolerance": (1, 1),

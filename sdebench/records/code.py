@@ -213,6 +213,15 @@ def _collect(body: list[ast.stmt], source: Source) -> None:
                 source.decorated += names
 
 
+def _members(nodes: list[ast.stmt]) -> dict[str, list[ast.stmt]]:
+    """What the body of a class binds."""
+    found: dict[str, list[ast.stmt]] = {}
+    for node in (n for owner in nodes if isinstance(owner, ast.ClassDef) for n in owner.body):
+        for name in _bound(node):
+            found.setdefault(name, []).append(node)
+    return found
+
+
 @cache
 def _definition(symbol: Symbol) -> Definition:
     source = _source(symbol.module)
@@ -221,8 +230,7 @@ def _definition(symbol: Symbol) -> Definition:
     owner, _, method = symbol.name.partition(".")
     nodes: list[ast.stmt] = source.definitions[owner]
     if method:
-        body = (n for node in nodes if isinstance(node, ast.ClassDef) for n in node.body)
-        nodes = [n for n in body if isinstance(n, ast.FunctionDef) and n.name == method]
+        nodes = _members(nodes)[method]
     walk.walk(nodes)
     return Definition(walk.digest(), frozenset(walk.names), walk.imports)
 
@@ -287,8 +295,13 @@ def _uses(symbol: Symbol) -> tuple[tuple[str, Symbol], ...]:
     source, definition, home = _source(symbol.module), _definition(symbol), symbol.module.partition(".")[0]
     assert source is not None
     found: dict[tuple[str, Symbol], None] = {}
+    owner = symbol.name.partition(".")[0] if "." in symbol.name else ""
+    members = _members(source.definitions[owner]) if owner else {}
     for chain in sorted(definition.names):
         first, rest = chain[0], chain[1:]
+        if first == "self" and rest and rest[0] in members and (own := Symbol(symbol.module, f"{owner}.{rest[0]}")) != symbol:
+            found[".".join(chain[:2]), own] = None
+            continue
         if first == "":
             targets = _lookup(chain[1], chain[2], home)
         elif first in definition.imports or first in source.imports:

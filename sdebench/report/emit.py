@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from sdebench.report.facts import CONFIRMED, REFUTED
-from sdebench.report.tables import Column, Table
+from sdebench.report.table import Column, Table
 
 DASH = "—"
 SYMBOLS = {"confirmed": "✓", "refuted": "✗", "not asymptotic": "?", "exact": "=", "failed": "!"}
@@ -87,12 +86,12 @@ def cell(row: dict, column: Column) -> TableCell:
     half = row.get(column.half_width)
     if column.kind == "order":
         spread = "" if _missing(half) else f" ± {half:.2f}"
-        mark = f" {SYMBOLS[REFUTED]}" if row.get(column.judged) == REFUTED else ""
+        mark = f" {SYMBOLS['refuted']}" if row.get(column.judged) == "refuted" else ""
         return TableCell(f"{value:.2f}{spread}{mark}".replace("-", "−"), float(value), why)
     if column.kind == "bound":
         return TableCell({"<=": "≤ ", ">": "> "}.get(half, "") + f"{value:.0f}", float(value), why)
     if column.kind == "verdict":
-        scope = f" ({half})" if half in PARTIAL and value == CONFIRMED else ""
+        scope = f" ({half})" if half in PARTIAL and value == "confirmed" else ""
         return TableCell(f"{SYMBOLS[value]} {value}{scope}", str(value), why)
     if column.kind == "count":
         return TableCell(f"{value:g}", float(value), why)

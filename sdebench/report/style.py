@@ -132,15 +132,12 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return inside
 
 
-def render(figure: Figure, name: str) -> dict[str, bytes]:
-    """The figure as `{"svg": ..., "png": ...}`; no dates are written, so equal figures are equal files.
+def render(figure: Figure, name: str) -> str:
+    """The figure as SVG; no dates are written, so equal figures are equal files.
 
     `name` makes the ids inside the SVG unlike those of any other figure on the same page.
     """
-    out = {}
     with rc_context(RC | {"svg.hashsalt": f"sdebench {name}"}):
-        for kind, options in (("svg", {"metadata": {"Date": None, "Creator": None}}), ("png", {"dpi": 120})):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, facecolor="white", **options)
-            out[kind] = buffer.getvalue()
-    return out | {"svg": compact(out["svg"], name).encode()}
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+    return compact(buffer.getvalue(), name)

@@ -1,1 +1,7 @@
-"""Studies: sets of cases, and what is measured of each.  One module a study; `base` finds them, `runner` runs them."""
+"""The studies: each a set of cases, how one is measured, and its section of the report.
+
+A new study is one file or folder here that registers itself, or an entry point in the group `sdebench.studies`; `ORDER` is
+the order of the sections on the page, and studies that it does not name come last.
+"""
+
+ORDER = ("order", "work_precision", "law", "family", "score_matching", "quality", "profile", "floor", "survey")

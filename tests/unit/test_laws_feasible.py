@@ -6,7 +6,7 @@ import sdebench as sb
 from sdebench._support.errors import UsageError
 from sdebench.laws.feasible import has_noise_inside, kind_of, why_not
 from sdebench.problems import GaussianMixture, Problem
-from sdebench.studies import law
+from sdebench.studies.law import measure as law
 from sdebench.studies.order import measure as order
 from sdebench.studies.order import stochastic
 from sdebench.studies.setting import setting

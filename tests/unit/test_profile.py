@@ -23,8 +23,8 @@ from sdebench.schedules import VPLinear
 from sdebench.studies import base
 from sdebench.studies.profile import counts as profile_counts
 from sdebench.studies.profile import energy
+from sdebench.studies.profile import measure as profile
 from sdebench.studies.profile import run as profile_run
-from sdebench.studies.profile import study as profile
 from sdebench.studies.profile.run import PARTS, Bench
 from sdebench.studies.profile.subject import Subject, subject
 

@@ -19,9 +19,9 @@ from sdebench.metrics.statistics import merged, unstack
 from sdebench.networks import NetworkModel
 from sdebench.studies import base
 from sdebench.studies.quality import error as quality_error
+from sdebench.studies.quality import measure as quality
 from sdebench.studies.quality import metrics as quality_metrics
 from sdebench.studies.quality import run as quality_run
-from sdebench.studies.quality import study as quality
 from sdebench.studies.quality.run import Sampling
 
 MODEL = "remembering_networks:gaussian"
@@ -234,7 +234,7 @@ def test_statistics_from_the_data_itself_agree_with_those_that_are_shipped():
 MEMORY = """
 import resource, torch
 from sdebench.studies import base
-from sdebench.studies.quality import study as quality
+from sdebench.studies.quality import measure as quality
 torch.set_num_threads(1)
 cases = base.expand({"study": "quality", "models": ["remembering_networks:gaussian"], "solvers": ["ddim", "ddpm"],
                      "budgets": [4], "features": "digits", "samples": 12000, "chunk": 500, "kinds": ["samples"]})

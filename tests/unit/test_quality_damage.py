@@ -9,8 +9,8 @@ from sdebench.metrics.frechet import frechet
 from sdebench.metrics.statistics import merged, unstack
 from sdebench.studies import base
 from sdebench.studies.quality import damage as quality_damage
+from sdebench.studies.quality import measure as quality
 from sdebench.studies.quality import metrics as quality_metrics
-from sdebench.studies.quality import study as quality
 
 FLAT = torch.full((1, 3, 8, 8), 0.3)
 

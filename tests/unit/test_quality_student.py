@@ -14,8 +14,8 @@ from sdebench.networks import get_network
 from sdebench.networks.loading import SHIPPED
 from sdebench.studies import base
 from sdebench.studies.quality import error as quality_error
+from sdebench.studies.quality import measure as quality
 from sdebench.studies.quality import run as quality_run
-from sdebench.studies.quality import study as quality
 from sdebench.studies.quality.run import Sampling
 from sdebench.studies.quality.student import about, teacher_of
 

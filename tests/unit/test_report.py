@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from sdebench._support.errors import UsageError
-from sdebench.report import assemble, build, costs, emit, facts, heatmap, law_figure, page, style, tables
-from sdebench.report import figures as figures_module
+from sdebench.report import assemble, build, emit, facts, page, style
+from sdebench.studies.law import figures as law_figure
+from sdebench.studies.order import figures as figures_module
+from sdebench.studies.order import heatmap, tables
+from sdebench.studies.work_precision import tables as costs
 
 LADDER = [8, 12, 16, 24, 32, 48, 64]
 CLAIMS = {

@@ -2,8 +2,10 @@
 
 from test_report import law_record, record
 
-from sdebench.report import build, costs, emit, page, tables
-from sdebench.report.tables import Column
+from sdebench.report import build, emit, page
+from sdebench.studies.order import tables
+from sdebench.studies.order.tables import Column
+from sdebench.studies.work_precision import tables as costs
 
 ERROR = Column("E", "e", "error")
 

@@ -9,7 +9,12 @@ import quality_records as q
 
 from sdebench.metrics.frechet import frechet
 from sdebench.metrics.statistics import Statistics
-from sdebench.report import build, distilled, emit, facts, quality, quality_cells, quality_errors, quality_figures
+from sdebench.report import build, emit, facts
+from sdebench.studies.quality import cells as quality_cells
+from sdebench.studies.quality import distilled
+from sdebench.studies.quality import figures as quality_figures
+from sdebench.studies.quality import ladders as quality_errors
+from sdebench.studies.quality import tables as quality
 
 TEACHER = {"name": "digits", "sha256": "a" * 64}
 FOUR = {"solver": "ddim", "grid": "uniform_lam", "steps": 4}

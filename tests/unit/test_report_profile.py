@@ -12,8 +12,11 @@ from rich.cells import cell_len
 from scipy.stats import binom
 from test_report import record as of_order
 
-from sdebench.report import build, emit, facts, page, profile, profile_cells, profile_figures
+from sdebench.report import build, emit, facts, page
 from sdebench.report.assemble import make_tables
+from sdebench.studies.profile import cells as profile_cells
+from sdebench.studies.profile import figures as profile_figures
+from sdebench.studies.profile import tables as profile
 
 WIDE = (0.0, 0.3, -0.3, 0.1, -0.1)
 

@@ -16,7 +16,11 @@ from test_seed_page import record as statement
 
 from sdebench.metrics.frechet import frechet, infinite, paired_bootstrap
 from sdebench.metrics.statistics import Statistics, merged
-from sdebench.report import build, emit, facts, quality, quality_cells, quality_errors, quality_figures, style
+from sdebench.report import build, emit, facts, style
+from sdebench.studies.quality import cells as quality_cells
+from sdebench.studies.quality import figures as quality_figures
+from sdebench.studies.quality import ladders as quality_errors
+from sdebench.studies.quality import tables as quality
 
 
 @pytest.fixture

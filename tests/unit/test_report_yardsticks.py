@@ -3,7 +3,11 @@
 import pytest
 import quality_records as q
 
-from sdebench.report import build, emit, facts, quality, quality_cells, quality_figures, yardsticks
+from sdebench.report import build, emit, facts
+from sdebench.studies.quality import cells as quality_cells
+from sdebench.studies.quality import figures as quality_figures
+from sdebench.studies.quality import tables as quality
+from sdebench.studies.quality import yardsticks
 
 DAMAGED = [
     {"damage": "as they are", "n": 200, "fd": 0.01, "half_width": 0.01},

@@ -6,8 +6,11 @@ import pytest
 
 from sdebench import records
 from sdebench._support.errors import UsageError
-from sdebench.report import build, emit, noise_figures, noise_tables, style
-from sdebench.studies import base, family
+from sdebench.report import build, emit, style
+from sdebench.studies import base
+from sdebench.studies.family import figures as noise_figures
+from sdebench.studies.family import measure as family
+from sdebench.studies.family import tables as noise_tables
 
 
 def cases(**settings):

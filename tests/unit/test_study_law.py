@@ -15,7 +15,10 @@ from sdebench.laws.coupling import coupled_distances
 from sdebench.laws.distances import kl, wasserstein2
 from sdebench.laws.feasible import kind_of
 from sdebench.problems import GaussianMixture, Problem
-from sdebench.studies import base, floor, law, work_precision
+from sdebench.studies import base
+from sdebench.studies.floor import measure as floor
+from sdebench.studies.law import measure as law
+from sdebench.studies.work_precision import measure as work_precision
 
 
 def case(solver, problem="gaussian", budgets=(8, 12, 16, 24, 32, 48, 64), **more):

@@ -5,8 +5,11 @@ import pytest
 
 from sdebench import records
 from sdebench._support.errors import UsageError
-from sdebench.report import build, emit, matching, matching_figures
-from sdebench.studies import base, score_matching
+from sdebench.report import build, emit
+from sdebench.studies import base
+from sdebench.studies.score_matching import figures as matching_figures
+from sdebench.studies.score_matching import measure as score_matching
+from sdebench.studies.score_matching import tables as matching
 
 SMALL = {
     "training": {

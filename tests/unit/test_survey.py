@@ -7,9 +7,9 @@ import sdebench.survey as seed
 from sdebench import records
 from sdebench._support.errors import UsageError
 from sdebench.engine import runner
-from sdebench.report.seed_page import CORRECTED, FALSE, HOLDS, verdict
 from sdebench.studies import base
-from sdebench.studies import survey as study
+from sdebench.studies.survey import measure as study
+from sdebench.studies.survey.page import CORRECTED, FALSE, HOLDS, verdict
 from sdebench.survey import STATEMENTS
 from sdebench.survey.statement import Chapter, holds
 

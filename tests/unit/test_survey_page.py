@@ -7,7 +7,8 @@ import sys
 import pytest
 from test_report import record as order_record
 
-from sdebench.report import build, seed_page
+from sdebench.report import build
+from sdebench.studies.survey import page as seed_page
 
 TEXTS = {
     "chapter": "A chapter",

@@ -22,54 +22,55 @@
   document.querySelectorAll("table.data").forEach((table) =>
     [...table.tHead.rows[0].cells].forEach((head, i) => head.firstElementChild.addEventListener("click", () => sort(table, i))));
 
-  const table = document.getElementById("order-table");
-  if (!table) return;
   const element = (tag, text) => Object.assign(document.createElement(tag), { textContent: text ?? "" });
 
   function close(detail) {
     detail.previousElementSibling.querySelector(".more").setAttribute("aria-expanded", "false");
     detail.remove();
   }
-  function open(row) {
+  function open(table, row) {
     const detail = element("tr"), cell = element("td"), inner = element("div"), cases = element("table");
     const line = (tag, texts) => { const tr = element("tr"); tr.append(...texts.map((t) => element(tag, t))); return tr; };
-    cases.append(line("th", ["Case", "Order", "Claim", "Steps used", "Error at the finest", "Verdict", ""]));
-    (details[row.dataset.id] || []).forEach((c) => cases.append(line("td", c)));
+    cases.append(line("th", JSON.parse(table.dataset.headings)));
+    (details[table.dataset.name][row.dataset.id] || []).forEach((c) => cases.append(line("td", c)));
     detail.className = "detail"; inner.className = "inner"; cell.colSpan = row.cells.length;
     inner.append(cases); cell.append(inner); detail.append(cell); row.after(detail);
     row.querySelector(".more").setAttribute("aria-expanded", "true");
   }
-  table.tBodies[0].addEventListener("click", (event) => {
-    const button = event.target.closest(".more");
-    if (!button) return;
-    const row = button.closest("tr"), next = row.nextElementSibling;
-    if (next && next.classList.contains("detail")) close(next); else open(row);
-  });
-
-  const text = document.getElementById("text"), problem = document.getElementById("problem"), shown = document.getElementById("shown");
-  const tiles = [...document.querySelectorAll(".tile")];
-  let verdict = "";
-  function filter() {
-    const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const rows = [...table.tBodies[0].rows].filter((r) => !r.classList.contains("detail"));
-    let count = 0;
-    rows.forEach((row) => {
-      const content = row.textContent.toLowerCase();
-      const there = (!verdict || row.dataset.verdict === verdict) && words.every((w) => content.includes(w))
-        && (!problem || !problem.value || row.dataset.id.split("|")[1] === problem.value);
-      const next = row.nextElementSibling;
-      if (!there && next && next.classList.contains("detail")) close(next);
-      row.hidden = !there;
-      count += there;
+  function detailed(table) {
+    const section = table.closest("section");
+    table.tBodies[0].addEventListener("click", (event) => {
+      const button = event.target.closest(".more");
+      if (!button) return;
+      const row = button.closest("tr"), next = row.nextElementSibling;
+      if (next && next.classList.contains("detail")) close(next); else open(table, row);
     });
-    shown.textContent = `${count} of ${rows.length} rows`;
-  }
-  tiles.forEach((tile) => tile.addEventListener("click", () => {
-    verdict = tile.dataset.verdict;
-    tiles.forEach((t) => t.setAttribute("aria-pressed", String(t === tile)));
+    const text = section.querySelector(".tools input"), problem = section.querySelector(".tools select");
+    const shown = section.querySelector(".tools output"), tiles = [...section.querySelectorAll(".tile")];
+    let verdict = "";
+    function filter() {
+      const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const rows = [...table.tBodies[0].rows].filter((r) => !r.classList.contains("detail"));
+      let count = 0;
+      rows.forEach((row) => {
+        const content = row.textContent.toLowerCase();
+        const there = (!verdict || row.dataset.verdict === verdict) && words.every((w) => content.includes(w))
+          && (!problem || !problem.value || row.dataset.id.split("|")[1] === problem.value);
+        const next = row.nextElementSibling;
+        if (!there && next && next.classList.contains("detail")) close(next);
+        row.hidden = !there;
+        count += there;
+      });
+      shown.textContent = `${count} of ${rows.length} rows`;
+    }
+    tiles.forEach((tile) => tile.addEventListener("click", () => {
+      verdict = tile.dataset.verdict;
+      tiles.forEach((t) => t.setAttribute("aria-pressed", String(t === tile)));
+      filter();
+    }));
+    text.addEventListener("input", filter);
+    if (problem) problem.addEventListener("change", filter);
     filter();
-  }));
-  text.addEventListener("input", filter);
-  if (problem) problem.addEventListener("change", filter);
-  filter();
+  }
+  document.querySelectorAll("table.detailed").forEach(detailed);
 })();

@@ -173,12 +173,8 @@ def _on_one_path(solver: Solver | Sampler, at: Setting, points: int, steps: int,
 
 
 def _process(solver: Solver | Sampler, problem: Problem) -> Tau | None:
-    """The eta/g that the method follows, as a key that equal processes share; None is the reverse SDE itself.
-
-    It is that, too, for a method that names none, such as a Sampler: all of them have the same law.
-    """
-    scale = getattr(solver, "noise_scale", None)
-    tau = scale(problem.schedule) if scale else 1.0
+    """The eta/g that the method follows, as a key that equal processes share; None is the reverse SDE itself."""
+    tau = solver.noise_scale(problem.schedule)
     return None if tau == 1.0 else tau if callable(tau) else _constant(tau)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sdebench._support.errors import UsageError, near_miss
 from sdebench._support.registry import PROBLEMS, split_spec
+from sdebench.catalogue import get_problem
 from sdebench.integration.prediction import KINDS, Model
 from sdebench.networks import get_network
 from sdebench.networks.loading import shipped_names
@@ -23,7 +24,6 @@ from sdebench.networks.model import NetworkModel
 from sdebench.networks.problem import dtype_of
 from sdebench.noise import normals, stream
 from sdebench.schedules import NoiseSchedule, VPLinear
-from sdebench.studies import base
 
 _NULL = {"shape": "3x32x32", "kind": "eps"}
 _SPAN = (0.95, 0.02)  # of a null model
@@ -113,7 +113,7 @@ def _null(spec: str, settings: dict[str, str], dtype: str, device: str) -> Subje
 
 
 def _exact(spec: str, dtype: str, device: str) -> Subject:
-    problem = base.problem(spec)
+    problem = get_problem(spec)
     model, at = problem.model, torch.device(device)
 
     def fn(x: Tensor, t: float) -> Tensor:

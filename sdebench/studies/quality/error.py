@@ -20,12 +20,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from sdebench import records
 from sdebench._support.files import cache, write_atomic
 from sdebench.catalogue import get_solver
 from sdebench.data import to_uint8
 from sdebench.grids import Grid
 from sdebench.integration.prediction import Counted, ModelLike
+from sdebench.records.code import code_of
+from sdebench.studies.quality import QualityCase
 from sdebench.studies.quality.run import Sampling, grid_of, sample, steps_for
 from sdebench.studies.quality.student import is_student, teacher_of
 from sdebench.studies.setting import Ladder
@@ -45,7 +46,16 @@ class Converged:
 
     def _fine(self, at: Sampling, solver: str, grid: str, steps: int) -> Tensor:
         """Where a fine run ends: thousands of network calls, so what one process has made the others and later ones find."""
-        about = (records.code_hash(), at.problem.sha256, *at, self.points, solver, grid, steps, torch.__version__)
+        about = (
+            code_of([sample, get_solver(solver)]).hash,
+            at.problem.sha256,
+            *at,
+            self.points,
+            solver,
+            grid,
+            steps,
+            torch.__version__,
+        )
         path = cache() / "converged" / f"{hashlib.sha256(repr(about).encode()).hexdigest()[:32]}.safetensors"
         with suppress(OSError, SafetensorError, KeyError):
             return load_file(path)["ends"]
@@ -75,28 +85,28 @@ def converged(at: Sampling, points: int) -> Converged:
     return Converged(at, points)
 
 
-def of_error(case: dict, at: Sampling) -> tuple[dict, dict]:
+def of_error(case: QualityCase, at: Sampling) -> tuple[dict, dict]:
     """(data, arrays) of a case of kind "error": a rung for each number of steps that the budgets of the ladder allow.
 
     Of a student the trajectory is its teacher's, which `reference_of` names.  A run that draws noise is of one step, and
     has sqrt(2) rho_t as part of its floor: its own noise at the grid's end, and what is left of noise there in the reference.
     """
     teacher, problem = teacher_of(at), at.problem
-    exact = converged(teacher._replace(dtype=case["reference"]), case["points"])
-    rounding, solver, ns = exact.rounding(case["dtype"]), get_solver(case["solver"]), problem.schedule
+    exact = converged(teacher._replace(dtype=case.reference), case.points)
+    rounding, solver, ns = exact.rounding(case.dtype), get_solver(case.solver), problem.schedule
     drawn = sqrt(2) * ns.rho(problem.span[1]) if solver.stochastic else 0.0
     budgets: dict[int, int] = {}
-    for budget in sorted(case["ladder"]):
-        budgets.setdefault(steps_for(solver, problem, case["grid"], budget), budget)
+    for budget in sorted(case.ladder):
+        budgets.setdefault(steps_for(solver, problem, case.grid, budget), budget)
     out, errors = Ladder(problem.model), []
 
     def run(model: ModelLike, grid: Grid) -> Tensor:
-        ends = exact.run(case["solver"], model, grid, at)
+        ends = exact.run(case.solver, model, grid, at)
         errors.append((ends - exact.ends).square().mean(1).sqrt().numpy())
         return ends
 
     for n in sorted(budgets):
-        grid = grid_of(problem, case["grid"], n)
+        grid = grid_of(problem, case.grid, n)
         h = max(ns.lam(t) - ns.lam(s) for s, t in pairwise(grid))
         out.rung(n, h, max(exact.error, rounding, drawn), exact.ends, lambda model, grid=grid: run(model, grid))
     asked = [budgets[n] for n in out.data["n"]]
@@ -114,17 +124,17 @@ def _pixels(x: Tensor, shape: tuple[int, ...]) -> np.ndarray:
     return to_uint8(x.reshape(-1, *shape)[:PICTURES]).cpu().numpy()
 
 
-def of_pictures(case: dict, at: Sampling) -> tuple[dict, dict]:
+def of_pictures(case: QualityCase, at: Sampling) -> tuple[dict, dict]:
     """(data, arrays) of a case of kind "pictures": (budgets, 8, C, H, W) of a solver, or (1, 8, C, H, W) of what is exact."""
     problem = at.problem
-    if "solver" not in case:
-        exact = converged(at._replace(dtype=case["reference"]), case["points"])
+    if case.solver is None:
+        exact = converged(at._replace(dtype=case.reference), case.points)
         return {"budget": [], "nfe": [], "steps": []}, {"images": _pixels(exact.ends, problem.shape)[None]}
-    solver, data, images = get_solver(case["solver"]), {"budget": case["budgets"], "nfe": [], "steps": []}, []
-    for budget in case["budgets"]:
-        n = steps_for(solver, problem, case["grid"], budget)
+    solver, data, images = get_solver(case.solver), {"budget": case.budgets, "nfe": [], "steps": []}, []
+    for budget in case.budgets:
+        n = steps_for(solver, problem, case.grid, budget)
         counted = Counted(problem.model)
-        images.append(_pixels(sample(solver, counted, grid_of(problem, case["grid"], n), at, 0, PICTURES), problem.shape))
+        images.append(_pixels(sample(solver, counted, grid_of(problem, case.grid, n), at, 0, PICTURES), problem.shape))
         data["nfe"].append(counted.nfe)
         data["steps"].append(n)
     return data, {"images": np.stack(images)}

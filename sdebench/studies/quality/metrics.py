@@ -21,6 +21,7 @@ from sdebench.metrics.sliced import sliced_wasserstein
 from sdebench.metrics.statistics import Statistics, pack
 from sdebench.networks import NetworkProblem
 from sdebench.networks.features import SPACES, get_features
+from sdebench.studies.quality import QualityCase
 from sdebench.studies.quality.damage import distances
 from sdebench.studies.quality.run import Sampling, Timed, grid_of, sample, steps_for, warm
 
@@ -82,10 +83,10 @@ def described(problem: NetworkProblem, features: str, data: str, device: str) ->
     return {"features": features, "data": data, "data_sha256": about.sha256[:16]}
 
 
-def context(case: dict, problem: NetworkProblem) -> dict:
+def context(case: QualityCase, problem: NetworkProblem) -> dict:
     """What a record says of the network and of what its samples are compared with."""
-    space, ns = get_features(case["features"], case["device"]), problem.schedule
-    about = _images(case["data"]) if case["data"] else space.data
+    space, ns = get_features(case.features, case.device), problem.schedule
+    about = _images(case.data) if case.data else space.data
     return {
         "model": problem.name,
         "model_sha256": problem.sha256,
@@ -116,12 +117,12 @@ def _compared(features: np.ndarray, reference: np.ndarray, seed: int) -> dict[st
     }
 
 
-def _damaged(case: dict, at: Sampling, train: list[Statistics]) -> dict:
+def _damaged(case: QualityCase, at: Sampling, train: list[Statistics]) -> dict:
     """ "damaged": how far real images are that were damaged a little; or why there is none, where their images are not here."""
-    space = get_features(case["features"], at.device)
-    about = _images(case["data"]) if case["data"] else space.data
+    space = get_features(case.features, at.device)
+    about = _images(case.data) if case.data else space.data
     try:
-        images = _images(case["data"] or about.name)
+        images = _images(case.data or about.name)
     except UsageError:
         images = None
     if images is None or images.sha256 != about.sha256:
@@ -129,46 +130,46 @@ def _damaged(case: dict, at: Sampling, train: list[Statistics]) -> dict:
     return {"damaged": distances(images, lambda some: _seen(space, some), train, at.seed)}
 
 
-def of_data(case: dict, at: Sampling) -> tuple[dict, dict]:
+def of_data(case: QualityCase, at: Sampling) -> tuple[dict, dict]:
     """(data, arrays) of a case of kind "data": the train side stands where samples do, and is compared with the test side;
     so are test images that were damaged on purpose, where the images are there."""
-    held = yardstick(case["features"], case["data"], at.device)
+    held = yardstick(case.features, case.data, at.device)
     counts = {side: sum(part.count for part in held.parts[side]) for side in _SIDES}
     arrays = {f"{side}.{name}": array for side in _SIDES for name, array in pack(held.parts[side]).items()}
     told = counts | _compared(held.features["train"], held.features["test"], at.seed)
     return told | _damaged(case, at, held.parts["train"]), arrays
 
 
-def of_samples(case: dict, at: Sampling, batch: int = BATCH) -> tuple[dict, dict]:
+def of_samples(case: QualityCase, at: Sampling, batch: int = BATCH) -> tuple[dict, dict]:
     """(data, arrays) of a case of kind "samples".  Raises RuntimeError where no sample is finite."""
-    solver, space = get_solver(case["solver"]), get_features(case["features"], at.device)
-    n = steps_for(solver, at.problem, case["grid"], case["budget"])
-    grid, model = grid_of(at.problem, case["grid"], n), Timed(at.problem.model, at.device)
-    seconds, lost, features, end = 0.0, 0, [], case["first"] + case["size"]
-    warm(at, min(batch, case["size"]))
-    for first in range(case["first"], end, batch):
+    solver, space = get_solver(case.solver), get_features(case.features, at.device)
+    n = steps_for(solver, at.problem, case.grid, case.budget)
+    grid, model = grid_of(at.problem, case.grid, n), Timed(at.problem.model, at.device)
+    seconds, lost, features, end = 0.0, 0, [], case.first + case.size
+    warm(at, min(batch, case.size))
+    for first in range(case.first, end, batch):
         begun = now(at.device)
         x = sample(solver, model, grid, at, first, min(batch, end - first))
         seconds += now(at.device) - begun
         lost += int((~x.isfinite()).flatten(1).any(1).sum())
         features.append(space(to_uint8(x)))
-    if lost == case["size"]:
+    if lost == case.size:
         raise RuntimeError("no sample is finite: nan or inf at the end of the run")
     nfe, rest = divmod(model.nfe, len(features))
     if rest:
         raise RuntimeError(f"{model.nfe} network calls in {len(features)} batches: as many in each were expected")
     features = np.concatenate(features)
     data = {
-        "n": case["size"],
-        "budget": case["budget"],
+        "n": case.size,
+        "budget": case.budget,
         "nfe": nfe,
         "steps": n,
-        "exact": nfe == case["budget"],
+        "exact": nfe == case.budget,
         "nonfinite": lost,
         "seconds": seconds,
         "network_seconds": model.seconds,
-        "images_per_second": case["size"] / seconds,
-        "batch": min(batch, case["size"]),
+        "images_per_second": case.size / seconds,
+        "batch": min(batch, case.size),
     }
-    held = yardstick(case["features"], case["data"], at.device).features["test"]
+    held = yardstick(case.features, case.data, at.device).features["test"]
     return data | _compared(features, held, at.seed), pack(_parts(features))

@@ -1,0 +1,119 @@
+"""`sdebench order`."""
+
+from collections.abc import Callable, Iterator
+from math import isfinite
+from typing import Annotated, Any
+
+import typer
+
+from sdebench.cli.output import emit, report_broken, table
+
+_MEASURED = ("order", "half_width", "constant", "verdict", "reason", "points")
+
+
+def order(
+    solvers: Annotated[list[str], typer.Argument(help="Spec strings, name[key=value,...], or package.module:Class.")],
+    problem: Annotated[str | None, typer.Option(help="The problem; mixture-1d unless given, gaussian for weak orders.")] = None,
+    grid: Annotated[list[str] | None, typer.Option(help="A grid family; may be given again; all unless given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Measure the order of solvers, one's own too, against what is claimed; exit status 1 if a claim is refuted.
+
+    The claim is the literature's (claimed_order); beside it stands the order that the method itself states.
+    Network evaluations are counted, and held against nfe_per_step.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from sdebench import grids
+    from sdebench.catalogue import expand_solvers, get_problem
+
+    families = [name for name in grid or grids.names() if grids.get(name)]  # get refuses a name that is none
+    specs = expand_solvers(solvers)
+    if problem:
+        get_problem(problem)
+    report_broken()
+    found, counts = [], {spec: counted(spec, problem or "mixture-1d") for spec in specs}
+    with Console(stderr=True).status("") as status:
+        for spec in specs:
+            found += _measured(spec, problem, families, lambda what: status.update(escape(what)))
+    if as_json:
+        emit([row | _nfe(counts[row["solver"]]) for row in found])
+    else:
+        _show_measured(counts, found)
+    wrong = any(count is not None and not count.agree for count in counts.values())
+    return int(wrong or any(row["verdict"] in ("refuted", "failed") for row in found))
+
+
+def counted(spec: str, problem: str) -> Any:
+    """The evaluations of a step, stated and counted: None for a method that chooses its steps, or cannot be run."""
+    from sdebench.catalogue import get_problem, get_solver
+    from sdebench.studies.order.nfe import evaluations
+
+    try:
+        return evaluations(get_solver(spec), get_problem(problem))
+    except Exception:  # whatever a stranger's solver does wrong
+        return None
+
+
+def _nfe(count: Any) -> dict[str, float | None]:
+    """What a row says of them."""
+    return {"nfe_stated": count and count.stated, "nfe_counted": count and count.counted}
+
+
+def _measured(spec: str, problem: str | None, families: list[str], note: Callable[[str], None]) -> Iterator[dict]:
+    """One row a measurement, as it is made; a solver that raises gives a row that says so."""
+    from sdebench.catalogue import get_solver
+    from sdebench.records import WHOLE_RUNS, Claims, held_to
+    from sdebench.studies.order.measure import kinds_of
+    from sdebench.studies.order.measurement import default_problem, measure_order
+
+    solver = get_solver(spec)
+    claims = Claims.of(solver)
+    for kind in kinds_of(solver):
+        for grid in families if kind in WHOLE_RUNS else [""]:
+            note(f"{spec} {kind} {grid}")
+            where = problem or default_problem(kind)
+            row = {"solver": spec, "problem": where, "kind": kind, "grid": grid}
+            row["claim"], row["stated"] = held_to(claims, kind, grid)
+            try:
+                got = measure_order(solver, where, kind=kind, grid=grid, claim=row["claim"])
+            except Exception as error:  # whatever a stranger's solver does wrong
+                lines = f"{type(error).__name__}: {error}".splitlines()
+                yield row | dict.fromkeys(_MEASURED) | {"verdict": "failed", "reason": lines[0]}
+            else:
+                yield row | {name: getattr(got, name) for name in _MEASURED}
+
+
+def _show_measured(counts: dict[str, Any], found: list[dict]) -> None:
+    """A table for each solver; `counts` are its evaluations a step."""
+    for spec, count in counts.items():
+        rows = [row for row in found if row["solver"] == spec]
+        if not rows:
+            print(f"{spec} states that its law does not tend to the exact one: no order to measure (the study 'law' has it)")
+        else:
+            _show_rows(spec, rows)
+        if count is not None:
+            print(f"NFE a step: {count}")
+
+
+def _show_rows(spec: str, rows: list[dict]) -> None:
+    """The table of one solver, and why there is no order where there is none."""
+    from sdebench.catalogue import get_solver
+
+    cells = [(row["kind"], row["grid"], row["claim"], row["stated"], *_figures(row), row["verdict"]) for row in rows]
+    heads = ("kind", "grid", "claim", "stated", "measured", "constant", "verdict")
+    solver = get_solver(spec)
+    where = " and ".join(dict.fromkeys(row["problem"] for row in rows))
+    title = f"{spec} on {where}; claimed: {'weak ' * solver.stochastic}order {solver.claimed_order}"
+    table(heads, cells, title, ("claim", "stated", "measured", "constant"))
+    for row in rows:
+        if row["reason"]:
+            print(f"{row['kind']} {row['grid']}: {row['reason']}".replace(" :", ":"))
+
+
+def _figures(row: dict) -> tuple[str, str]:
+    """Measured order with its half-width, and the error constant, as text."""
+    order, half_width, constant = (row[name] for name in ("order", "half_width", "constant"))
+    shown = f"{order:.2f} ± {half_width:.2f}" if order is not None and isfinite(order) else ""
+    return shown, f"{constant:.2e}" if constant is not None and isfinite(constant) else ""

@@ -1,0 +1,97 @@
+"""The code of each case, and what changed in it since a record was made.
+
+Beside a results file lies `NAME.code.json`, which says of every code hash in it which definitions it was made of; so a case
+that has to be measured again can say which function changed.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sdebench._support.files import write_atomic
+from sdebench.engine.suite import Task
+from sdebench.records.code import Code, code_of, definitions
+
+
+class Codes:
+    """Computes codes; cases that name the same solver, problem and grid share the work."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple, Code] = {}
+
+    def of(self, task: Task) -> Code:
+        """The code of a case."""
+        case = task.json
+        key = (task.study.name, *(f"{k}={v}" for k, v in case.items() if isinstance(v, str)))
+        if key not in self._known:
+            self._known[key] = code_of([type(task.study).measure, *task.study.code(task.case)])
+        return self._known[key]
+
+
+def manifest_path(results: Path) -> Path:
+    """Where the definitions behind the codes of a results file are kept."""
+    return results.with_suffix(".code.json")
+
+
+def read_manifest(results: Path) -> dict[str, Any]:
+    """The manifest of a results file; an empty one where there is none, or it cannot be read."""
+    try:
+        found = json.loads(manifest_path(results).read_text(encoding="utf-8"))
+        return {"codes": dict(found["codes"]), "roots": dict(found["roots"]), "definitions": list(found["definitions"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"codes": {}, "roots": {}, "definitions": []}
+
+
+def write_manifest(results: Path, codes: Iterable[Code], kept: Iterable[str]) -> None:
+    """Add codes to the manifest of a results file, and drop what none of the `kept` codes needs."""
+    manifest, new = read_manifest(results), {code.hash: code for code in codes}
+    if set(new) <= set(manifest["codes"]):
+        return
+    wanted = {*kept, *new}
+    roots = {digest: _expanded(manifest, digest) for digest in manifest["roots"]}
+    listed = {code: digests for code, digests in manifest["codes"].items() if code in wanted}
+    for code in new.values():
+        listed[code.hash] = sorted({digest for _, digest in code.roots})
+        for root, digest in code.roots:
+            if digest not in roots:
+                roots[digest] = [f"{name} {value}" for name, value in sorted(definitions(root).items())]
+    used = {digest for digests in listed.values() for digest in digests}
+    table = sorted({line for digest in used for line in roots[digest]})
+    place = {line: i for i, line in enumerate(table)}
+    packed = {digest: [place[line] for line in roots[digest]] for digest in sorted(used)}
+    content = {"definitions": table, "roots": packed, "codes": dict(sorted(listed.items()))}
+    write_atomic(manifest_path(results), json.dumps(content, separators=(",", ":")))
+
+
+def _expanded(manifest: Mapping[str, Any], root: str) -> list[str]:
+    return [manifest["definitions"][i] for i in manifest["roots"][root]]
+
+
+def definitions_of(manifest: Mapping[str, Any], code: str) -> dict[str, str] | None:
+    """Definition -> digest of a code; None where the manifest does not have it."""
+    if code not in manifest["codes"]:
+        return None
+    lines = [line for root in manifest["codes"][code] for line in _expanded(manifest, root)]
+    return dict(line.rsplit(" ", 1) for line in lines)
+
+
+def changes(manifest: Mapping[str, Any], old: str, code: Code) -> list[str] | None:
+    """What differs between an old code and a new one: "changed NAME", "gone NAME", "new NAME"; None where nothing is kept.
+
+    A definition that only moved, to another module under its old name, is not told.
+    """
+    before = definitions_of(manifest, old)
+    if before is None:
+        return None
+    now = {name: digest for root, _ in code.roots for name, digest in definitions(root).items()}
+    tail = lambda found: {(name.rpartition(".")[2], digest) for name, digest in found.items()}  # noqa: E731
+    stayed = tail(before) & tail(now)
+    differ = lambda name, digest: (name.rpartition(".")[2], digest) not in stayed  # noqa: E731
+    gone = {n for n, d in before.items() if differ(n, d)}
+    came = {n for n, d in now.items() if differ(n, d)}
+    return [
+        *(f"changed {name}" for name in sorted(gone & came)),
+        *(f"gone {name}" for name in sorted(gone - came)),
+        *(f"new {name}" for name in sorted(came - gone)),
+    ]

@@ -1,0 +1,114 @@
+"""One measured order, for whoever asks for it in Python: `measure_order`."""
+
+from dataclasses import dataclass, replace
+from math import isfinite
+
+from sdebench import grids
+from sdebench._support.clock import threads
+from sdebench._support.errors import UsageError, near_miss
+from sdebench.catalogue import get_solver
+from sdebench.fit import Fit, fit_order, verdict
+from sdebench.integration.solver import check_solver
+from sdebench.problems import Problem
+from sdebench.records import WHOLE_RUNS, Claims, held_to
+from sdebench.studies.order import grids_of, stochastic
+from sdebench.studies.order.measure import kinds_of, measure_kind
+from sdebench.studies.setting import Setting, setting
+
+_ROUNDING = 1e-8  # a floor above is an error bar, and nothing below it is exact
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A measured order.  `points` are the (h, RMS error) pairs; `claim` what it was held against, or None."""
+
+    kind: str
+    grid: str
+    fit: Fit
+    claim: int | None
+    points: tuple[tuple[float, float], ...]
+
+    @property
+    def order(self) -> float:
+        """The order, NaN where none could be fitted."""
+        return self.fit.order
+
+    @property
+    def half_width(self) -> float:
+        """Half of the 95 % interval of the order."""
+        return self.fit.half_width
+
+    @property
+    def constant(self) -> float:
+        """The error constant, e/h^q at the finest rung used."""
+        return self.fit.constant
+
+    @property
+    def reason(self) -> str:
+        """Why nothing is resolved, or an empty string."""
+        return self.fit.reason
+
+    @property
+    def verdict(self) -> str:
+        """`confirmed`, `refuted` or `not asymptotic`; `measured` where there is no claim."""
+        return "measured" if self.claim is None else verdict(self.fit, self.claim)
+
+
+def _first_lost(kind: str, data: dict[str, list]) -> str:
+    """Where on the ladder, from its largest steps on, an error first is not finite: its square, past 1e154, is not either."""
+    n, h = next((n, h) for n, h, error in zip(data["n"], data["h"], data["rms"]) if not isfinite(error))
+    if kind == "tolerance":
+        return f"at tolerance {h:.3g}"
+    return f"at h = {h:.3g}" if kind == "local" else f"at {n} steps"
+
+
+def default_problem(kind: str) -> str:
+    """Where a kind is measured unless a problem is named: weak orders where every chain has an exact law."""
+    return "gaussian" if kind == "weak" else "mixture-1d"
+
+
+def _own_grid(kind: str, grid: str) -> str:
+    """The grid that a kind is recorded with: of a whole run the given one; of others their own, or none.
+
+    Raises UsageError for a grid that there is not, or that the kind is not measured on.
+    """
+    if kind in WHOLE_RUNS:
+        grids.get(grid or "uniform_lam")
+        return grid or "uniform_lam"
+    (own,) = grids_of(kind, ())
+    place = stochastic.STRONG_GRID if kind == "strong" else own
+    if grid and grid != place:
+        where = f"on the grid {place!r} alone" if place else "on no grid"
+        raise UsageError(f"grid {grid!r} for kind {kind!r}, which is measured {where}: leave the grid out")
+    return own
+
+
+def measure_order(
+    solver, problem=None, kind: str | None = None, grid: str = "", points: int = 64, seed: int = 0, claim: int | None = None
+) -> Measurement:
+    """Measure one order of a solver (or spec string) on a problem (or spec string), `default_problem` unless given.
+
+    `kind` is "global" unless given, and "weak" for a stochastic method.  `grid` is that of these two, "uniform_lam" unless
+    given; other kinds have one of their own, or none.
+
+    Held against `claim`, or else against what the method says of itself.  Raises UsageError for a kind that the method does
+    not have, and for a grid that the kind is not measured on.
+    """
+    solver = check_solver(get_solver(solver) if isinstance(solver, str) else solver)
+    kind = kind or ("weak" if solver.stochastic else "global")
+    if kind not in kinds_of(solver):
+        allowed = kinds_of(solver)
+        raise UsageError(
+            f"unknown kind of order of this method {kind!r}{near_miss(kind, allowed)} (there are: {', '.join(allowed)})"
+        )
+    grid, problem = _own_grid(kind, grid), problem or default_problem(kind)
+    at = Setting(problem, points, seed) if isinstance(problem, Problem) else setting(problem, points, seed)
+    with threads(1):
+        data = measure_kind(solver, at, kind, grid)
+    fit = fit_order(data["h"], data["rms"], data["floor"])
+    if fit.exact and max(data["floor"]) > _ROUNDING:
+        fit = replace(fit, reason="hidden: the error is below the error bar of the reference, or of the samples")
+    if fit.diverges:
+        fit = replace(fit, reason=f"diverges: the state is not finite, first {_first_lost(kind, data)}")
+    claim = held_to(Claims.of(solver), kind, grid)[1] if claim is None else claim
+    return Measurement(kind, grid, fit, claim, tuple(zip(data["h"], data["rms"])))

@@ -1,0 +1,57 @@
+"""How the work-precision study measures."""
+
+from sdebench.catalogue import get_solver
+from sdebench.integration.integrate import integrate
+from sdebench.integration.solver import Sampler, Solver
+from sdebench.records import Claims
+from sdebench.studies.base import Found
+from sdebench.studies.order.measure import kinds_of, run_at_tolerance, tolerances
+from sdebench.studies.setting import Ladder, Setting, context, setting
+from sdebench.studies.work_precision import WorkPrecisionCase, WorkPrecisionSettings
+
+
+def steps_for(solver: Solver | Sampler, budgets: tuple[int, ...]) -> tuple[int, ...]:
+    """The numbers of steps that fit the budgets, each once; a budget below one step, or below the tail's, is left out."""
+    least = len(solver.closing) + 1
+    return tuple(dict.fromkeys(n for n in (b // solver.nfe_per_step for b in budgets) if n >= least))
+
+
+def cases(settings: WorkPrecisionSettings) -> list[WorkPrecisionCase]:
+    """Every deterministic solver: of a stochastic one the states have no exact ones to be compared with."""
+    out = []
+    for problem in settings.problems:
+        for spec in settings.solvers:
+            solver, common = get_solver(spec), {"dtype": "float64", "seed": settings.seed, "points": settings.points}
+            if solver.stochastic:
+                continue
+            if "tolerance" in kinds_of(solver):
+                out.append(WorkPrecisionCase(spec, problem, "tolerance", "", **common))
+            if not solver.adaptive:
+                out += [
+                    WorkPrecisionCase(spec, problem, "nfe", grid, budgets=settings.budgets, **common) for grid in settings.grids
+                ]
+    return out
+
+
+def _over_budgets(solver: Solver | Sampler, at: Setting, grid: str, budgets: tuple[int, ...]) -> dict:
+    out = Ladder(at.model)
+    for n in steps_for(solver, budgets):
+        times, h = at.grid(grid, n)
+        floor = max(at.end.error[-1], at.rounding(n))
+        out.rung(n, h, floor, at.end.states[-1], lambda m, times=times: integrate(solver, m, at.x, times))
+    return out.data
+
+
+def _over_tolerances(solver: Solver | Sampler, at: Setting) -> dict:
+    out, (s, t) = Ladder(at.model), at.problem.span
+    floor = max(at.end.error[-1], at.rounding(64))
+    for tol in tolerances(solver.order):
+        out.rung(0, tol, floor, at.end.states[-1], lambda m, tol=tol: run_at_tolerance(solver, m, at.x, s, t, tol))
+    return out.data | {"tolerance": out.data["h"]}
+
+
+def measure(case: WorkPrecisionCase) -> Found:
+    """Run one case."""
+    at, solver = setting(case.problem, case.points, case.seed), get_solver(case.solver)
+    data = _over_budgets(solver, at, case.grid, case.budgets) if case.budgets else _over_tolerances(solver, at)
+    return Found(context(at.problem), Claims.of(solver), data)
