@@ -15,17 +15,19 @@ from sdebench.records.code import Code, code_of, definitions
 
 
 class Codes:
-    """Computes codes; cases that name the same solver, problem and grid share the work."""
+    """Computes codes; cases whose study names the same objects share the work."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple, Code] = {}
+        self._known: dict[tuple[int, ...], Code] = {}
+        self._alive: list[Any] = []
 
     def of(self, task: Task) -> Code:
         """The code of a case."""
-        case = task.json
-        key = (task.study.name, *(f"{k}={v}" for k, v in case.items() if isinstance(v, str)))
+        things = (type(task.study).measure, *task.study.code(task.case))
+        key = tuple(map(id, things))
         if key not in self._known:
-            self._known[key] = code_of([type(task.study).measure, *task.study.code(task.case)])
+            self._known[key] = code_of(things)
+            self._alive += things  # an id names a thing while it lives
         return self._known[key]
 
 

@@ -16,6 +16,7 @@ The class itself imports no torch, so that results are read and pages built with
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar
 
 from sdebench._support.errors import UsageError, near_miss
@@ -90,16 +91,20 @@ _RENAMED = {"seed": "survey"}
 
 def named_by(case: Any) -> list[Any]:
     """The solver, the factory of the problem and the grid that a case names."""
+    named = vars(case)
+    makers = {"solver": _solver, "problem": problem_factory, "grid": _grid}
+    return [make(named[key]) for key, make in makers.items() if named.get(key)]
+
+
+@cache
+def _solver(spec: str) -> Any:
     from sdebench.catalogue import get_solver
 
-    found = []
-    if (spec := getattr(case, "solver", None)) is not None:
-        found.append(get_solver(spec))
-    if (spec := getattr(case, "problem", None)) is not None:
-        found.append(problem_factory(spec))
-    if getattr(case, "grid", None):
-        found.append(GRIDS.entry(split_spec(case.grid)[0]).factory)
-    return found
+    return get_solver(spec)
+
+
+def _grid(spec: str) -> Any:
+    return GRIDS.entry(split_spec(spec)[0]).factory
 
 
 def problem_factory(spec: str) -> Any:

@@ -1,78 +1,17 @@
 """The runner: every finished case is recorded once, whatever happens to the others or to the process."""
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 
-import dummy_study
 import pytest
+from runs import cases, children, command_line, kills, lines, pin_code, suite, wait_for
 
 from sdebench import records
 from sdebench._support.errors import UsageError
 from sdebench.engine import runner
-from sdebench.studies import base
-
-HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
-CODE = "pinned: sources that somebody edits meanwhile are no part of these tests"
-DRIVER = f"""
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are deaf to it
-from sdebench import records
-from sdebench.cli import main
-from sdebench.studies import base
-base.STUDIES["dummy"] = "dummy_study"
-records.code_hash = lambda extra=(): {CODE!r}
-main(sys.argv[1:])
-"""
-
-
-@pytest.fixture(autouse=True)
-def dummy(monkeypatch):
-    monkeypatch.setitem(base.STUDIES, "dummy", "dummy_study")
-
-
-def cases(**settings) -> list[dict]:
-    return base.expand({"study": "dummy", **settings})
-
-
-def command_line(*arguments: object) -> subprocess.Popen:
-    """`sdebench` with the dummy study, in a session of its own."""
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{HERE}", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, *map(str, arguments)],
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-
-
-def suite(folder: Path, **settings) -> Path:
-    path = folder / "s.toml"
-    path.write_text('[[study]]\nstudy = "dummy"\n' + "".join(f"{k} = {json.dumps(v)}\n" for k, v in settings.items()))
-    return path
-
-
-def wait_for(condition, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
-
-
-def children(run: subprocess.Popen) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
-
-
-def lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 @pytest.mark.parametrize("jobs", [None, 2])
@@ -86,14 +25,14 @@ def test_every_case_is_recorded_once_and_a_second_run_measures_nothing(tmp_path,
     assert again.keys == summary.keys
     assert path.read_bytes() == held
     assert sorted(log.read_text().split()) == list("012345")
-    assert sorted(r["case"]["number"] for r in records.read(path)) == list(range(6))
+    assert sorted(r.case["number"] for r in records.read(path)) == list(range(6))
 
 
 def test_new_code_measures_again_and_old_records_stay(tmp_path, monkeypatch):
     path = tmp_path / "r.jsonl"
     runner.run(cases(count=3), path)
     held = path.read_bytes()
-    monkeypatch.setattr(records, "code_hash", lambda extra=(): "another")
+    pin_code(monkeypatch, "another")
     assert runner.run(cases(count=3), path).measured == 3
     assert path.read_bytes().startswith(held)
     assert len(records.latest(records.read(path))) == 3
@@ -104,7 +43,7 @@ def test_new_code_measures_again_and_old_records_stay(tmp_path, monkeypatch):
 def test_a_case_that_fails_is_recorded_so_and_the_others_go_on(tmp_path, what, message, jobs):
     path = tmp_path / "r.jsonl"
     summary = runner.run(cases(count=4, what=what), path, jobs)
-    status = {r["case"]["number"]: (r["status"], r["message"]) for r in records.read(path)}
+    status = {r.case["number"]: (r.status, r.message) for r in records.read(path)}
     assert status.pop(1)[0] == "failed"
     assert [text.startswith(message) for _, text in summary.failed] == [True]
     assert status == dict.fromkeys((0, 2, 3), ("ok", ""))
@@ -114,20 +53,9 @@ def test_a_case_that_fails_is_recorded_so_and_the_others_go_on(tmp_path, what, m
 
 def test_one_error_that_is_nan_is_kept_as_null_and_fails_nothing(tmp_path):
     runner.run(cases(count=2, what="one nan"), tmp_path / "r.jsonl")
-    found = {r["case"]["number"]: r for r in records.read(tmp_path / "r.jsonl")}
-    assert found[1]["status"] == "ok"
-    assert found[1]["data"]["rms"] == [0.5, None]
-
-
-def kills(begin, path, rng, times, longest, patience=60):
-    """Begin a run that many times, and kill it at a random moment, up to `longest` seconds after a new record is there; yields
-    whether it was running still."""
-    for _ in range(times):
-        before, run = lines(path), begin()
-        wait_for(lambda before=before, run=run: lines(path) > before or run.poll() is not None, patience)
-        time.sleep(rng.uniform(0.0, longest))
-        run.kill()
-        yield run.wait() == -signal.SIGKILL
+    found = {r.case["number"]: r for r in records.read(tmp_path / "r.jsonl")}
+    assert found[1].is_ok
+    assert found[1].data["rms"] == [0.5, None]
 
 
 def test_killed_at_random_moments_a_run_loses_nothing_and_repeats_only_what_was_under_way(tmp_path):
@@ -144,7 +72,7 @@ def test_killed_at_random_moments_a_run_loses_nothing_and_repeats_only_what_was_
     assert run.wait(60) == 0, run.stderr.read()
     assert killed >= 2
     assert path.read_bytes().startswith(held)
-    assert Counter(r["case"]["number"] for r in records.read(path)) == dict.fromkeys(range(40), 1)
+    assert Counter(r.case["number"] for r in records.read(path)) == dict.fromkeys(range(40), 1)
     measured = Counter(map(int, log.read_text().split()))
     assert set(measured) == set(range(40))
     assert measured.total() - 40 <= killed * 6, "records were not written the moment that they were made"
@@ -234,15 +162,6 @@ def test_a_case_is_recorded_before_its_worker_has_gone_far(tmp_path):
     runner.run(cases(count=8, seconds=0.1, log=str(log)), tmp_path / "r.jsonl", 2, Ear())
     assert len(behind) == 8
     assert max(behind) <= 3
-
-
-def test_a_user_s_own_file_counts_as_code(tmp_path, monkeypatch):
-    source = "import sdebench as sb\n\n\nclass Mine(sb.Solver):\n    order, nfe_per_step = 1, 1\n"
-    (tmp_path / "my_own_solver.py").write_text(source)
-    monkeypatch.syspath_prepend(tmp_path)
-    assert base.sources({"solver": "my_own_solver:Mine"}) == (tmp_path / "my_own_solver.py",)
-    assert base.sources({"solver": "ddim", "problem": "mixture-1d"}) == ()
-    assert base.sources(dummy_study.cases({})[0]) == ()
 
 
 def test_no_jobs_is_refused(tmp_path):

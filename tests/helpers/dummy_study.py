@@ -6,17 +6,39 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-KEYS = frozenset({"count", "seconds", "what", "log", "arrays", "once"})
+from sdebench._support.registry import register_study
+from sdebench.studies.base import Found, Study
+from sdebench.studies.settings import whole
 
 
-def cases(settings: dict) -> list[dict]:
-    """`count` cases, all alike but for their number."""
-    rest = {k: v for k, v in settings.items() if k != "count"}
-    return [{"study": "dummy", "number": i, **rest} for i in range(settings.get("count", 3))]
+@dataclass(frozen=True)
+class DummySettings:
+    """What a `[[study]]` table may say; what it leaves out, no case has."""
+
+    count: int = whole(3)
+    seconds: float = 0.0
+    what: str = "ok"
+    log: str = ""
+    arrays: int = 0
+    once: str = ""
+
+
+@dataclass(frozen=True)
+class DummyCase:
+    """A number, and how its case goes; `solver` is one that the case names and does not use."""
+
+    number: int
+    seconds: float | None = None
+    what: str | None = None
+    log: str | None = None
+    arrays: int | None = None
+    once: str | None = None
+    solver: str | None = None
 
 
 def _hang() -> None:
@@ -27,12 +49,13 @@ def _hang() -> None:
 def _answer(change: Callable[[bytes], bytes]) -> None:
     """Have this worker's next answer spoilt on its way."""
     from sdebench.engine import worker
+    from sdebench.engine.replies import Answer
 
     pack = worker.pack
 
-    def spoilt(record: dict) -> bytes:
+    def spoilt(answer: Answer) -> bytes:
         worker.pack = pack
-        return change(pack(record))
+        return change(pack(answer))
 
     worker.pack = spoilt
 
@@ -77,18 +100,30 @@ _DO = {
 }
 
 
-def measure(case: dict) -> dict:
-    """Numbers made of the case's own, after a line in the log that tells how often this was called."""
-    time.sleep(case.get("seconds", 0.0))
-    if "log" in case:
-        with open(case["log"], "a") as log:
-            log.write(f"{case['number']}\n")
-    what = case.get("what", "ok") if case["number"] == 1 else "ok"
-    if what in _DO and not ("once" in case and Path(case["once"]).exists()):
-        if "once" in case:
-            Path(case["once"]).touch()
-        _DO[what]()
-    rms = {"nan": [float("nan"), float("inf")], "one nan": [0.5, float("nan")]}.get(what, [0.5, 0.25])
-    context = {"dim": 1, "threads": os.environ.get("OMP_NUM_THREADS", "")} if what == "threads" else {"dim": 1}
-    found = {"context": context, "claims": {}, "data": {"n": [8, 16], "rms": rms}}
-    return found | ({"arrays": {"x": np.full(case["arrays"], float(case["number"]))}} if "arrays" in case else {})
+@register_study("dummy")
+class DummyStudy(Study):
+    """Cases that go as told."""
+
+    settings, case = DummySettings, DummyCase
+
+    def cases(self, settings: DummySettings) -> list[DummyCase]:
+        """`count` cases, all alike but for their number."""
+        told = {key.name: getattr(settings, key.name) for key in fields(settings) if key.name != "count"}
+        rest = {name: value for name, value in told.items() if value != getattr(DummySettings, name)}
+        return [DummyCase(i, **rest) for i in range(settings.count)]
+
+    def measure(self, case: DummyCase) -> Found:
+        """Numbers made of the case's own, after a line in the log that tells how often this was called."""
+        time.sleep(case.seconds or 0.0)
+        if case.log:
+            with open(case.log, "a") as log:
+                log.write(f"{case.number}\n")
+        what = case.what if case.number == 1 else "ok"
+        if what in _DO and not (case.once and Path(case.once).exists()):
+            if case.once:
+                Path(case.once).touch()
+            _DO[what]()
+        rms = {"nan": [float("nan"), float("inf")], "one nan": [0.5, float("nan")]}.get(what, [0.5, 0.25])
+        context = {"dim": 1, "threads": os.environ.get("OMP_NUM_THREADS", "")} if what == "threads" else {"dim": 1}
+        arrays = {"x": np.full(case.arrays, float(case.number))} if case.arrays else None
+        return Found(context, data={"n": [8, 16], "rms": rms}, arrays=arrays)

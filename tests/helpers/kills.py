@@ -6,21 +6,21 @@ import random
 import signal
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from test_runner import lines, wait_for
+from runs import lines, wait_for
 
 from sdebench import records
 
 
-def facts(path: Path) -> list[dict]:
+def facts(path: Path) -> list[records.Record]:
     """All records of a results file, each of which must be the only one of its case, without the times made."""
-    found = sorted(records.read(path), key=lambda record: record["key"])
-    assert len({record["key"] for record in found}) == len(found), "a case was counted twice"
+    found = sorted(records.read(path), key=lambda record: record.key)
+    assert len({record.key for record in found}) == len(found), "a case was counted twice"
     for record in found:
         records.load_arrays(record)  # raises where they are not those that were measured
-        record.get("arrays", {}).pop("path", None)
-    return [{name: value for name, value in record.items() if name != "made"} for record in found]
+    return [replace(record, made="", arrays=record.arrays and replace(record.arrays, path="")) for record in found]
 
 
 def survive(

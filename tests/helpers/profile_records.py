@@ -1,18 +1,13 @@
 """Records of the profile study made by hand: every number of a round is given, or follows from a plain model of costs."""
 
+from dataclasses import replace
 from itertools import product
+
+from sdebench.records import Claims, Record
 
 PARTS = ("network", "noise", "update", "rest")
 MEGA = 10**6
-CLAIMS = {
-    "family": "DEIS",
-    "claimed_order": 2,
-    "order": 2,
-    "nfe_per_step": 1,
-    "memory": 1,
-    "reference": "",
-    "stochastic": False,
-}
+CLAIMS = Claims(family="DEIS", claimed_order=2, order=2, order_irregular=2, main_order=2, nfe_per_step=1, memory=1)
 
 
 def record(
@@ -31,7 +26,7 @@ def record(
     claims=None,
     context=None,
     **case,
-):
+) -> Record:
     """A record whose rounds take the given microseconds a part, times 1 + the jitter (repeated over the rounds)."""
     case = {
         "study": "profile",
@@ -65,21 +60,20 @@ def record(
         "memory": {"update": 3 * MEGA, "history": MEGA, "run": 90 * MEGA, "weights": 4 * MEGA},
         "joules": None,
     }
-    return {
-        "schema": 1,
-        "key": "0",
-        "study": "profile",
-        "status": status,
-        "message": message,
-        "case": case,
-        "context": context or {"schedule": "VPCosine(s=0.008)", "shape": [1, 8, 8], "kind": "v", "parameters": 400_000},
-        "claims": CLAIMS | (claims or {}),
-        "data": full | (data or {}) if status == "ok" else {},
-        "code": "abc",
-        "versions": {"torch": "2.13.0"},
-        "machine": machine,
-        "made": "2026-01-01T00:00:00+00:00",
-    }
+    return Record(
+        key="0",
+        study="profile",
+        status=status,
+        message=message,
+        case=case,
+        context=context or {"schedule": "VPCosine(s=0.008)", "shape": [1, 8, 8], "kind": "v", "parameters": 400_000},
+        claims=replace(CLAIMS, **claims or {}),
+        data=full | (data or {}) if status == "ok" else {},
+        code="abc",
+        versions={"torch": "2.13.0"},
+        machine=machine,
+        made="2026-01-01T00:00:00+00:00",
+    )
 
 
 # vectors moved a step, launched kernels, fewest vectors, evaluations a step, noise

@@ -1,11 +1,15 @@
 """Records of the quality study, of a make-believe network: for tests of what is read from them."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from math import hypot
+from pathlib import Path
 
 import numpy as np
 
 from sdebench import records
 from sdebench.metrics.statistics import Statistics, pack
+from sdebench.records import Claims, Record
 
 BUDGETS, LADDER = (5, 10, 20, 50), (5, 10, 20, 50, 64, 96, 128, 192)
 ORDERS = {"ddim": 1, "dpm-solver++-2m": 2, "unipc-3": 3, "heun-edm": 2, "lms-4": 4}
@@ -31,7 +35,19 @@ def context(**change):
     } | change
 
 
-def make(kind, data, arrays=None, solver="", status="ok", message="", about=None, **case):
+@dataclass(frozen=True)
+class Made:
+    """A record, and the arrays that lie beside it once it is stored."""
+
+    record: Record
+    arrays: Mapping[str, np.ndarray] | None = None
+
+    def with_data(self, **more) -> "Made":
+        """The same with other numbers."""
+        return replace(self, record=replace(self.record, data={**self.record.data, **more}))
+
+
+def make(kind, data, arrays=None, solver="", status="ok", message="", about=None, **case) -> Made:
     head = {
         "study": "quality",
         "kind": kind,
@@ -45,20 +61,21 @@ def make(kind, data, arrays=None, solver="", status="ok", message="", about=None
     }
     run = {"solver": solver, "grid": "uniform_lam", "dtype": "float32"} if solver else {}
     order = ORDERS.get(solver, 2)
-    claims = {
-        "family": "DEIS",
-        "claimed_order": order,
-        "order": order,
-        "order_irregular": order,
-        "nfe_per_step": 1,
-        "memory": 1,
-        "reference": "A paper",
-        "stochastic": solver == "ddpm",
-        "adaptive": False,
-    }
-    made = records.make(head | run | case, "abc", status, message, context() | (about or {}), claims if solver else {}, data)
-    made |= {"machine": "a cpu, 2 cores, Linux", "made": "2026-01-01T00:00:00+00:00"}
-    return made | ({"arrays": arrays} if arrays else {})
+    claims = Claims(
+        family="DEIS",
+        claimed_order=order,
+        order=order,
+        order_irregular=order,
+        main_order=order,
+        nfe_per_step=1,
+        memory=1,
+        reference="A paper",
+        stochastic=solver == "ddpm",
+    )
+    told = claims if solver else None
+    made = records.make_record(head | run | case, "abc", status, message, context() | (about or {}), told, data)
+    made = replace(made, machine="a cpu, 2 cores, Linux", made="2026-01-01T00:00:00+00:00")
+    return Made(made, arrays)
 
 
 def normals(count, dim, seed):
@@ -151,11 +168,11 @@ def pictures(solver="", budgets=BUDGETS, shape=(1, 8, 8), **more):
     return make("pictures", told, {"images": images}, solver, **({"budgets": list(budgets)} if solver else {}), **more)
 
 
-def stored(path, made):
+def stored(path: Path, every: Iterable[Made]) -> list[Record]:
     """The records as they are read from a file, with their arrays beside it."""
     with records.Writer(path) as writer:
-        for record in made:
-            writer.append(record)
+        for made in every:
+            writer.append(made.record, made.arrays)
     return records.read(path)
 
 
