@@ -25,6 +25,10 @@ _HOMES = {
     "sdebench.networks": None,
     "sdebench._support.errors": ("UsageError",),
     "sdebench._support.registry": ("register_grid", "register_metric", "register_problem", "register_solver", "register_study"),
+    "sdebench.schedules.base": ("NoiseSchedule",),
+    "sdebench.problems.mixture": ("GaussianMixture",),
+    "sdebench.problems.problem": ("Problem",),
+    "sdebench.networks.loading": ("Declared", "get_network"),
     "sdebench.noise.white": ("WhiteNoise",),
     "sdebench.noise.brownian": ("BrownianPath",),
     "sdebench.laws.likelihood": ("log_likelihood",),
@@ -33,8 +37,9 @@ _HOMES = {
     "sdebench.integration.integrate": ("integrate", "integrate_adaptive"),
     "sdebench.integration.solver": ("Node", "Sampler", "Solver", "Step", "StochasticSolver", "remember"),
     "sdebench.catalogue": ("get_problem", "get_solver", "list_problems", "list_solvers"),
-    "sdebench.networks.loading": ("get_network",),
-    "sdebench.studies.order.measurement": ("measure_order",),
+    "sdebench.studies.order.measurement": ("Measurement", "measure_order"),
+    "sdebench.studies.results": ("load_results",),
+    "sdebench.studies.base": ("Found", "Study"),
 }  # module -> the names taken from it; None for the module itself, under its last name
 _WHERE = {name: home for home, names in _HOMES.items() for name in names or (home.rpartition(".")[2],)}
 __all__ = sorted(_WHERE)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from sdebench._support.errors import UsageError
-from sdebench.cli.output import emit, say, table
+from sdebench.cli.output import Csv, Json, emit, say, table, write_csv
 
 
 def _seconds(value: float) -> str:
@@ -27,7 +27,8 @@ def _show(found: list[dict[str, Any]]) -> None:
 def compare(
     paths: Annotated[list[Path], typer.Argument(help="JSON files of pytest-benchmark, earlier first, or folders of them.")],
     fail_on_slower: Annotated[bool, typer.Option("--fail-on-slower", help="Exit status 1 where one takes longer.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
+    csv: Csv = None,
 ) -> int:
     """Compare the last run of pytest-benchmark on each machine with the one before it: medians, and a rank test.
 
@@ -48,6 +49,7 @@ def compare(
         emit([pair | {"rows": [row._asdict() for row in pair["rows"]]} for pair in found])
     else:
         _show(found)
+    write_csv(csv, [{"machine": pair["machine"]} | row._asdict() for pair in found for row in pair["rows"]])
     for machine in machines.keys() - pairs.keys():
         say(f"one run only, not compared: {machine}")
     say(f"{sum(len(pair['rows']) for pair in found)} benchmarks compared: {len(slower)} slower")

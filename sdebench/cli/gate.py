@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sdebench._support.errors import UsageError
-from sdebench.cli.output import emit, report_broken, say, table
+from sdebench.cli.output import Csv, Json, emit, report_broken, say, table, write_csv
 
 BASELINE = Path("results/baseline.json")
 _ROWS = 8  # of a solver in a table
@@ -130,7 +130,8 @@ def check(
     code_quality: Annotated[Path | None, typer.Option(help="Write what moved as GitLab's code quality report, too.")] = None,
     annotate: Annotated[str | None, typer.Option(help="'github' or 'none'; 'github' in its actions unless given.")] = None,
     fail_on_slower: Annotated[bool, typer.Option("--fail-on-slower", help="Fail where a step takes longer, too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
+    csv: Csv = None,
 ) -> int:
     """Compare orders, errors and coefficients with the baseline; exit status 1, and what moved, if any did."""
     from sdebench.cli import gate_output
@@ -152,6 +153,7 @@ def check(
         )
     elif moved:
         _show(moved, f"{_count(len(moved), 'figure')} moved")
+    write_csv(csv, [m._asdict() for m in moved])
     for message in lost.values():
         say(message)
     slower = _tell_times(differ, list(now))
@@ -186,7 +188,8 @@ def baseline(
     names: _Names = None,
     out: Annotated[Path, typer.Option(help="The file; solvers in it that are not given stay as they are.")] = BASELINE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
+    csv: Csv = None,
 ) -> int:
     """Take what is measured now as the baseline, and show what changes in it.  Solvers that are gone are removed."""
     from sdebench.gate import baseline as files
@@ -200,6 +203,7 @@ def baseline(
     elif added or removed or moved:
         news = [Moved(name, "solver", None, None, "removed") for name in removed]
         _show([*news, *(Moved(name, "solver", None, None, "added") for name in added), *moved], f"{out}: what changes")
+    write_csv(csv, [m._asdict() for m in moved])
     kept = {name: its for name, its in held.items() if name not in removed}
     if not dry_run and kept | new != (held if out.exists() else None):
         files.save(out, kept | new)

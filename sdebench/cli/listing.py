@@ -8,7 +8,7 @@ import typer
 
 from sdebench._support.errors import UsageError, near_miss
 from sdebench.cli.order import counted
-from sdebench.cli.output import emit, report_broken, say, table
+from sdebench.cli.output import Csv, Json, emit, report_broken, say, table, write_csv
 
 
 def _solvers(which: list[str]) -> list[dict[str, Any]]:
@@ -189,7 +189,8 @@ def list_(
             metavar="NAME",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
+    csv: Csv = None,
 ) -> None:
     """Show what there is: solvers with orders, NFE a step and papers; problems; schedules; grids; suites; recipes; networks."""
     named, what = what, what or "solvers"
@@ -199,6 +200,7 @@ def list_(
         raise UsageError(f"some of the {what}, {' '.join(which)!r}: give names after {' or '.join(_CHOSEN)} only")
     rows = _LISTS[what](which) if what in _CHOSEN else _LISTS[what]()
     report_broken()
+    write_csv(csv, rows)
     if as_json:
         emit(rows)
     elif what in _SHOW:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sdebench.cli.output import emit, report_broken, table
+from sdebench.cli.output import Csv, Json, Plot, emit, report_broken, table, write_csv, write_plot
 
 _MEASURED = ("order", "half_width", "constant", "verdict", "reason", "points")
 
@@ -15,7 +15,9 @@ def order(
     solvers: Annotated[list[str], typer.Argument(help="Spec strings, name[key=value,...], or package.module:Class.")],
     problem: Annotated[str | None, typer.Option(help="The problem; mixture-1d unless given, gaussian for weak orders.")] = None,
     grid: Annotated[list[str] | None, typer.Option(help="A grid family; may be given again; all unless given.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
+    csv: Csv = None,
+    plot: Plot = None,
 ) -> int:
     """Measure the order of solvers, one's own too, against what is claimed; exit status 1 if a claim is refuted.
 
@@ -37,12 +39,22 @@ def order(
     with Console(stderr=True).status("") as status:
         for spec in specs:
             found += _measured(spec, problem, families, lambda what: status.update(escape(what)))
+    rows = [row | _nfe(counts[row["solver"]]) for row in found]
     if as_json:
-        emit([row | _nfe(counts[row["solver"]]) for row in found])
+        emit([{key: value for key, value in row.items() if key != "measurement"} for row in rows])
     else:
         _show_measured(counts, found)
+    write_csv(csv, [{key: value for key, value in row.items() if key not in ("points", "measurement")} for row in rows])
+    write_plot(plot, lambda: _figure([row for row in rows if row["measurement"] is not None]))
     wrong = any(count is not None and not count.agree for count in counts.values())
     return int(wrong or any(row["verdict"] in ("refuted", "failed") for row in found))
+
+
+def _figure(rows: list[dict]) -> Any:
+    """The errors of all measurements, a panel a kind."""
+    from sdebench.studies.order.figures import draw_measurements
+
+    return draw_measurements([(f"{row['solver']} {row['grid']}".strip(), row["measurement"]) for row in rows])
 
 
 def counted(spec: str, problem: str) -> Any:
@@ -80,9 +92,9 @@ def _measured(spec: str, problem: str | None, families: list[str], note: Callabl
                 got = measure_order(solver, where, kind=kind, grid=grid, claim=row["claim"])
             except Exception as error:  # whatever a stranger's solver does wrong
                 lines = f"{type(error).__name__}: {error}".splitlines()
-                yield row | dict.fromkeys(_MEASURED) | {"verdict": "failed", "reason": lines[0]}
+                yield row | dict.fromkeys(_MEASURED) | {"verdict": "failed", "reason": lines[0], "measurement": None}
             else:
-                yield row | {name: getattr(got, name) for name in _MEASURED}
+                yield row | {name: getattr(got, name) for name in _MEASURED} | {"measurement": got}
 
 
 def _show_measured(counts: dict[str, Any], found: list[dict]) -> None:

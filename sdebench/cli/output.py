@@ -1,9 +1,16 @@
 """What the commands print: tables that fit a terminal, JSON, and messages on stderr."""
 
+import csv
+import io
 import json
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sdebench._support.errors import UsageError
 
 
 def say(message: str, dim: bool = False) -> None:
@@ -20,6 +27,43 @@ def emit(value: Any) -> None:
 
 
 Rows = Sequence[Sequence[object]]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Csv = Annotated[Path | None, typer.Option("--csv", help="Write the rows as CSV to this file, too.")]
+Plot = Annotated[Path | None, typer.Option("--plot", help="Draw the figure into this file, too: .svg, .png or .pdf.")]
+
+
+def write_csv(path: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV, where a path is given: one column a key, in the order of the first appearance."""
+    if path is None:
+        return
+    from sdebench._support.files import write_atomic
+    from sdebench.records import clean
+
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: "" if value is None else value for key, value in clean(row).items()} for row in rows)
+    write_atomic(path, text.getvalue())
+    say(f"rows: {path}")
+
+
+def write_plot(path: Path | None, draw: Callable[[], Any]) -> None:
+    """Draw a figure into a file, where a path is given.  Raises UsageError for a format that is not known."""
+    if path is None:
+        return
+    from sdebench._support.files import write_atomic
+
+    kind = path.suffix.removeprefix(".")
+    if kind not in _FORMATS:
+        raise UsageError(f"--plot is {str(path)!r}: give a file that ends in {', '.join(f'.{name}' for name in _FORMATS)}")
+    buffer = io.BytesIO()
+    draw().savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    write_atomic(path, buffer.getvalue())
+    say(f"figure: {path}")
+
+
+_FORMATS = ("svg", "png", "pdf")
 
 
 def table(columns: Sequence[str], rows: Rows, title: str = "", numbers: Sequence[str] = (), least: int = 0) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from sdebench._support.errors import UsageError
-from sdebench.cli.output import emit, report_broken, say, table
+from sdebench.cli.output import Csv, Json, emit, report_broken, say, table, write_csv
 from sdebench.cli.places import Workplace
 from sdebench.cli.quality import listed, numbers
 from sdebench.cli.run import measure_tasks
@@ -44,7 +44,8 @@ def profile(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The results file.")] = Path("results/profile.jsonl"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
+    csv: Csv = None,
 ) -> int:
     """What a step costs: time in network, update and the rest; operations, bytes and memory; beside what the machine can.
 
@@ -82,6 +83,8 @@ def profile(
         emit({"results": str(out), "failed": summary.failed, "cells": _cells(found)})
     else:
         _show(found)
+    if csv:
+        write_csv(csv, _cells(found))
     return int(any(not record.is_ok for record in found))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sdebench._support.errors import UsageError
-from sdebench.cli.output import emit, report_broken, table
+from sdebench.cli.output import Csv, Json, emit, report_broken, table, write_csv
 from sdebench.cli.places import Backend, Patience, Scheduler, place
 from sdebench.cli.run import measure_tasks
 
@@ -66,7 +66,8 @@ def fid(
     patience: Patience = None,
     out: Annotated[Path | None, typer.Option(help="The results file; results/fid-MODEL.jsonl unless given.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Load what is missing from its home, checksummed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
+    csv: Csv = None,
 ) -> int:
     """Sample quality against network evaluations, with the error to the converged trajectory beside it.
 
@@ -93,7 +94,7 @@ def fid(
     )
     report_broken()
     out = out or Path("results") / f"fid-{re.sub(r'[^A-Za-z0-9.-]+', '-', model).strip('-.')}.jsonl"
-    return _told(*measure_tasks(cases, out, where), out, as_json)
+    return _told(*measure_tasks(cases, out, where), out, as_json, csv)
 
 
 def _feature_space(features: str, inception: Path | None) -> str:
@@ -124,7 +125,7 @@ def _cases(model: str, solvers: str, nfe: str, grid: str, dtype: str, **settings
     )
 
 
-def _told(summary: Any, found: list[Any], out: Path, as_json: bool) -> int:
+def _told(summary: Any, found: list[Any], out: Path, as_json: bool, csv: Path | None) -> int:
     """Print what was measured; the exit status."""
     if summary.interrupted:
         return 130
@@ -132,6 +133,8 @@ def _told(summary: Any, found: list[Any], out: Path, as_json: bool) -> int:
         emit({"results": str(out), "failed": summary.failed, "cells": _cells(found)})
     else:
         _show(found)
+    if csv:
+        write_csv(csv, _cells(found))
     return int(any(not record.is_ok for record in found))
 
 
@@ -151,7 +154,7 @@ def _cells(found: list[Any]) -> list[dict[str, Any]]:
     for group in groups(found):
         errors = laddered(group.errors | group.paired)
         for cell in group.cells:
-            data = cell.records[0]["data"]
+            data = cell.records[0].data
             out.append(
                 {
                     "model": group.label,

@@ -1,6 +1,12 @@
 """The convergence figures.  Like all figures, they take records and compute nothing that a table does not show."""
 
+from collections.abc import Sequence
+from textwrap import fill
+from typing import Any
+
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -142,3 +148,62 @@ def strong(records: list[Record], problem: str) -> Figure:
     runs = [m for m in measured(records) if (m.problem, m.kind) == (problem, "strong")]
     median = Line2D([], [], color=style.INK, lw=0.5, label="median over paths")
     return _figure(runs, "RMS error over paths", (*_LEGEND, median), "strong order")
+
+
+def _guides(ax: Any, m: Any) -> None:
+    """The fitted slope as a full line over its window, the claimed one as dashes below the errors."""
+    frame = m.frame()
+    used = frame[frame["used"]]
+    if m.fit.resolved and len(used):
+        last = used.loc[used["h"].idxmin()]
+        ax.plot(used["h"], last["error"] * (used["h"] / last["h"]) ** m.order, color=style.INK, lw=1, label=f"{m.order:.2f}")
+    if m.claim is not None:
+        low = frame.loc[frame["h"].idxmin()]
+        ax.plot(
+            frame["h"],
+            0.5 * low["error"] * (frame["h"] / low["h"]) ** m.claim,
+            "--",
+            color=style.GREY,
+            lw=1,
+            label=f"claimed {m.claim:g}",
+        )
+
+
+@style.styled
+def draw_measurement(m: Any, ax: Any = None) -> Any:
+    """The errors of one measurement against h, with slopes; on the given axes, or on new ones, which are returned."""
+    if ax is None:
+        ax = Figure(figsize=(4.6, 3.4), layout="constrained").subplots()
+    sns.scatterplot(data=m.frame(), x="h", y="error", style="used", markers={True: "o", False: "X"}, legend=False, ax=ax)
+    _guides(ax, m)
+    ax.set(xscale="log", yscale="log", xlabel=_STEP.get(m.kind, "mean step in λ"), ylabel="RMS error", title=fill(str(m), 60))
+    ax.legend(frameon=False)
+    return ax
+
+
+_STEP = {"local": "step h in λ", "tolerance": "tolerance"}
+
+
+@style.styled
+def draw_measurements(found: Sequence[tuple[str, Any]]) -> Figure:
+    """The errors of several (name, measurement), a panel a kind: RMS error against h, claimed slopes as dashes below."""
+    kinds = list(dict.fromkeys(m.kind for _, m in found)) or [""]
+    figure = Figure(figsize=(6.4, 3.3 * len(kinds)), layout="constrained")
+    for ax, kind in zip(figure.subplots(len(kinds), squeeze=False)[:, 0], kinds):
+        here = [(name, m) for name, m in found if m.kind == kind]
+        colours = dict(zip(dict.fromkeys(name for name, _ in here), sns.color_palette("colorblind", len(here))))
+        frame = pd.concat([m.frame().assign(method=name) for name, m in here])
+        sns.lineplot(data=frame[frame["error"] > 0], x="h", y="error", hue="method", palette=colours, marker="o", ax=ax)
+        for name, m in here:
+            _claimed_slope(ax, m, colours[name])
+        ax.set(xscale="log", yscale="log", xlabel=_STEP.get(kind, "mean step in λ"), ylabel="RMS error", title=kind)
+        sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False, title=None)
+    return figure
+
+
+def _claimed_slope(ax: Any, m: Any, colour: Any) -> None:
+    frame = m.frame()
+    frame = frame[frame["error"] > 0]
+    if m.claim is not None and len(frame):
+        low = frame.loc[frame["h"].idxmin()]
+        ax.plot(frame["h"], 0.5 * low["error"] * (frame["h"] / low["h"]) ** m.claim, "--", color=colour, lw=0.8)

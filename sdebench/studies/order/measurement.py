@@ -1,13 +1,18 @@
 """One measured order, for whoever asks for it in Python: `measure_order`."""
 
 from dataclasses import dataclass, replace
+from html import escape
 from math import isfinite
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from sdebench import grids
 from sdebench._support.clock import threads
 from sdebench._support.errors import UsageError, near_miss
 from sdebench.catalogue import get_solver
-from sdebench.fit import Fit, fit_order, verdict
+from sdebench.fit import Fit, fit_order, slopes, verdict
 from sdebench.integration.solver import check_solver
 from sdebench.problems import Problem
 from sdebench.records import WHOLE_RUNS, Claims, held_to
@@ -18,9 +23,13 @@ from sdebench.studies.setting import Setting, setting
 _ROUNDING = 1e-8  # a floor above is an error bar, and nothing below it is exact
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Measurement:
-    """A measured order.  `points` are the (h, RMS error) pairs; `claim` what it was held against, or None."""
+    """A measured order: `.order +- .half_width` (95 %), its `.verdict` on `claim`, and the `points` it was read from.
+
+    `points` are the (h, RMS error) pairs, coarsest first; `claim` is what it was held against, or None.  `.frame()` is a
+    DataFrame of them with slopes, `.plot()` a figure, `.to_latex()` a table of booktabs; a notebook shows all three.
+    """
 
     kind: str
     grid: str
@@ -52,6 +61,36 @@ class Measurement:
     def verdict(self) -> str:
         """`confirmed`, `refuted` or `not asymptotic`; `measured` where there is no claim."""
         return "measured" if self.claim is None else verdict(self.fit, self.claim)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a rung: h, error, the slope from the rung before, and whether the fit used it."""
+        h, error = (np.array(column, float) for column in zip(*self.points))
+        used = np.isin(np.arange(len(h)), self.fit.window)
+        return pd.DataFrame({"h": h, "error": error, "slope": [np.nan, *slopes(h, error)], "used": used})
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the errors against h with the fitted and the claimed slope; returns the axes."""
+        from sdebench.studies.order.figures import draw_measurement
+
+        return draw_measurement(self, ax)
+
+    def to_latex(self) -> str:
+        """The rungs as a table with the rules of booktabs; the caption says order and verdict."""
+        shown = self.frame().drop(columns="used").rename(columns={"h": "$h$"})
+        caption = str(self).replace("±", r"$\pm$")
+        return shown.to_latex(index=False, float_format=lambda v: f"{v:.3g}", na_rep="", caption=caption)
+
+    def __str__(self) -> str:
+        where = f"{self.kind} order on {self.grid}" if self.grid else f"{self.kind} order"
+        found = f"{self.order:.2f} ± {self.half_width:.2f}" if isfinite(self.half_width) else "not found"
+        claim = "" if self.claim is None else f", claim {self.claim:g}"
+        return f"{where}: {found}{claim}: {self.verdict}" + (f" ({self.reason})" if self.reason else "")
+
+    def __repr__(self) -> str:
+        return f"<Measurement {self}>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(str(self))}</p>" + self.frame().to_html(index=False, na_rep="", float_format=lambda v: f"{v:.3g}")
 
 
 def _first_lost(kind: str, data: dict[str, list]) -> str:
