@@ -54,7 +54,7 @@ def failure_table(records: Iterable[Record]) -> Table:
         if not r.is_ok
     ]
     frame = pd.DataFrame(rows, columns=[*keys, "message"])
-    headings = ("Solver", "Problem", "Study", "Kind", "TableBlock", "dtype", "Message")
+    headings = ("Solver", "Problem", "Study", "Kind", "Grid", "dtype", "Message")
     caption = "Cases that raised an error or left the finite numbers."
     return Table("failures", "Failed cases", caption, frame, tuple(map(Column, headings, frame.columns)))
 
@@ -102,7 +102,7 @@ def build(records: Iterable[Record], out_dir: str | Path, single_file: bool = Fa
     kept, out = list(records), Path(out_dir)
     sections = make_sections(kept)
     drawings = {drawing.name: render(drawing.draw(), drawing.name) for section in sections for drawing in section.drawings()}
-    files: dict[str, str] = {"index.html": html(TITLE, kept, sections, drawings if single_file else None)}
+    files: dict[str, str] = {"index.html": html(TITLE, kept, sections, drawings, single_file)}
     if not single_file:
         files["README.md"] = readme(sections)
         files |= {f"figures/{name}.svg": svg for name, svg in drawings.items()}

@@ -60,7 +60,7 @@ def prepare_records(records: Iterable[Record]) -> list[Record]:
     kept = latest(records)
     if not kept:
         raise UsageError("no records to report on: a report needs at least one, type 'sdebench run' first")
-    known = {r.case["solver"]: r.claims for r in kept if r.claims}
+    known = {r.case.get("solver", ""): r.claims for r in kept if r.claims}
     full = [replace(r, claims=r.claims or known.get(r.case.get("solver", ""), _NO_CLAIMS)) for r in kept]
     return sorted(full, key=_family_rank)
 

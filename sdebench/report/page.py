@@ -54,7 +54,7 @@ def _rows(grid: TableBlock) -> list[dict[str, Any]]:
     return [
         {
             "cells": cells,
-            "verdict": row.get("verdict", ""),
+            "verdict": row["verdict"] if isinstance(row.get("verdict"), str) else "",
             "brief": _brief(row, grid.brief),
             "problem": row.get("problem", ""),
             "id": row_id(row),
@@ -78,17 +78,27 @@ def _together(blocks: Iterable[Block]) -> list[tuple[str, list[Block]]]:
     return [(layout, list(group)) for layout, group in keyed]
 
 
-def html(title: str, records: list[Record], sections: list[Section], drawings: Mapping[str, str] | None = None) -> str:
-    """The whole page as one string.  Figures are links to `figures/NAME.svg`; with `drawings`, name -> SVG, they are inside."""
+def _size(svg: str) -> tuple[int, int]:
+    """Width and height of a drawing in pixels, so that a page has its places before the figures have come."""
+    width, height = re.findall(r' (?:width|height)="([\d.]+)pt"', svg[: svg.index(">")])
+    return round(float(width) * 4 / 3), round(float(height) * 4 / 3)
+
+
+def html(
+    title: str, records: list[Record], sections: list[Section], drawings: Mapping[str, str], single_file: bool = False
+) -> str:
+    """The whole page as one string.  `drawings` are all figures, name -> SVG: the page links `figures/NAME.svg`, or with
+    `single_file` has them inside and links nothing."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    inside = {name: Markup(svg.replace("<svg ", '<svg role="img" ', 1)) for name, svg in (drawings or {}).items()}
     environment.globals.update(
         rows=_rows,
         key=_key,
         numeric=emit.NUMERIC,
         problems=_problems,
         together=_together,
-        inside=inside,
+        inside=lambda name: Markup(drawings[name].replace("<svg ", '<svg role="img" ', 1)),
+        size=lambda name: _size(drawings[name]),
+        single_file=single_file,
         kind=lambda block: type(block).__name__,
     )
     folder = files(__package__) / "templates"

@@ -3,7 +3,7 @@
   const details = JSON.parse(document.getElementById("details").textContent);
   const value = (row, i) => {
     const cell = row.cells[i], given = cell.dataset.s;
-    const text = given === undefined ? cell.textContent.trim() : given;
+    const text = given === undefined ? (cell.querySelector(".more") ?? cell).textContent.trim() : given;
     const number = Number(text);
     return text === "" || text === "\u2014" ? null : Number.isNaN(number) ? text : number;
   };
@@ -38,15 +38,15 @@
     row.querySelector(".more").setAttribute("aria-expanded", "true");
   }
   function detailed(table) {
-    const section = table.closest("section");
+    const grid = table.closest(".grid");
     table.tBodies[0].addEventListener("click", (event) => {
       const button = event.target.closest(".more");
       if (!button) return;
       const row = button.closest("tr"), next = row.nextElementSibling;
       if (next && next.classList.contains("detail")) close(next); else open(table, row);
     });
-    const text = section.querySelector(".tools input"), problem = section.querySelector(".tools select");
-    const shown = section.querySelector(".tools output"), tiles = [...section.querySelectorAll(".tile")];
+    const text = grid.querySelector(".tools input"), problem = grid.querySelector(".tools select");
+    const shown = grid.querySelector(".tools output"), tiles = [...grid.querySelectorAll(".tile")];
     let verdict = "";
     function filter() {
       const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);

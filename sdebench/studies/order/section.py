@@ -65,7 +65,11 @@ def _problems(records: list[Record]) -> dict[str, dict]:
 
 def _lead(records: list[Record]) -> str:
     solvers = Counter({r.case["solver"]: sort_of(r.claims) for r in records if r.claims}.values())
-    many = " and ".join(f"{solvers[sort]} {sort} solvers of the {_EQUATION[sort]}" for sort in _EQUATION if solvers[sort])
+    many = " and ".join(
+        f"{count} {sort} solver{'' if count == 1 else 's'} of the {_EQUATION[sort]}"
+        for sort, count in ((sort, solvers[sort]) for sort in _EQUATION)
+        if count
+    )
     where = (
         "{} (d = {dim}, {schedule}, t from {span[0]:.3g} to {span[1]:.3g})".format(name, **context)
         for name, context in _problems(records).items()

@@ -41,7 +41,7 @@ def make_section(records: list[Record]) -> Section | None:
     blocks: list[Block] = [Text(_LEAD)]
     for group in found:
         blocks += _of_group(group, every)
-    files = (TableBlock(table, show="file") for table in every.values())
+    files = (TableBlock(table._replace(caption=""), show="file") for table in every.values())  # each network's are above
     return Section("quality", "Sample quality against network evaluations", (*blocks, *files))
 
 
