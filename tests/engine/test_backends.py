@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kills import facts, survive
-from test_runner import cases, children, command_line, dummy, suite, wait_for  # noqa: F401  dummy: registers the study
+from runs import HELPERS, cases, children, command_line, suite, wait_for
 
 from sdebench import records
 from sdebench._support.errors import UsageError
+from sdebench._support.registry import STUDIES, Entry, import_object
+from sdebench.catalogue import get_solver
 from sdebench.cli import places
 from sdebench.engine import pools, replies, runner
 
@@ -33,7 +35,7 @@ BROKEN = {
 
 
 def messages(path: Path) -> dict[int, str]:
-    return {r["case"]["number"]: r["message"] for r in records.read(path) if r["status"] == "failed"}
+    return {r.case["number"]: r.message for r in records.read(path) if not r.is_ok}
 
 
 @pytest.mark.parametrize("what", BROKEN)
@@ -71,7 +73,7 @@ def test_a_second_try_comes_after_the_other_cases_with_nothing_beside_it(tmp_pat
     runner.run(cases(count=6, what="die", seconds=0.3), path, 3)
     assert max(n for _, n in beside) == 2
     assert beside[-1] == (1, 0)
-    assert records.read(path)[-1]["case"]["number"] == 1
+    assert records.read(path)[-1].case["number"] == 1
 
 
 def test_one_that_hangs_keeps_nobody_waiting(tmp_path):
@@ -79,19 +81,21 @@ def test_one_that_hangs_keeps_nobody_waiting(tmp_path):
 
     class Ear(runner.Watch):
         def done(self, record):
-            behind.append(record["case"]["number"])
+            behind.append(record.case["number"])
 
     begun = time.monotonic()
     runner.run(cases(count=12, what="hang", seconds=0.02), path, 2, Ear(), patience=1.5)
     assert behind[-1] == 1
     assert time.monotonic() - begun >= 3.0
-    assert records.read(path)[-1]["message"] == "no answer within 1.5 s; tried again: no answer within 1.5 s"
+    assert records.read(path)[-1].message == "no answer within 1.5 s; tried again: no answer within 1.5 s"
 
 
 def test_time_to_load_libraries_is_not_the_case_s(tmp_path, monkeypatch):
-    (tmp_path / "slow_study.py").write_text("import time\ntime.sleep(1.5)\nfrom dummy_study import *\n")
+    source = "import time\ntime.sleep(1.5)\nimport dummy_study\n\n\nclass Slow(dummy_study.DummyStudy):\n    pass\n"
+    (tmp_path / "slow_study.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(runner.base.STUDIES, "dummy", "slow_study")
+    slow = import_object("study", "slow_study:Slow")
+    monkeypatch.setitem(STUDIES.entries, "dummy", Entry(slow, {}))
     assert runner.run(cases(count=2), tmp_path / "r.jsonl", 1, patience=1.0).retried == []
     monkeypatch.setattr(pools, "STARTING", -0.5)
     summary = runner.run(cases(count=2, seconds=0.001), tmp_path / "r.jsonl", 2, patience=0.6)
@@ -127,13 +131,13 @@ def test_a_worker_has_one_thread_a_library_and_neither_the_keyboard_nor_the_scre
         assert json.loads(out)["measured"] == 2
         assert ("a solver that talks" in err) == (what == "print")
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from sdebench.engine import runner\nfrom sdebench.studies import base\n"
-        "base.STUDIES['dummy'] = 'dummy_study'; path = sys.argv[2]\n"
-        "runner.run(base.expand({'study': 'dummy', 'count': 2, 'what': 'threads'}), path, 1)"
+        "import sys; sys.path.insert(0, sys.argv[1]); import dummy_study\n"
+        "from sdebench.engine import runner, suite\n"
+        "runner.run(suite.expand({'study': 'dummy', 'count': 2, 'what': 'threads'}), sys.argv[2], 1)"
     )
-    here, path = str(Path(__file__).parent), tmp_path / "threads.jsonl"
-    subprocess.run([sys.executable, "-c", code, here, path], env={"OMP_NUM_THREADS": "7", "PATH": ""}, check=True)
-    assert records.read(path)[1]["context"] == {"dim": 1, "threads": "1"}
+    path = tmp_path / "threads.jsonl"
+    subprocess.run([sys.executable, "-c", code, HELPERS, path], env={"OMP_NUM_THREADS": "7", "PATH": ""}, check=True)
+    assert records.read(path)[1].context == {"dim": 1, "threads": "1"}
 
 
 def test_a_case_that_prints_where_nobody_reads_any_more_has_not_failed(tmp_path):
@@ -141,27 +145,26 @@ def test_a_case_that_prints_where_nobody_reads_any_more_has_not_failed(tmp_path)
     run.stderr.close()
     run.stdout.close()
     run.wait(60)
-    assert [r["status"] for r in records.read(tmp_path / "r.jsonl")] == ["ok", "ok"]
+    assert [r.status for r in records.read(tmp_path / "r.jsonl")] == ["ok", "ok"]
 
 
 def test_a_case_that_prints_where_there_is_no_screen_spoils_no_answer(tmp_path):
     """Of a command whose standard error is closed, as by `2>&-`."""
     code = (
-        "import sys, os; sys.path.insert(0, sys.argv[1]); os.close(2)\n"
-        "from sdebench.engine import runner\nfrom sdebench.studies import base\n"
-        "base.STUDIES['dummy'] = 'dummy_study'\n"
-        "found = runner.run(base.expand({'study': 'dummy', 'count': 2, 'what': 'print'}), sys.argv[2], 1)\n"
+        "import sys, os; sys.path.insert(0, sys.argv[1]); os.close(2); import dummy_study\n"
+        "from sdebench.engine import runner, suite\n"
+        "found = runner.run(suite.expand({'study': 'dummy', 'count': 2, 'what': 'print'}), sys.argv[2], 1)\n"
         "print(found.measured, found.failed, found.retried)"
     )
-    command = [sys.executable, "-c", code, str(Path(__file__).parent), tmp_path / "r.jsonl"]
+    command = [sys.executable, "-c", code, HELPERS, tmp_path / "r.jsonl"]
     assert subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout == "2 [] []\n"
 
 
 def job(**settings) -> replies.Job:
-    return replies.Job({"study": "dummy", "number": 1, **settings}, "c0de", "dummy_study")
+    return replies.Job({"study": "dummy", "number": 1, **settings}, "c0de", "dummy_study:DummyStudy")
 
 
-def answer_of(one: pools.Worker, asked: replies.Job) -> dict:
+def answer_of(one: pools.Worker, asked: replies.Job) -> replies.Answer:
     one.send(asked, 60.0)
     while (answer := one.reply()) is None:
         wait([one.connection], 0.5)
@@ -203,24 +206,31 @@ def test_a_long_order_and_a_long_answer_come_whole(tmp_path):
     """Of more bytes than a connection holds; another answer after them is told from them."""
     one = pools.Worker()
     try:
-        assert answer_of(one, job(arrays=1 << 21, note="x" * (1 << 21)))["arrays"]["x"].tolist() == [1.0] * (1 << 21)
-        assert answer_of(one, job(arrays=2))["arrays"]["x"].tolist() == [1.0, 1.0]
+        assert answer_of(one, job(arrays=1 << 21, note="x" * (1 << 21))).arrays["x"].tolist() == [1.0] * (1 << 21)
+        assert answer_of(one, job(arrays=2)).arrays["x"].tolist() == [1.0, 1.0]
     finally:
         one.end()
 
 
-def record(**fields) -> dict:
-    made = records.make(job().case, "c0de", "ok", data={"rms": [0.5, 0.25]})
-    return made | {"arrays": {"x": np.arange(6.0).reshape(2, 3), "n": np.arange(3)}} | fields
+ARRAYS = {"x": np.arange(6.0).reshape(2, 3), "n": np.arange(3)}
+
+
+def packed(arrays=ARRAYS, **fields) -> bytes:
+    """An answer whose record has these fields changed, also to what no Record would take."""
+    made = records.make_record(job().case, "c0de", "ok", data={"rms": [0.5, 0.25]})
+    line, _, rest = replies.pack(replies.Answer(made, arrays)).partition(b"\n")
+    head = json.loads(line)
+    return json.dumps(head | {"record": head["record"] | fields}).encode() + b"\n" + rest
 
 
 def test_an_answer_comes_back_as_it_was_sent():
-    sent = record()
-    back = replies.unpack(replies.pack(sent), job())
-    arrays = back.pop("arrays")
-    assert back == {k: v for k, v in sent.items() if k != "arrays"}
-    assert arrays["x"].tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
-    assert arrays["n"].dtype == np.int64
+    claims = records.Claims.of(get_solver("srk-additive"))
+    sent = records.make_record(job().case, "c0de", "ok", context={"dim": 1}, claims=claims, data={"rms": [0.5, 0.25]})
+    back = replies.unpack(replies.pack(replies.Answer(sent, ARRAYS)), job())
+    assert back.record == sent
+    assert back.arrays["x"].tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+    assert back.arrays["n"].dtype == np.int64
+    assert replies.unpack(replies.pack(replies.Answer(sent)), job()) == (sent, None)
 
 
 NONSENSE = {
@@ -228,22 +238,22 @@ NONSENSE = {
     "no line": lambda: b"\xff\xfe",
     "a list": lambda: b"[]\n",
     "no record": lambda: b'{"record": null, "sha256": ""}\n',
-    "half of it": lambda: replies.pack(record())[:200],
-    "half of the arrays": lambda: replies.pack(record())[:-8],
-    "a bit flipped": lambda: (whole := replies.pack(record()))[:-1] + bytes([whole[-1] ^ 1]),
-    "another shape": lambda: replies.pack(record()).replace(b'"shape":[2,3]', b'"shape":[3,2]'),
-    "no arrays": lambda: replies.pack(record()).partition(b"\n")[0] + b"\n",
-    "arrays unknown": lambda: replies.pack(record(arrays={})).replace(b'"ok"', b'"ok", "arrays": {}'),
-    "arrays of nan": lambda: replies.pack(record(arrays={"x": np.full(3, np.nan)})),
-    "nan": lambda: replies.pack(record()).replace(b"0.25", b"NaN"),
-    "infinity": lambda: replies.pack(record()).replace(b"0.25", b"-Infinity"),
-    "ok without an error": lambda: replies.pack(record(data={"rms": [None, None]})),
-    "another key": lambda: replies.pack(record(key="0" * 16)),
-    "another case": lambda: replies.pack(record(case={"study": "dummy", "number": 2})),
-    "other code": lambda: replies.pack(record(code="other")),
-    "another schema": lambda: replies.pack(record(schema=99)),
-    "no status": lambda: replies.pack(record(status="fine")),
-    "no data": lambda: replies.pack(record(data=[])),
+    "half of it": lambda: packed()[:200],
+    "half of the arrays": lambda: packed()[:-8],
+    "a bit flipped": lambda: (whole := packed())[:-1] + bytes([whole[-1] ^ 1]),
+    "another shape": lambda: packed().replace(b'"shape":[2,3]', b'"shape":[3,2]'),
+    "no arrays": lambda: packed().partition(b"\n")[0] + b"\n",
+    "arrays unknown": lambda: packed(arrays=None).replace(b'"ok"', b'"ok", "arrays": {}'),
+    "arrays of nan": lambda: packed({"x": np.full(3, np.nan)}),
+    "nan": lambda: packed().replace(b"0.25", b"NaN"),
+    "infinity": lambda: packed().replace(b"0.25", b"-Infinity"),
+    "ok without an error": lambda: packed(data={"rms": [None, None]}),
+    "another key": lambda: packed(key="0" * 16),
+    "another case": lambda: packed(case={"study": "dummy", "number": 2}),
+    "other code": lambda: packed(code="other"),
+    "another schema": lambda: packed(schema=99),
+    "no status": lambda: packed(status="fine"),
+    "no data": lambda: packed(data=[]),
 }
 
 

@@ -49,15 +49,14 @@ def _hang() -> None:
 def _answer(change: Callable[[bytes], bytes]) -> None:
     """Have this worker's next answer spoilt on its way."""
     from sdebench.engine import worker
-    from sdebench.engine.replies import Answer
 
-    pack = worker.pack
+    say = worker._say
 
-    def spoilt(answer: Answer) -> bytes:
-        worker.pack = pack
-        return change(pack(answer))
+    def spoilt(driver: socket.socket, message: bytes) -> None:
+        worker._say = say
+        say(driver, change(message))
 
-    worker.pack = spoilt
+    worker._say = spoilt
 
 
 def _say(change: Callable[[bytes], bytes]) -> None:
