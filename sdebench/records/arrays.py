@@ -51,5 +51,5 @@ def read(said: ArraysFile) -> dict[str, np.ndarray]:
     except OSError:
         data = b""
     if hashlib.sha256(data).hexdigest() != said.sha256:
-        raise UsageError(f"arrays {said['path']} {fault(said)}: the command that measured them measures them again")
+        raise UsageError(f"arrays {said.path} {fault(said)}: the command that measured them measures them again")
     return load(data)

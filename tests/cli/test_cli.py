@@ -12,7 +12,8 @@ import pytest
 
 from sdebench import records
 from sdebench.cli import listing
-from sdebench.studies import base
+from sdebench.engine.suite import load_suite, suites
+from sdebench.studies import ORDER
 from sdebench.studies.order import stochastic
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +64,7 @@ def test_the_solvers_are_listed_with_their_claims(sdebench):
     assert not any("~" in line for line in lines if " dpm-solver-2 " in line)
 
 
-@pytest.mark.parametrize("what", ["solvers", "problems", "schedules", "grids", "suites", "recipes", "networks"])
+@pytest.mark.parametrize("what", ["solvers", "problems", "schedules", "grids", "suites", "studies", "recipes", "networks"])
 def test_every_list_fits_80_columns_and_cuts_no_name(sdebench, what):
     status, out, _ = sdebench("list", what)
     names = [next(iter(row.values())) for row in json.loads(sdebench("list", what, "--json")[1])]
@@ -124,9 +125,9 @@ def test_some_of_the_solvers_are_listed_when_named(sdebench):
 
 
 def test_the_suites_that_come_along_can_be_read_and_name_existing_things():
-    for name, path in base.suites().items():
+    for name, path in suites().items():
         if path.stat().st_size < 100_000:
-            found, cases = base.load_suite(name)
+            found, cases = load_suite(name)
             assert found == tomllib.loads(path.read_text())["name"] == name
             assert cases
 
@@ -338,7 +339,7 @@ def test_a_run_measures_reports_and_then_has_nothing_left_to_do(sdebench):
     assert "index.html" in out
     assert Path("reports/one/index.html").stat().st_size > 1000
     assert [path.name for path in Path("reports").iterdir()] == ["one"], "what is published in reports/ stays as it is"
-    assert {r["case"]["kind"] for r in records.read("results/one.jsonl")} == {"local", "global"}
+    assert {r.case["kind"] for r in records.read("results/one.jsonl")} == {"local", "global"}
     status, out, _ = sdebench("run", "one.toml", "--no-report", "--json")
     assert status == 0
     assert {k: json.loads(out)[k] for k in ("cases", "measured", "skipped", "failed", "report")} == {
@@ -353,8 +354,18 @@ def test_a_run_measures_reports_and_then_has_nothing_left_to_do(sdebench):
 
 
 def test_the_other_lists_are_named_after_the_solvers(sdebench):
-    assert "'sdebench list grids': problems, schedules, grids, suites, recipes, networks" in sdebench("list")[2]
+    assert "'sdebench list grids': problems, schedules, grids, suites, studies, recipes, networks" in sdebench("list")[2]
     assert sdebench("list", "solvers")[2] == sdebench("list", "--json")[2] == ""
+
+
+def test_studies_are_listed_with_the_settings_that_a_suite_may_give_them(sdebench):
+    rows = {row["study"]: row for row in json.loads(sdebench("list", "studies", "--json")[1])}
+    assert tuple(name.replace("-", "_") for name in rows)[: len(ORDER)] == ORDER
+    assert rows["floor"] == {
+        "study": "floor",
+        "about": "Where rounding overtakes truncation",
+        "settings": "problems, solvers, grid, dtypes, points, seed",
+    }
 
 
 def test_a_torn_results_file_is_mended_with_a_message(sdebench, here):

@@ -17,7 +17,7 @@ from sdebench.integration.integrate import integrate
 from sdebench.integration.solver import Node, Sampler
 from sdebench.problems import GaussianMixture, exact_model
 from sdebench.schedules import EDM, VPLinear
-from sdebench.studies.order.measure import measure_order
+from sdebench.studies.order.measurement import measure_order
 from sdebench.studies.setting import setting
 
 TOLERANCE = 0.1  # of an order

@@ -9,7 +9,7 @@ from sdebench.integration.integrate import integrate
 from sdebench.integration.solver import Sampler
 from sdebench.problems import GaussianMixture, consistency_model, exact_model
 from sdebench.schedules import VPLinear
-from sdebench.studies.order.measure import measure_order
+from sdebench.studies.order.measurement import measure_order
 from sdebench.studies.setting import setting
 
 WEAK, STRONG = 0.1, 0.15  # how far a measured order may be from what is stated

@@ -4,7 +4,9 @@ import pytest
 
 import sdebench as sb
 from sdebench import grids
-from sdebench.studies.order.measure import claim_of, kinds_of, measure_order
+from sdebench.records import Claims, held_to
+from sdebench.studies.order.measure import kinds_of
+from sdebench.studies.order.measurement import measure_order
 
 TOLERANCE, TIGHT = 0.1, 0.05
 KINDS = ("local", "global", "main")
@@ -18,7 +20,7 @@ def violations(name: str, problem: str) -> list[str]:
     for kind in set(KINDS) & set(kinds_of(solver)):
         for grid in grids.names() if kind == "global" else ("",):
             m = measure_order(solver, problem, kind, grid)
-            claim = claim_of(solver, kind, m.grid)
+            claim = held_to(Claims.of(solver), kind, m.grid)[1]
             if not (m.fit.resolved and abs(m.order - claim) <= allowed):
                 found.append(f"{kind} {m.grid}: {m.order:.3f} +- {m.half_width:.3f}, claim {claim} {m.reason}")
     return found

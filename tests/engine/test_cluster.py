@@ -11,23 +11,24 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 from kills import facts, survive, wait_some
-from test_runner import cases, dummy, lines, suite, wait_for  # noqa: F401  dummy: registers the study
+from runs import HELPERS, ROOT, cases, lines, pin_code, suite, wait_for
 
-from sdebench import records
 from sdebench._support.errors import UsageError
 from sdebench.engine import cluster, replies, runner
+from sdebench.engine.suite import Task
+from sdebench.records import code
 
 pytest.importorskip("distributed")
-HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 DRIVER = """
 import sys
+import dummy_study
 from sdebench.cli import main
-from sdebench.studies import base
-base.STUDIES["dummy"] = "dummy_study"
 main(sys.argv[1:])
 """
 
@@ -43,12 +44,22 @@ def frozen(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def same_code(frozen, monkeypatch):
     """Make this process hash the copy."""
-    monkeypatch.setattr(records, "__file__", str(frozen / "sdebench" / "records.py"))
-    monkeypatch.setattr(records, "code_hash", records.code_hash.__wrapped__)
+    find = code._file
+
+    @cache
+    def copied(module: str) -> Path | None:
+        path = find(module)
+        return frozen / path.relative_to(ROOT) if path and path.is_relative_to(ROOT / "sdebench") else path
+
+    code.forget()
+    monkeypatch.setattr(code, "_file", copied)
+    yield
+    monkeypatch.undo()
+    code.forget()
 
 
 def environment(frozen: Path) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": f"{frozen}:{HERE}"}
+    return os.environ | {"PYTHONPATH": f"{frozen}:{HELPERS}"}
 
 
 class Cluster:
@@ -158,7 +169,7 @@ def test_a_second_try_goes_to_another_worker(tmp_path, shared, monkeypatch):
 
 def test_a_worker_with_other_code_is_refused_in_one_line(tmp_path, frozen, shared, monkeypatch):
     path = tmp_path / "r.jsonl"
-    monkeypatch.setattr(records, "code_hash", lambda extra=(): "0123456789abcdef")
+    pin_code(monkeypatch, "0123456789abcdef")
     with pytest.raises(UsageError, match=r"runs other code \(.*; here it is 0123456789abcdef\): install this") as caught:
         runner.run(cases(count=3), path, scheduler=shared.address)
     assert "\n" not in str(caught.value)
@@ -166,10 +177,10 @@ def test_a_worker_with_other_code_is_refused_in_one_line(tmp_path, frozen, share
 
 
 def test_a_solver_whose_file_the_workers_have_not_is_refused_in_one_line(tmp_path, shared, monkeypatch):
-    source = "import sdebench as sb\n\n\nclass Mine(sb.Solver):\n    order, nfe_per_step = 1, 1\n"
+    source = "import sdebench as sb\n\n\nclass Mine(sb.Solver):\n    order, nfe_per_step, step = 1, 1, len\n"
     (tmp_path / "only_here.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    wanted = [case | {"solver": "only_here:Mine"} for case in cases(count=2)]
+    wanted = [Task(task.study, replace(task.case, solver="only_here:Mine")) for task in cases(count=2)]
     with pytest.raises(UsageError, match=r"cannot make the case's solver .*only_here.*: install .* your own solvers"):
         runner.run(wanted, tmp_path / "r.jsonl", scheduler=shared.address)
 
@@ -227,9 +238,8 @@ def test_without_distributed_one_line_says_what_to_install(tmp_path, monkeypatch
 
 def test_nothing_of_it_is_imported_unless_asked_for(tmp_path):
     code = (
-        "import sys; from sdebench.engine import runner\nfrom sdebench.studies import base\n"
-        "base.STUDIES['dummy'] = 'dummy_study'\n"
-        "runner.run(base.expand({'study': 'dummy'}), sys.argv[1], 1)\n"
+        "import sys, dummy_study; from sdebench.engine import runner, suite\n"
+        "runner.run(suite.expand({'study': 'dummy'}), sys.argv[1], 1)\n"
         "sys.exit(bool({'distributed', 'dask'} & {*sys.modules}))"
     )
     command = [sys.executable, "-P", "-c", code, tmp_path / "r.jsonl"]

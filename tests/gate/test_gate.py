@@ -12,10 +12,10 @@ from mutants import multistep, one_step, stochastic
 
 import sdebench as sb
 from sdebench._support.registry import SOLVERS, Entry
+from sdebench.catalogue import get_solver
 from sdebench.gate import baseline, timing
 from sdebench.gate import figures as gate
 from sdebench.gate.diff import compare
-from sdebench.studies import base
 
 GATED = ["ddim", "unipc-3", "scipy-rk45", "euler-maruyama"]
 
@@ -31,7 +31,7 @@ def whats(before: dict, now: dict) -> dict[tuple[str, str], str]:
 
 def test_figures_are_the_same_on_every_run_whatever_ran_before(held):
     with gate.threads(1):
-        gate.figures(base.solver("seeds-3"))
+        gate.figures(get_solver("seeds-3"))
     assert gate.measure(reversed(GATED)) == held
 
 
@@ -39,7 +39,7 @@ def test_errors_and_order_are_those_of_plain_runs(held):
     place = gate._place()
     errors = []
     for n in (8, 16):
-        out = sb.integrate(base.solver("unipc-3"), place.problem.model, place.x, gate._grid("irregular", n))
+        out = sb.integrate(get_solver("unipc-3"), place.problem.model, place.x, gate._grid("irregular", n))
         errors.append(float((out - place.exact).square().mean().sqrt()))
         assert held["unipc-3"]["errors"][f"{n} steps"] == pytest.approx(errors[-1], rel=1e-9)
     assert held["unipc-3"]["orders"]["order"] == pytest.approx(log(errors[0] / errors[1], 2), rel=1e-9)
@@ -143,7 +143,7 @@ def test_failures_are_figures_told_by_their_type():
     before, now = {"a": gate.figures(Raises())}, {"a": gate.figures(Raises("other words"))}
     assert before["a"]["failures"] == {"runs": "ZeroDivisionError: no luck", "float32": "ZeroDivisionError: no luck"}
     assert compare(before, now) == []
-    ddim = {"a": gate.figures(base.solver("ddim"))}
+    ddim = {"a": gate.figures(get_solver("ddim"))}
     assert whats(ddim, now)["a", "failure of runs"] == "fails"
     assert whats(before, ddim)["a", "failure of runs"] == "mended"
     diverged = gate.figures(Diverges())
@@ -192,7 +192,7 @@ def test_a_write_that_fails_leaves_the_old_file(held, tmp_path):
 
 
 def test_the_rank_test_tells_a_slower_step_and_not_the_same_one():
-    one, other, slow = (timing.ratios(base.solver(name)) for name in ("ddim", "ddim", "exprk5s8"))
+    one, other, slow = (timing.ratios(get_solver(name)) for name in ("ddim", "ddim", "exprk5s8"))
     assert len(one) == timing.SAMPLES
     assert not timing.rank_test(one, other).told
     found = timing.rank_test(one, slow)  # eight evaluations a step

@@ -9,11 +9,11 @@ import pytest
 
 from sdebench import cli
 from sdebench._support.registry import SOLVERS, Entry
+from sdebench.catalogue import get_solver
 from sdebench.gate import baseline
 from sdebench.gate import diff as gate_diff
 from sdebench.gate import figures as gate
 from sdebench.integration.solver import Sampler, Solver
-from sdebench.studies import base
 
 TESTS = Path(__file__).parents[1]
 FILE = TESTS.parent / "results" / "baseline.json"
@@ -54,7 +54,7 @@ def test_every_mutant_has_an_original():
 def test_check_notices_a_mutant(mutant, capsys, monkeypatch):
     solver, original = ORIGINALS[mutant]
     monkeypatch.setitem(SOLVERS.entries, original, Entry(lambda: solver, {}))
-    assert type(base.solver(original)) is mutant
+    assert type(get_solver(original)) is mutant
     status, moved = check(capsys, original)
     assert status == 1
     assert {m["solver"] for m in moved} == {original}

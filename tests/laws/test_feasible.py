@@ -6,9 +6,9 @@ import sdebench as sb
 from sdebench._support.errors import UsageError
 from sdebench.laws.feasible import has_noise_inside, kind_of, why_not
 from sdebench.problems import GaussianMixture, Problem
-from sdebench.studies.law import measure as law
-from sdebench.studies.order import measure as order
-from sdebench.studies.order import stochastic
+from sdebench.studies.law import LawSettings, LawStudy
+from sdebench.studies.order import OrderSettings, OrderStudy, stochastic
+from sdebench.studies.order.measure import kinds_of
 from sdebench.studies.setting import setting
 
 GAUSSIAN, LINE, PLANE = (sb.get_problem(name) for name in ("gaussian", "mixture-1d", "mixture-2d"))
@@ -52,12 +52,13 @@ def test_noise_that_only_the_last_line_sees_is_not_inside():
 def test_both_studies_go_by_it():
     """The order study measures weak orders by itself where the law study has a case."""
     for problem in ("gaussian", "mixture-1d"):
-        settings = {"solvers": sb.list_solvers(), "problems": [problem]}
+        asked = {"solvers": sb.list_solvers(), "problems": (problem,)}
         with pytest.warns(UserWarning, match="left out"):
-            has_law = {case["solver"] for case in law.cases(settings)}
-        weak = {case["solver"] for case in order.cases(settings) if case["kind"] == "weak"}
-        assert weak == {name for name in has_law if "weak" in order.kinds_of(sb.get_solver(name))}
-    assert not [case for case in order.cases({"solvers": ["ddpm"], "problems": ["mixture-2d"]}) if case["kind"] == "weak"]
+            has_law = {case.solver for case in LawStudy().cases(LawSettings(**asked))}
+        weak = {case.solver for case in OrderStudy().cases(OrderSettings(**asked)) if case.kind == "weak"}
+        assert weak == {name for name in has_law if "weak" in kinds_of(sb.get_solver(name))}
+    asked = OrderSettings(solvers=("ddpm",), problems=("mixture-2d",))
+    assert not [case for case in OrderStudy().cases(asked) if case.kind == "weak"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_runner import cases, command_line, dummy, kills, lines, suite, wait_for  # noqa: F401  dummy: registers the study
+from runs import cases, command_line, kills, suite
 
 from sdebench import records
 from sdebench._support.errors import UsageError
@@ -16,12 +16,12 @@ from sdebench.engine import runner
 from sdebench.records import arrays
 
 
-def record(number: int, **held) -> dict:
-    return records.make({"study": "dummy", "number": number}, "c0de", "ok") | {"arrays": held}
+def record(number: int) -> records.Record:
+    return records.make_record({"study": "dummy", "number": number}, "c0de", "ok")
 
 
-def file_of(made: dict) -> Path:
-    return Path(made["arrays"]["path"])
+def file_of(made: records.Record) -> Path:
+    return Path(made.arrays.path)
 
 
 def test_arrays_come_back_bit_for_bit_in_their_dtype_and_shape(tmp_path):
@@ -32,20 +32,20 @@ def test_arrays_come_back_bit_for_bit_in_their_dtype_and_shape(tmp_path):
         "one": np.array(7, np.int64),
     }
     path = tmp_path / "new" / "r.v2.jsonl"
-    records.append(path, record(1, **held))
+    records.append(path, record(1), held)
     (made,) = records.read(path)
-    assert file_of(made) == tmp_path / "new" / "r.v2.arrays" / f"{made['key']}.safetensors"
+    assert file_of(made) == tmp_path / "new" / "r.v2.arrays" / f"{made.key}.safetensors"
     found = records.load_arrays(made)
     assert found.keys() == held.keys()
     for name, array in held.items():
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
         assert np.array_equal(found[name], array)
     assert "path" not in json.loads(path.read_bytes())["arrays"], "a path in a line would not survive a move of the folder"
-    assert records.load_arrays({"key": "x"}) == {}
+    assert records.load_arrays(record(2)) == {}
 
 
 def test_results_may_be_moved_with_their_arrays(tmp_path, monkeypatch):
-    records.append(tmp_path / "a" / "r.jsonl", record(1, x=np.ones(2)))
+    records.append(tmp_path / "a" / "r.jsonl", record(1), {"x": np.ones(2)})
     (tmp_path / "a").rename(tmp_path / "b")
     monkeypatch.chdir(tmp_path)
     (made,) = records.read("b/r.jsonl")
@@ -55,7 +55,7 @@ def test_results_may_be_moved_with_their_arrays(tmp_path, monkeypatch):
 
 def test_arrays_that_changed_or_are_gone_are_refused_in_one_line(tmp_path):
     path = tmp_path / "r.jsonl"
-    records.append(path, record(1, x=np.ones(2)))
+    records.append(path, record(1), {"x": np.ones(2)})
     (made,) = records.read(path)
     whole = file_of(made).read_bytes()
     file_of(made).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -82,7 +82,7 @@ def test_arrays_that_changed_or_are_gone_are_refused_in_one_line(tmp_path):
 )
 def test_a_record_that_names_no_file_beside_it_is_refused(tmp_path, said):
     path = tmp_path / "r.jsonl"
-    path.write_text(json.dumps(record(1) | {"arrays": said}) + "\n")
+    path.write_text(json.dumps(record(1).to_json() | {"arrays": said}) + "\n")
     with pytest.raises(UsageError, match="no proper 'arrays'"):
         records.read(path)
 
@@ -92,7 +92,7 @@ def test_a_run_records_arrays_and_measures_again_those_that_are_lost(tmp_path, j
     path, log = tmp_path / "r.jsonl", tmp_path / "log"
     wanted = cases(count=5, arrays=3, log=str(log))
     assert runner.run(wanted, path, jobs).repaired == ""
-    made = {r["case"]["number"]: r for r in records.read(path)}
+    made = {r.case["number"]: r for r in records.read(path)}
     assert {n: records.load_arrays(r)["x"].tolist() for n, r in made.items()} == {n: [n] * 3 for n in range(5)}
     assert runner.run(wanted, path, jobs).measured == 0
     file_of(made[1]).unlink()
@@ -134,8 +134,8 @@ def test_a_record_is_never_there_before_its_arrays(tmp_path, monkeypatch):
         write(self, line)
 
     monkeypatch.setattr(records.Writer, "_write", watched)
-    records.append(path, made := record(1, x=np.ones(2)))
-    assert names == [f"{made['key']}.safetensors"]
+    records.append(path, made := record(1), {"x": np.ones(2)})
+    assert names == [f"{made.key}.safetensors"]
 
 
 def test_arrays_that_do_not_fit_the_disk_leave_nothing(tmp_path, monkeypatch):
@@ -144,7 +144,7 @@ def test_arrays_that_do_not_fit_the_disk_leave_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with records.Writer(tmp_path / "r.jsonl") as writer, pytest.raises(UsageError, match=r"no room for .*No space left"):
-        writer.append(record(1, x=np.ones(2)))
+        writer.append(record(1), {"x": np.ones(2)})
     assert list(arrays.folder(tmp_path / "r.jsonl").iterdir()) == []
     assert (tmp_path / "r.jsonl").read_bytes() == b""
 
@@ -158,10 +158,10 @@ def test_killed_at_random_moments_a_run_has_every_array_once(tmp_path):
     for was_running in kills(lambda: command_line(*command), path, random.Random(3), 4, 0.15):
         killed += was_running
         path.write_bytes(path.read_bytes()[: path.read_bytes().rindex(b"\n") + 1])  # a torn line is of another test
-        assert records.spoilt(records.read(path)) == {}
+        assert records.find_spoilt(records.read(path)) == {}
     run = command_line(*command)
     assert run.wait(60) == 0, run.stderr.read()
     assert killed >= 2
     found = records.read(path)
-    assert Counter(r["case"]["number"] for r in found) == dict.fromkeys(range(30), 1)
-    assert all(np.array_equal(records.load_arrays(r)["x"], np.full(100_000, float(r["case"]["number"]))) for r in found)
+    assert Counter(r.case["number"] for r in found) == dict.fromkeys(range(30), 1)
+    assert all(np.array_equal(records.load_arrays(r)["x"], np.full(100_000, float(r.case["number"]))) for r in found)

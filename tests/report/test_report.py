@@ -1,23 +1,29 @@
 """The report: tables from records with known slopes, their emitters, figures, and a page that loads nothing."""
 
+import html
+import json
 import re
 import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 from order_records import NOISY, WIGGLE, law_record, record
 
+from sdebench import records
 from sdebench._support.errors import UsageError
-from sdebench.report import assemble, build, emit, facts, page, style
+from sdebench.report import assemble, build, emit, facts, make_sections, page, style
 from sdebench.studies.floor import tables as floors
 from sdebench.studies.law import figures as law_figure
 from sdebench.studies.law import tables as laws
 from sdebench.studies.order import figures as figures_module
 from sdebench.studies.order import heatmap, judged, tables
 from sdebench.studies.work_precision import tables as costs
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def order_row(*records):
@@ -187,7 +193,7 @@ def test_latex_and_markdown_escape():
 def site(tmp_path_factory):
     """A built report of every kind of record; solver names that try to break out of the page."""
     rounding = [record(study="floor", dtype=d, floor=1e-16) for d in ("float64", "float32")]
-    records = [
+    made = [
         record(),
         record(grid="irregular"),
         record(grid="karras", errors=WIGGLE),
@@ -201,57 +207,208 @@ def site(tmp_path_factory):
         law_record("two", 2.0),
     ]
     out = tmp_path_factory.mktemp("site")
-    return out, build(records, out), records
+    return out, build(made, out), made
 
 
 class Loads(HTMLParser):
-    """All that a browser would fetch to show a page, and its tags."""
+    """All that a browser would fetch to show a page, and its tags; `of(name, **attributes)` are those of a kind."""
 
-    def __init__(self):
+    def __init__(self, text):
         super().__init__()
         self.fetched, self.seen = [], []
+        self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.seen.append((tag, dict(attrs)))
         names = {"src", "srcset", "data", "poster"} | (set() if tag == "a" else {"href", "xlink:href"})
         self.fetched += [v for k, v in attrs if k in names and not v.startswith(("#", "data:"))]
 
+    def of(self, tag, **wanted):
+        return [a for name, a in self.seen if name == tag and all(a.get(k) == v for k, v in wanted.items())]
 
-def test_the_page_loads_nothing_and_escapes_what_it_is_given(site):
-    text = (site[0] / "index.html").read_text()
-    parser = Loads()
-    parser.feed(text)
-    assert parser.fetched == []
+
+def page_of(out):
+    """The text of the page of a report, and what is in it."""
+    text = (out / "index.html").read_text()
+    return text, Loads(text)
+
+
+def test_the_page_loads_its_own_figures_alone_and_escapes_what_it_is_given(site):
+    text, parser = page_of(site[0])
+    figures = sorted(f"figures/{p.name}" for p in (site[0] / "figures").iterdir())
+    assert sorted(parser.fetched) == figures
     assert not re.search(r"@import|url\((?!#)", text)
     assert "<b>" not in re.findall(r'id="details">(.*?)</script>', text)[0]
-    assert "<img" not in text
-    assert [a for t, a in parser.seen if t == "svg" and a.get("role") == "img"]
-    assert "<b>1 stochastic</b> solver " in text
-    assert {a["id"] for t, a in parser.seen if t == "section"} >= {"weak", "strong", "law"}
-    assert "<b>Stated</b>" in text
+    assert "<img src=x>" not in text
+    assert "1 stochastic solver of the SDEs" in text
+    assert {a["id"] for a in parser.of("section")} >= {"order", "work", "law", "floor", "failures", "reproduce"}
+    assert {a["id"] for a in parser.of("h3") if "id" in a} >= {"grids", "convergence", "weak", "strong"}
+    assert "Stated is what this suite" in text
     assert "claims 2</span> <span>smooth 2.00</span> <span>strong 1.50</span>" in text
 
 
+def test_every_figure_has_its_size_its_words_and_a_link_and_is_loaded_when_it_is_seen(site):
+    text, parser = page_of(site[0])
+    images = parser.of("img")
+    assert len(images) == len(list((site[0] / "figures").iterdir())) > 5
+    for image in images:
+        assert image["loading"] == "lazy"
+        svg = (site[0] / image["src"]).read_text()
+        width, height = (float(re.search(rf'<svg [^>]*?\b{side}="([\d.]+)pt"', svg)[1]) for side in ("width", "height"))
+        assert (int(image["width"]), int(image["height"])) == (round(width * 4 / 3), round(height * 4 / 3))
+        assert f"<figcaption>{image['alt']} <a href=" in text.replace("&#39;", "'")
+        assert parser.of("a", href=image["src"])
+
+
+def test_all_links_of_the_page_lead_somewhere(site):
+    _, parser = page_of(site[0])
+    ids = [a["id"] for _, a in parser.seen if "id" in a]
+    assert len(ids) == len(set(ids))
+    for link in parser.of("a"):
+        there = link["href"][1:] in ids if link["href"].startswith("#") else (site[0] / link["href"]).exists()
+        assert there, link["href"]
+
+
+def test_a_single_file_has_its_figures_inside_and_links_nothing(site, tmp_path):
+    assert build(site[2], tmp_path, single_file=True) == [tmp_path / "index.html"]
+    assert [p.name for p in tmp_path.iterdir()] == ["index.html"]
+    text, parser = page_of(tmp_path)
+    assert parser.fetched == []
+    assert parser.of("img") == []
+    assert len(parser.of("svg", role="img")) == len(page_of(site[0])[1].of("img"))
+    assert all(a["href"].startswith("#") for a in parser.of("a"))
+    ids = [a["id"] for _, a in parser.seen if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:url\(|xlink:href=")#([^")]*)', text)) <= set(ids)
+
+
 def test_the_tables_of_the_page_can_be_sorted_by_keyboard(site):
-    parser = Loads()
-    parser.feed((site[0] / "index.html").read_text())
+    _, parser = page_of(site[0])
     heads = [i for i, (tag, a) in enumerate(parser.seen) if tag == "th" and a.get("scope") == "col"]
     assert len(heads) > 20
     assert all(parser.seen[i][1]["aria-sort"] == "none" and parser.seen[i + 1][0] == "button" for i in heads)
     assert any(a.get("data-s", "") == "2" or a.get("data-s", "").startswith("1.99") for t, a in parser.seen)
 
 
+def test_the_tiles_count_each_solver_once_and_filter_the_rows_below_them(site):
+    """two is not asymptotic on one grid; </script><b> is refuted, dead failed, noisy confirmed."""
+    text, parser = page_of(site[0])
+    tiles = re.findall(r'data-verdict="([^"]*)" aria-pressed="(\w+)"><b>(\d+)</b><span>([^<]*)</span>', text)
+    assert tiles == [
+        ("", "true", "4", "solvers"),
+        ("confirmed", "false", "1", "✓ confirmed"),
+        ("refuted", "false", "1", "✗ refuted"),
+        ("not asymptotic", "false", "1", "? not asymptotic"),
+        ("exact", "false", "0", "= exact"),
+        ("failed", "false", "1", "! failed"),
+    ]
+    rows = {a["data-id"]: a["data-verdict"] for a in parser.of("tr") if "data-id" in a}
+    assert rows == {
+        "two|mixture-1d|float64": "not asymptotic",
+        "</script><b>|mixture-1d|float64": "refuted",
+        "dead|mixture-1d|float64": "failed",
+        "noisy|mixture-1d|float64": "confirmed",
+    }
+    assert text.count('class="more" aria-expanded="false"') == len(rows)
+    assert text.count('class="tools"') == text.count('class="data detailed"') == 1
+    ((_, own),) = [(before, rest) for before, _, rest in [text.partition('<div class="grid">\n<div class="tiles"')] if rest]
+    assert 0 < own.index('class="tools"') < own.index('class="data detailed"') < own.index("</table>")
+    assert "<select" not in own  # one problem: nothing to choose
+
+
+def test_a_choice_of_the_problem_is_offered_where_there_are_several(tmp_path):
+    build([record(), replace(record(), case={**record().case, "problem": "other"})], tmp_path)
+    assert "<option>mixture-1d</option><option>other</option></select>" in page_of(tmp_path)[0]
+
+
+def test_under_a_row_stand_its_cases_with_what_was_used_of_each(site):
+    text, _ = page_of(site[0])
+    details = json.loads(re.findall(r'id="details">(.*?)</script>', text, re.DOTALL)[0])
+    headings = json.loads(html.unescape(re.search(r'data-name="orders" data-headings="([^"]*)"', text)[1]))
+    assert headings == ["Case", "Order", "Claim", "Steps used", "Error at the finest", "Verdict", ""]
+    assert list(details) == ["orders"]
+    lam, wiggle, irregular = details["orders"]["two|mixture-1d|float64"]
+    assert lam == ["global, uniform_lam", "2.00 ± 0.00", "2", "8 to 64", "2.4e-04", "confirmed", ""]
+    assert wiggle[:6] == ["global, karras", emit.DASH, "2", "", "1.0e-02", "not asymptotic"]
+    assert "slopes disagree" in wiggle[6]
+    assert irregular[0] == "global, irregular"
+    assert details["orders"]["dead|mixture-1d|float64"] == [
+        ["global, uniform_lam", emit.DASH, "2", "", "", "failed", "<img src=x>"]
+    ]
+
+
+def test_failed_records_are_told_in_their_own_section_on_page_and_readme(site):
+    text, readme = page_of(site[0])[0], (site[0] / "README.md").read_text()
+    section = text[text.index('<section id="failures">') :]
+    assert section.startswith('<section id="failures"><h2>Failures</h2>')
+    heads = re.findall(r"<button[^>]*>([^<]*)</button></th>", section)
+    assert heads == ["Solver", "Problem", "Study", "Kind", "Grid", "dtype", "Message"]
+    assert '<th scope="row">dead</th>' in section
+    assert '<td class="text">&lt;img src=x&gt;</td>' in section
+    assert "## Failures" in readme
+    assert "| dead | mixture-1d | order | global | uniform_lam | float64 | <img src=x> |" in readme
+
+
+def test_where_nothing_failed_there_is_no_such_section(tmp_path):
+    build([record()], tmp_path)
+    assert "Failures" not in page_of(tmp_path)[0]
+    assert "Failures" not in (tmp_path / "README.md").read_text()
+
+
+def test_records_of_a_study_that_is_not_installed_are_told_and_stop_nothing(tmp_path):
+    strangers = [replace(record(study="my-study"), case={"study": "my-study", "number": i}) for i in range(3)]
+    lost = replace(record(study="my-study", status="failed", message="no"), case={"study": "my-study", "number": 3})
+    path = tmp_path / "r.jsonl"
+    with records.Writer(path) as writer:
+        for made in (*strangers, lost, record()):
+            writer.append(made)
+    build(records.read(path), tmp_path / "out")
+    told = "4 record(s) of the study 'my-study', which is not installed."
+    text, parser = page_of(tmp_path / "out")
+    assert [a["id"] for a in parser.of("section")] == ["order", "others", "failures", "reproduce"]
+    assert told in html.unescape(text)
+    assert told in (tmp_path / "out/README.md").read_text()
+    assert "<dd>5, of the studies my-study, order</dd>" in text
+    assert records.load_arrays(records.read(path)[0]) == {}
+
+
+def test_records_of_strangers_alone_make_a_report(tmp_path):
+    build([replace(record(study="my-study"), case={"study": "my-study"}, claims=None)], tmp_path)
+    assert "1 record(s) of the study" in (tmp_path / "README.md").read_text()
+
+
 def test_every_file_is_written_whole_and_named(site):
     out, paths, _ = site
     on_disk = {p for p in out.rglob("*") if p.is_file()}
+    assert len(paths) == len(set(paths))
     assert set(paths) == on_disk
-    assert {p.suffix for p in on_disk} == {".html", ".md", ".csv", ".tex", ".svg", ".png"}
-    assert "![" in (out / "README.md").read_text()
+    assert {p.suffix for p in on_disk} == {".html", ".md", ".csv", ".svg"}
+    assert {p.name for p in out.iterdir()} == {"index.html", "README.md", "tables", "figures"}
+    tables = {p.name for p in (out / "tables").iterdir()}
+    assert {"orders.csv", "grids.csv", "failures.csv", "work-precision-runs.csv", "law.csv", "floor.csv"} <= tables
+    assert all(p.read_text().endswith("</html>" if p.suffix == ".html" else "\n") for p in on_disk)
+    readme = (out / "README.md").read_text()
+    linked = re.findall(r"\]\(((?:figures|tables)/[^)]*)\)", readme)
+    assert {f"figures/{p.name}" for p in (out / "figures").iterdir()} <= set(linked)
+    assert all((out / name).is_file() for name in linked)
+
+
+def test_a_figure_that_cannot_be_drawn_leaves_the_old_report_as_it_was(site, tmp_path, monkeypatch):
+    build([record()], tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(assemble, "render", broken)
+    with pytest.raises(ZeroDivisionError):
+        build(site[2], tmp_path)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
 def test_the_same_records_give_the_same_bytes(site, tmp_path):
-    out, paths, records = site
-    build(records, tmp_path)
+    out, paths, made = site
+    build(made, tmp_path)
     assert [p for p in paths if p.read_bytes() != (tmp_path / p.relative_to(out)).read_bytes()] == []
 
 
@@ -273,7 +430,7 @@ FOREIGN = replace(record(), case={**record().case, "problem": "../up:Mine", "gri
 
 
 @pytest.mark.parametrize(
-    "records",
+    "made",
     [
         [BROKEN],
         [record(study="floor", dtype="float32")],
@@ -285,8 +442,8 @@ FOREIGN = replace(record(), case={**record().case, "problem": "../up:Mine", "gri
         [FOREIGN],
     ],
 )
-def test_no_record_breaks_the_report(tmp_path, records):
-    paths = build(records, tmp_path / "out")
+def test_no_record_breaks_the_report(tmp_path, made):
+    paths = build(made, tmp_path / "out")
     assert {p for p in tmp_path.rglob("*") if p.is_file()} == set(paths)
     assert all(p.parent.parent.name == "out" for p in paths if p.parent.name != "out")
 
@@ -350,12 +507,68 @@ def test_the_colour_bar_of_the_heat_map_says_where_cells_leave_it(slope, end):
     assert heatmap._beyond(frame, ["uniform_lam"]) == end
 
 
-def test_provenance_says_when_code_is_mixed():
-    mixed = [record(), record(solver="b") | {"code": "def"}]
-    assert "more than one version" in dict(page.provenance(mixed))["Code"]
-    assert json.dumps(page.details(facts.prepare_records(mixed)))
+def test_provenance_counts_the_codes_and_names_versions_machines_and_dates():
+    later = replace(record(solver="b"), code="def", machine="another", made="2026-02-01T00:00:00+00:00")
+    told = dict(page.provenance([record(), later, record(solver="c")]))
+    assert told["Code"].startswith("2 closures")
+    assert told["Records"] == "3, of the studies order"
+    assert told["Machine"] == "a cpu, 2 cores, Linux; another"
+    assert told["Measured"] == "2026-01-01T00:00:00+00:00 to 2026-02-01T00:00:00+00:00"
+    assert told["Libraries"] == "torch 2.13.0"
+    assert dict(page.provenance([record()]))["Measured"] == "2026-01-01T00:00:00+00:00"
 
 
-def test_the_report_never_imports_torch():
-    code = "import sys, sdebench.report; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_the_report_never_imports_torch(site, tmp_path):
+    with records.Writer(tmp_path / "r.jsonl") as writer:
+        for made in site[2]:
+            writer.append(made)
+    code = (
+        "import sys; from sdebench import records, report; report.build(records.read(sys.argv[1]), sys.argv[2]); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "r.jsonl"), str(tmp_path / "out")]
+    assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def published():
+    """The sections of the results in this repository, and their page; figures are blank, for the page only names them."""
+    made = [r for path in sorted(RESULTS.glob("*.jsonl")) for r in records.read(path)]
+    sections = make_sections(made)
+    blank = '<svg width="1000pt" height="1000pt"></svg>'
+    return sections, page.html("title", made, sections, {d.name: blank for s in sections for d in s.drawings()})
+
+
+def test_the_page_of_the_published_results_is_below_a_megabyte(published):
+    assert len(published[1].encode()) < 1_000_000
+
+
+def test_the_page_of_the_published_results_has_a_section_a_study_and_every_block_once(published):
+    sections, text = published
+    parser = Loads(text)
+    names = ["order", "work", "law", "family", "matching", "quality", "cost", "floor", "survey"]
+    assert [s.name for s in sections if s.name != "failures"] == sorted(names, key=[s.name for s in sections].index)
+    assert [a["id"] for a in parser.of("section")] == [*(s.name for s in sections), "reproduce"]
+    assert [a["href"] for a in parser.of("a") if a["href"].startswith("#")] == [f"#{a['id']}" for a in parser.of("section")]
+    figures = [f"figures/{d.name}.svg" for s in sections for d in s.drawings()]
+    assert parser.fetched == figures
+    assert len(figures) == len(set(figures))
+    tables = [t.name for s in sections for t in s.tables()]
+    assert len(tables) == len(set(tables))
+    ids = [a["id"] for _, a in parser.seen if "id" in a]
+    assert len(ids) == len(set(ids))
+    linked = {a["href"] for a in parser.of("a") if a["href"].startswith("tables/") and a["href"].endswith(".csv")}
+    folded = {t for t in tables if f'id="{t}-table"' in text}
+    assert {f"tables/{t}.csv" for t in set(tables) - folded} <= linked <= {f"tables/{t}.csv" for t in tables}
+
+
+def test_the_tiles_of_the_published_results_add_up(published):
+    sections, text = published
+    (orders,) = [b for s in sections if s.name == "order" for b in s.blocks if getattr(b, "tiles", ())]
+    first, *others = orders.tiles
+    frame = orders.table.frame
+    assert first.count == frame["solver"].nunique()
+    judged = frame[frame["verdict"] != ""]["solver"].nunique()
+    assert sum(tile.count for tile in others) == judged
+    assert text.count('class="more"') == len(frame)
+    assert set(orders.details.lines) == {page.row_id(row) for row in frame.to_dict("records")}

@@ -1,11 +1,12 @@
 """How numbers are written and sorted on the page, and which columns a telephone shows first."""
 
-from test_report import law_record, record
+from order_records import law_record, record
 
 from sdebench.report import build, emit, page
+from sdebench.report.table import Column
+from sdebench.studies.floor import tables as floors
+from sdebench.studies.law import tables as laws
 from sdebench.studies.order import tables
-from sdebench.studies.order.tables import Column
-from sdebench.studies.work_precision import tables as costs
 
 ERROR = Column("E", "e", "error")
 
@@ -27,7 +28,7 @@ def test_what_a_cell_sorts_by_is_told_once_and_to_six_digits():
 
 def test_numbers_come_before_kind_and_family():
     """Of a wide table a telephone shows the first columns."""
-    law = costs.law_table([law_record("two", 2.0), law_record("noisy", 1.0, stochastic=True)])
+    law = laws.law_table([law_record("two", 2.0), law_record("noisy", 1.0, stochastic=True)])
     grids = tables.grid_table([record()])
     assert [c.key for c in law.columns][-2:] == ["sort", "family"]
     assert [c.heading for c in grids.columns] == ["Solver", "Claimed", "uniform_lam", "Family"]
@@ -35,8 +36,8 @@ def test_numbers_come_before_kind_and_family():
 
 def test_a_grid_that_all_rows_share_is_no_column():
     one, other = record(study="floor"), record(study="floor", grid="irregular")
-    assert "Grid" not in [c.heading for c in costs.floor_table([one]).columns]
-    assert "Grid" in [c.heading for c in costs.floor_table([one, other]).columns]
+    assert "Grid" not in [c.heading for c in floors.floor_table([one]).columns]
+    assert "Grid" in [c.heading for c in floors.floor_table([one, other]).columns]
 
 
 def test_numbers_are_to_the_right_and_texts_to_the_left(tmp_path):

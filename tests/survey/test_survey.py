@@ -1,14 +1,15 @@
-"""The seed, statement by statement: each formula as printed, as it should be, and broken on purpose."""
+"""The survey, statement by statement: each formula as printed, as it should be, and broken on purpose."""
 
 import pytest
 from mutants import survey as broken
 
-import sdebench.survey as seed
-from sdebench import records
+from sdebench import records, survey
 from sdebench._support.errors import UsageError
 from sdebench.engine import runner
-from sdebench.studies import base
-from sdebench.studies.survey import measure as study
+from sdebench.engine.suite import expand, label
+from sdebench.records import Record, make_record
+from sdebench.studies.base import get_study
+from sdebench.studies.survey import SurveyCase
 from sdebench.studies.survey.page import CORRECTED, FALSE, HOLDS, verdict
 from sdebench.survey import STATEMENTS
 from sdebench.survey.statement import Chapter, holds
@@ -61,9 +62,10 @@ LOOSE = {"small-beta": 0.01, "flow-inverse": 1e-7, "boundary": 1e-7, "consistenc
 COUNTS = {HOLDS: 57, CORRECTED: 50, FALSE: 6}
 
 
-def record(key: str) -> dict:
-    case = {"study": "seed", "kind": "statement", "statement": key}
-    return records.make(case, "code", "ok", **study.measure(case))
+def record(key: str) -> Record:
+    study, case = get_study("survey"), SurveyCase(key)
+    found = study.measure(case)
+    return make_record(study.to_json(case), "code", "ok", "", found.context, found.claims, found.data)
 
 
 @pytest.mark.parametrize("key", STATEMENTS)
@@ -121,7 +123,7 @@ def test_every_correction_has_its_rows():
         if statement.correction:
             found.setdefault(statement.correction, []).append(key)
     assert {name: " ".join(keys) for name, keys in found.items()} == CORRECTIONS
-    assert set(seed.CORRECTIONS) == set(CORRECTIONS)
+    assert set(survey.CORRECTIONS) == set(CORRECTIONS)
 
 
 def test_statements_that_do_not_hold_are_those_that_say_what_is_true_instead():
@@ -133,23 +135,26 @@ def test_two_statements_of_one_key_and_a_key_that_is_none_are_refused():
     with pytest.raises(UsageError, match="two statements are called 'eq-7'"):
         chapter("eq-7", "again", "x = x")(lambda: holds(0.0, 1.0))
     with pytest.raises(UsageError, match="unknown statement 'eq-77'; did you mean 'eq-7'"):
-        seed.get("eq-77")
+        survey.get("eq-77")
 
 
 def test_the_study_has_a_case_a_statement_and_takes_names():
-    cases = base.expand({"study": "seed"})
-    assert [case["statement"] for case in cases] == list(STATEMENTS)
-    assert base.expand({"study": "seed", "statements": ["eq-13"]}) == [cases[list(STATEMENTS).index("eq-13")]]
-    for wrong in ("eq-13", [], ["eq-99"]):
+    tasks = expand({"study": "survey"})
+    assert [task.case.statement for task in tasks] == list(STATEMENTS)
+    (one,) = expand({"study": "survey", "statements": ["eq-13"]})
+    assert one.json == tasks[list(STATEMENTS).index("eq-13")].json
+    assert one.json == {"study": "survey", "kind": "statement", "statement": "eq-13"}
+    assert [task.json for task in expand({"study": "survey", "statements": "eq-13"})] == [one.json]
+    for wrong in ([], ["eq-99"], "eq-99", 7, [7]):
         with pytest.raises(UsageError, match="statement"):
-            base.expand({"study": "seed", "statements": wrong})
+            expand({"study": "survey", "statements": wrong})
 
 
 def test_a_statement_runs_through_the_runner_and_its_record_holds_its_texts(tmp_path):
-    summary = runner.run(base.expand({"study": "seed", "statements": ["eq-2", "last-time"]}), tmp_path / "r.jsonl")
+    summary = runner.run(expand({"study": "survey", "statements": ["eq-2", "last-time"]}), tmp_path / "r.jsonl")
     assert (summary.measured, summary.failed) == (2, [])
-    found = {r["case"]["statement"]: r for r in records.read(tmp_path / "r.jsonl")}
-    assert found["last-time"]["data"]["printed_error"] is None  # infinite
+    found = {r.case["statement"]: r for r in records.read(tmp_path / "r.jsonl")}
+    assert found["last-time"].data["printed_error"] is None  # infinite
     assert verdict(found["last-time"]) == CORRECTED
-    assert found["eq-2"]["context"]["printed"] == STATEMENTS["eq-2"].printed
-    assert runner.label(found["eq-2"]["case"]) == "seed statement eq-2"
+    assert found["eq-2"].context["printed"] == STATEMENTS["eq-2"].printed
+    assert label(found["eq-2"].case) == "survey statement eq-2"

@@ -1,14 +1,16 @@
-"""The page of the seed's statements: verdicts from numbers, Markdown from records alone."""
+"""The page of the survey's statements: verdicts from numbers, Markdown from records alone."""
 
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
-from test_report import record as order_record
+from order_records import record as order_record
 
+from sdebench.records import Record
 from sdebench.report import build
-from sdebench.studies.survey import page as seed_page
+from sdebench.studies.survey import page as survey_page
 
 TEXTS = {
     "chapter": "A chapter",
@@ -35,27 +37,25 @@ def record(
         "printed_tolerance": allowed,
         "of_order": of_order,
     }
-    return {
-        "schema": 1,
-        "key": "0",
-        "study": "seed",
-        "status": status,
-        "message": message,
-        "case": {"study": "seed", "kind": "statement", "statement": key},
-        "claims": {},
-        "code": "abc",
-        "context": (TEXTS | {"key": key} | texts) if status == "ok" else {},
-        "data": data if status == "ok" else {},
-        "versions": {"torch": "2.13.0"},
-        "machine": "a cpu, 2 cores, Linux",
-        "made": "2026-01-01T00:00:00+00:00",
-    }
+    return Record(
+        key="0",
+        study="survey",
+        status=status,
+        message=message,
+        case={"study": "survey", "kind": "statement", "statement": key},
+        claims=None,
+        code="abc",
+        context=(TEXTS | {"key": key} | texts) if status == "ok" else {},
+        data=data if status == "ok" else {},
+        versions={"torch": "2.13.0"},
+        machine="a cpu, 2 cores, Linux",
+        made="2026-01-01T00:00:00+00:00",
+    )
 
 
-def corrected(**change):
-    made = record(printed=0.5, correction="3", **change)
-    made["context"]["right"] = "a = c"
-    return made
+def corrected(correction="3", printed=0.5, **change):
+    made = record(printed=printed, correction=correction, **change)
+    return replace(made, context={**made.context, "right": "a = c"})
 
 
 def instead(**change):
@@ -78,12 +78,12 @@ def instead(**change):
     ],
 )
 def test_verdict(made, verdict):
-    assert seed_page.verdict(made) == verdict
+    assert survey_page.verdict(made) == verdict
 
 
-def row(made: dict) -> list[str]:
+def row(made: Record) -> list[str]:
     """The cells of the only row of the page of one record."""
-    line = next(line for line in seed_page.markdown([made]).splitlines() if "A title" in line and line.startswith("|"))
+    line = next(line for line in survey_page.markdown([made]).splitlines() if "A title" in line and line.startswith("|"))
     return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
@@ -102,7 +102,7 @@ def test_what_is_true_instead_is_prose():
 
 
 def test_no_character_of_prose_is_taken_for_markup():
-    page = seed_page.markdown([record(how="L~ of p*q, E[L~] < 1.", title="x~ | `y`")])
+    page = survey_page.markdown([record(how="L~ of p*q, E[L~] < 1.", title="x~ | `y`")])
     assert r"- x\~ \| \`y\`: L\~ of p\*q, E\[L\~\] \< 1." in page
 
 
@@ -117,45 +117,64 @@ def test_the_page_counts_orders_by_place_and_lists_corrections_in_order():
         record("z", place=0),
         corrected(key="b", place=1),
         instead(key="a", place=2),
-        corrected(key="c", place=4, chapter="Another"),
+        corrected(key="c", place=4, chapter="Another", correction="12"),
         record(status="failed", message="boom", key="f"),
     ]
-    made[3]["context"]["correction"] = "12"
-    page = seed_page.markdown(made)
+    page = survey_page.markdown(made)
     assert page.startswith(
-        "# The seed, statement by statement\n\n5 statements: 1 hold, 2 hold after a correction, 1 do not hold, 1 failed."
+        "# The survey, statement by statement\n\n5 statements: 1 hold, 2 hold after a correction, 1 do not hold, 1 failed."
     )
     assert "| A chapter | 3 | 1 | 1 | 1 |" in page
     assert "| Another | 1 | 0 | 1 | 0 |" in page
     assert page.index("## A chapter") < page.index("## Another")
     assert "- [3] A title\n- [12] A title\n- [d] A title" in page
     assert "f<br>boom" in page
-    assert [r["case"]["statement"] for r in seed_page.ordered(made)] == ["f", "z", "b", "a", "c"]
+    assert [r.case["statement"] for r in survey_page.ordered(made)] == ["f", "z", "b", "a", "c"]
 
 
 def test_the_report_has_the_page_where_there_are_records_and_its_other_tables_pass_them_by(tmp_path):
     solvers = [order_record(), order_record(solver="slow", slope=1.0)]
     written = {path.name for path in build([*solvers, record()], tmp_path / "both")}
-    assert "seed.md" in written
+    assert "survey.md" in written
     assert {"README.md", "index.html"} <= written
-    assert "](seed.md)" in (tmp_path / "both/README.md").read_text()
+    assert "](survey.md)" in (tmp_path / "both/README.md").read_text()
     build(solvers, tmp_path / "solvers")
-    assert not (tmp_path / "solvers/seed.md").exists()
-    assert "seed.md" not in (tmp_path / "solvers/README.md").read_text()
-    for name in ("tables/orders.md", "index.html"):
-        both, alone = ((tmp_path / folder / name).read_text().splitlines() for folder in ("both", "solvers"))
-        assert [line for line in both if "seed.md" not in line] == alone  # nothing but the link
+    assert not (tmp_path / "solvers/survey.md").exists()
+    assert "survey.md" not in (tmp_path / "solvers/README.md").read_text()
+    names = [sorted(str(p.relative_to(tmp_path / f)) for p in (tmp_path / f).rglob("*.*")) for f in ("both", "solvers")]
+    assert set(names[0]) - set(names[1]) == {"survey.md"}
+    assert set(names[1]) <= set(names[0])
+    for name in names[1]:
+        both, alone = ((tmp_path / folder / name).read_text() for folder in ("both", "solvers"))
+        if name == "index.html":
+            assert '<section id="survey"><h2>The survey</h2>' in both
+            assert '<a href="survey.md">' in both
+            both, alone = (re.search(r'<section id="order">.*?</section>', text, re.DOTALL)[0] for text in (both, alone))
+        if name == "README.md":
+            both = both[: both.index("## The survey")].rstrip() + "\n"
+        assert both == alone, name
 
 
-def test_records_of_statements_alone_make_that_page_alone(tmp_path):
-    assert [path.name for path in build([record()], tmp_path)] == ["seed.md"]
+def test_records_of_statements_alone_make_that_page_and_link_it(tmp_path):
+    assert {path.name for path in build([record()], tmp_path)} == {"index.html", "README.md", "survey.md"}
+    page = (tmp_path / "index.html").read_text()
+    assert re.findall(r'<section id="([^"]*)"', page) == ["survey", "reproduce"]
+    assert "1 statements: 1 hold." in page
+    assert '<a href="survey.md">' in page
+    assert "](survey.md)" in (tmp_path / "README.md").read_text()
+
+
+def test_a_single_file_has_no_link_to_the_page_that_is_not_written(tmp_path):
+    build([record()], tmp_path, single_file=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+    assert "survey.md" not in (tmp_path / "index.html").read_text()
 
 
 def test_the_page_counts_each_statement_once_by_its_last_record(tmp_path):
     build([corrected(right=0.5), record()], tmp_path)
-    assert "1 statements: 1 hold." in (tmp_path / "seed.md").read_text()
+    assert "1 statements: 1 hold." in (tmp_path / "survey.md").read_text()
 
 
 def test_the_page_never_imports_torch():
-    code = "import sys, sdebench.report.seed_page; sys.exit('torch' in sys.modules)"
+    code = "import sys, sdebench.studies.survey.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
