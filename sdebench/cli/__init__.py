@@ -4,6 +4,7 @@ Everything that takes time to import, torch above all, is imported inside the co
 """
 
 import os
+import re
 import sys
 import warnings
 from typing import Any
@@ -34,6 +35,7 @@ app.command("report")(publish.report)
 
 
 _WANTED = {"int": "a whole number", "float": "a number"}
+_NOT_A_NUMBER = re.compile(r"Invalid value for '(.+)': (.+) is not a valid (int|float)")
 _ARGUMENTS = {"order": "unipc-3", "compare": "before.json after.json", "train": "digits"}  # of what cannot go without any
 
 
@@ -53,6 +55,8 @@ def _misused(error: Any) -> str:
     if param and hasattr(error.__cause__, "errors"):  # pydantic's, which alone knows what came
         its = error.__cause__.errors()[0]
         message = f"{param.opts[0]} is {its['input']!r}: give {_WANTED.get(its['type'].partition('_')[0], its['msg'])}"
+    elif match := _NOT_A_NUMBER.match(message):  # click's
+        message = f"{match[1]} is {match[2]}: give {_WANTED[match[3]]}"
     if (name := command.rpartition(" ")[2]) in _ARGUMENTS and type(error).__name__ == "MissingParameter":
         message = f"{message.rstrip('.')}: type for example '{command} {_ARGUMENTS[name]}'"
     return f"{message.rstrip('.')} ('{command} --help' shows what there is)"

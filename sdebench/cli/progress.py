@@ -9,6 +9,7 @@ from sdebench.engine.runner import Watch
 def bar() -> Progress:
     """How much is done, how long it took and will take, and a description; nothing where stderr is a file or a pipe."""
     console = Console(stderr=True)
+    console.quiet = not console.is_terminal  # a disabled bar of rich before 14.3 prints an empty line when it stops
     columns = (
         BarColumn(16),
         MofNCompleteColumn(),
