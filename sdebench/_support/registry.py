@@ -10,9 +10,11 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sdebench._support.errors import UsageError, near_miss, shown
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Name(NamedTuple):
@@ -89,7 +91,7 @@ def _files(package: str) -> Iterator[tuple[str, Path]]:
             yield f"{package}.{path.name}", path / "__init__.py"
 
 
-def _place(factory: Callable) -> tuple[str, str]:
+def _place(factory: Callable[..., Any]) -> tuple[str, str]:
     return factory.__module__, factory.__qualname__
 
 
@@ -111,13 +113,13 @@ class Registry:
     entries: dict[str, Entry] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
 
-    def register(self, name: str, **preset: Any) -> Callable:
+    def register(self, name: str, **preset: Any) -> Callable[[F], F]:
         """Decorator: make the class or function under it available as `name`, with the given settings fixed."""
         if not (isinstance(name, str) and re.fullmatch(r"[^\s\[\],:]+", name)):
             advice = f"give it in quotes, without spaces, as @sdebench.register_{self.kind}('my-{self.kind}')"
             raise UsageError(f"{shown(name)} cannot name a {self.kind}: {advice}")
 
-        def add(factory):
+        def add(factory: F) -> F:
             if not callable(factory):
                 raise UsageError(f"{self.kind} {name!r} is {shown(factory)}: give a class, or a function that makes one")
             if self._is_taken(name, factory):
@@ -127,7 +129,7 @@ class Registry:
 
         return add
 
-    def _is_taken(self, name: str, factory: Callable) -> bool:
+    def _is_taken(self, name: str, factory: Callable[..., Any]) -> bool:
         """Whether the name belongs to a thing defined elsewhere; the same definition run twice replaces itself."""
         if name in self.entries:
             return _place(self.entries[name].factory) != _place(factory)

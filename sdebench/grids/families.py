@@ -12,6 +12,7 @@ from sdebench._support.registry import register_grid
 from sdebench.schedules import NoiseSchedule, check_schedule
 
 Grid = tuple[float, ...]
+Map = Callable[[float], float]
 
 
 def check(grid: Sequence[float]) -> Grid:
@@ -40,7 +41,7 @@ class IrregularGrid:
         return self._make(*args, **settings)
 
 
-def _mapped(s: float, t: float, fractions: Sequence[float], to_u: Callable, to_t: Callable) -> Grid:
+def _mapped(s: float, t: float, fractions: Sequence[float], to_u: Map, to_t: Map) -> Grid:
     """The times at the given fractions of the way from u(s) to u(t), with both ends exact."""
     u_s, u_t = to_u(s), to_u(t)
     inner = (to_t(u_s + q * (u_t - u_s)) for q in fractions[1:-1])

@@ -46,7 +46,7 @@ def find_executor(name: str) -> Callable[..., Tensor]:
     """The function that runs a method, by the executor's name; imported here because executors are built on this file."""
     if name == "eager":
         return eager
-    return getattr(import_module(f"sdebench.integration.executors.{name}"), name)
+    return getattr(import_module(f"sdebench.integration.executors.{name}"), name)  # type: ignore[no-any-return]  # by the name of its module
 
 
 def eager(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any = None) -> Tensor:
@@ -134,7 +134,7 @@ def integrate_adaptive(
             raise _no_pair(solver)
         error = _scaled_norm(step.error, x, step.x, rtol, atol)
         if error <= 1.0:
-            x, past, s, lam = step.x, step.past, u, ns.lam(u)
+            x, past, s, lam = step.x, step.past, u, ns.lam(u)  # type: ignore[assignment]  # it begins empty
             taken.append(u)
             if last:
                 return x, tuple(taken)

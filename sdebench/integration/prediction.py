@@ -18,7 +18,7 @@ from torch import Tensor
 from sdebench._support.errors import UsageError, shown
 from sdebench.schedules import NoiseSchedule, check_schedule
 
-_PARTS: dict[str, Callable[[float, float], tuple[float, float]]] = {
+_PARTS: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {  # of numbers, or of tensors
     "x0": lambda alpha, sigma: (1.0, 0.0),
     "eps": lambda alpha, sigma: (0.0, 1.0),
     "v": lambda alpha, sigma: (-sigma, alpha),
@@ -42,10 +42,10 @@ def conversion(source: str, target: str, alpha: float, sigma: float) -> tuple[fl
 def target(kind: str, x0: Tensor, eps: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Tensor:
     """What a perfect memory would answer: `p x0 + q eps`.  `alpha`, `sigma`: numbers, or tensors that broadcast."""
     p, q = _PARTS[kind](alpha, sigma)
-    return p * x0 + q * eps
+    return p * x0 + q * eps  # type: ignore[no-any-return]  # of the types of its arguments
 
 
-def lincomb(a: float, x: Tensor, *rest) -> Tensor:
+def lincomb(a: float, x: Tensor, *rest: Any) -> Tensor:
     """`a x + b y + c z + ...` from alternating coefficients and vectors, in one new tensor of x's dtype.
 
     One pass a term and one allocation in all: the line of the paper, without its temporaries.

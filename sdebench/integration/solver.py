@@ -110,7 +110,7 @@ class StochasticSolver(Solver):
     weak_order: int
 
     @property
-    def order(self) -> int:
+    def order(self) -> int:  # type: ignore[override]  # stated elsewhere, derived here
         return self.weak_order
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Vector:
 
     __slots__ = ("terms",)
 
-    def __init__(self, terms: dict[Symbol, float]):
+    def __init__(self, terms: dict[Any, float]):  # keys of its own in each class: symbols here, lines in a trace
         self.terms = terms
 
     def __add__(self, other: Vector | int) -> Vector:
@@ -117,7 +117,7 @@ class _SymbolicModel:
         j = len(self.calls)
         self.calls.append(Evaluation(t, x.terms))
         known = len(x.terms) == 1 and 1.0 in x.terms.values()
-        return Prediction(self.kind, Vector({("m", j): 1.0}), x if known else Vector({("u", j): 1.0}), t, self.schedule)
+        return Prediction(self.kind, Vector({("m", j): 1.0}), x if known else Vector({("u", j): 1.0}), t, self.schedule)  # type: ignore[arg-type]  # symbols stand in for tensors
 
 
 @dataclass
@@ -126,10 +126,10 @@ class _SymbolicNoise:
 
     schedule: NoiseSchedule
     blocks: list[tuple[int, np.ndarray]] = field(default_factory=list)
-    asked: dict[tuple, tuple[Vector, ...]] = field(default_factory=dict)
+    asked: dict[tuple[Any, ...], tuple[Vector, ...]] = field(default_factory=dict)
     count: int = 0
 
-    def _new(self, key: tuple, covariance: np.ndarray) -> tuple[Vector, ...]:
+    def _new(self, key: tuple[Any, ...], covariance: np.ndarray) -> tuple[Vector, ...]:
         if key not in self.asked:
             first, k = self.count, len(covariance)
             self.blocks.append((first, covariance))
@@ -185,9 +185,9 @@ def _crossed(
 ) -> Iterator[tuple[float, float, Vector]]:
     """(s, t, state at t) of each step, from a state that is a new symbol at each s; of a Sampler, of the whole grid."""
     if isinstance(solver, Sampler):
-        yield grid[0], grid[-1], solver.sample(model, Vector({("x", 0): 1.0}), grid, noise)
+        yield grid[0], grid[-1], solver.sample(model, Vector({("x", 0): 1.0}), grid, noise)  # type: ignore[arg-type, misc]  # symbols stand in for tensors
         return
     past: tuple[Node, ...] = ()
     for i, (s, t) in enumerate(pairwise(grid)):
-        x, past, _ = solver.step(model, Vector({("x", i): 1.0}), s, t, past, noise)
-        yield s, t, x
+        x, past, _ = solver.step(model, Vector({("x", i): 1.0}), s, t, past, noise)  # type: ignore[arg-type]  # symbols stand in for tensors
+        yield s, t, x  # type: ignore[misc]  # symbols stand in for tensors

@@ -92,8 +92,8 @@ class BrownianPath(Named):
     ):
         (
             check_schedule(schedule),
-            check_shape(shape),
-            check_dtype(dtype),
+            check_shape(shape),  # type: ignore[func-returns-value]  # a row of checks
+            check_dtype(dtype),  # type: ignore[func-returns-value]
             whole(seed, "seed"),
             whole(first, "the first sample", 0),
         )
@@ -109,7 +109,7 @@ class BrownianPath(Named):
         self.schedule, self.shape, self.seed, self.dtype = schedule, tuple(shape), seed, dtype
         self.device, self.first = device, first
         self._cells = np.array(cells)
-        self._kept: OrderedDict[tuple, Tensor] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
         self._most = kept_bytes // _stored_bytes(shape, dtype)
         self._least = max(0.25 * torch.finfo(dtype).eps, 4e-16)  # above the quadrature's dust, of 2e-16
         self._depth = 40 if dtype == torch.float64 else 24  # halvings after which a cell's variance is rounding
@@ -147,7 +147,7 @@ class BrownianPath(Named):
             for row, z in zip(c.T, vectors):
                 for j in range(len(weights)):
                     if abs(row[j]) > self._least * scales[j]:
-                        totals[j] = float(row[j]) * z if totals[j] is None else totals[j].add_(z, alpha=float(row[j]))
+                        totals[j] = float(row[j]) * z if totals[j] is None else totals[j].add_(z, alpha=float(row[j]))  # type: ignore[union-attr]  # not None here
 
         pieces = list(self._pieces(s, t))  # refuses what is no interval of the path
         scales = np.array([sd(self.schedule, s, t, w) for w in weights])
@@ -167,9 +167,11 @@ class BrownianPath(Named):
         """<weight, psi_k> on the cell from `low` of length h, (weights, MODES)."""
         theta, w = gauss_legendre(_NODES)
         values = np.array([weight.density(self.schedule, t, low + h * theta) for weight in weights])
-        return values * np.sqrt(h * w) @ _basis(h)[0]
+        return values * np.sqrt(h * w) @ _basis(h)[0]  # type: ignore[no-any-return]  # numpy's stubs
 
-    def _refined(self, i, level, index, low, h, z, a, b) -> Iterator[tuple[float, float, Tensor]]:
+    def _refined(
+        self, i: int, level: int, index: int, low: float, h: float, z: Tensor, a: float, b: float
+    ) -> Iterator[tuple[float, float, Tensor]]:
         """(low, length, normals) of the halved cells that make up [a, b].  Lengths are halved, never subtracted."""
         middle = low + 0.5 * h
         if a <= low and b >= low + h:

@@ -125,7 +125,7 @@ def factor(covariances: np.ndarray) -> np.ndarray:
                 out[i, i] = sqrt(rest) if rest > 1e-14 else 0.0
             else:
                 out[i, j] = rest / out[j, j] if out[j, j] else 0.0
-    return out * size[:, None]
+    return out * size[:, None]  # type: ignore[no-any-return]  # numpy's stubs
 
 
 def combined(coefficients: Sequence[float], vectors: Sequence[Tensor]) -> Tensor:

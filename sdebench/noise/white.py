@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi, prod
 from numbers import Integral
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -63,14 +64,30 @@ def _box_muller(key: tuple[int, int], start: int, blocks: int, out: np.ndarray) 
         side *= u
 
 
+class _Stream(Protocol):
+    """What `Named` needs of the class that it is mixed into."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def first(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    @property
+    def device(self) -> torch.device | str: ...
+    def _draw(self, *parts: float | int | str) -> Tensor: ...
+
+
 class Named:
     """Normals by name, of the samples `first` to `first + B - 1` of `seed`."""
 
-    def _draw(self, *parts: float | int | str) -> Tensor:
+    def _draw(self: "_Stream", *parts: float | int | str) -> Tensor:
         """The normals of that name."""
         return normals(stream(self.seed, *parts), self.first, self.shape, self.dtype).to(self.device)
 
-    def fresh(self, t: float, tag: int = 0) -> Tensor:
+    def fresh(self: "_Stream", t: float, tag: int = 0) -> Tensor:
         """A standard normal that belongs to no interval."""
         return self._draw("fresh", float(t), tag)
 
@@ -90,10 +107,10 @@ class WhiteNoise(Named):
     device: torch.device | str = "cpu"
     first: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         (
             check_schedule(self.schedule),
-            check_shape(self.shape),
+            check_shape(self.shape),  # type: ignore[func-returns-value]  # a row of checks
             whole(self.seed, "seed"),
             whole(self.first, "the first sample", 0),
         )

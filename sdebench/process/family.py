@@ -13,6 +13,7 @@ backwards the reverse SDE of Anderson 1982, Stoch. Proc. Appl. 12, 313.  The den
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, sqrt
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +23,17 @@ from sdebench.integration.prediction import Model, ModelLike, lincomb
 from sdebench.schedules import NoiseSchedule
 
 Drift = Callable[[ModelLike, Tensor, float], Tensor]
+
+
+class Mixture(Protocol):
+    """What is needed of the law of x_0: Gaussians with their covariances, and the mixture that they make at time t."""
+
+    weights: Tensor
+    means: Tensor
+    covs: Tensor
+
+    def marginal(self, ns: NoiseSchedule, t: float) -> "Mixture":
+        """The law of x_t."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class Dynamics:
     schedule: NoiseSchedule
     eta: float | Callable[[float], float] = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not callable(self.eta) and not 0 <= self.eta < inf:
             raise UsageError(f"eta = {self.eta!r}: give a multiple of g, 0 or more, or a function eta(t)")
 
@@ -69,7 +81,7 @@ class _Marginal:
     d/dt log p = sum r_k [u_k . m_k' + (u_k^T S_k' u_k - tr S_k^{-1} S_k')/2],    m' = f m,   S' = 2 f S + g^2 I
     """
 
-    def __init__(self, law, ns: NoiseSchedule, t: float):
+    def __init__(self, law: Mixture, ns: NoiseSchedule, t: float):
         if not hasattr(law, "covs"):
             raise UsageError(f"{law!r} is no mixture with covariances: give a GaussianMixture")
         law = law.marginal(ns, t)
@@ -91,7 +103,7 @@ class _Marginal:
     def laplacian(self, x: Tensor) -> Tensor:
         """laplacian p / p, (n, d) -> (n,)."""
         r, u = self._parts(x)
-        return (r * (u.square().sum(-1) - self.inverse.diagonal(dim1=1, dim2=2).sum(-1))).sum(-1)
+        return (r * (u.square().sum(-1) - self.inverse.diagonal(dim1=1, dim2=2).sum(-1))).sum(-1)  # type: ignore[no-any-return]  # torch's own has no types
 
     def d_log_p(self, x: Tensor) -> Tensor:
         """d/dt log p, (n, d) -> (n,)."""
@@ -113,7 +125,9 @@ def divergence(field: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Te
     return value.detach(), total.detach()
 
 
-def fokker_planck(law, dynamics: Dynamics, x: Tensor, t: float, drift: Drift | None = None, backward: bool = True) -> Tensor:
+def fokker_planck(
+    law: Mixture, dynamics: Dynamics, x: Tensor, t: float, drift: Drift | None = None, backward: bool = True
+) -> Tensor:
     r"""The residual of the Fokker-Planck equation at points x of time t, over the sum of its terms' sizes; (n, d) -> (n,).
 
         d/dt log p + div b + b . score -+ eta^2/2 laplacian p / p,           - forwards, + backwards

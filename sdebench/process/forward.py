@@ -26,6 +26,8 @@ from sdebench.integration.prediction import lincomb
 from sdebench.noise import TIME
 from sdebench.schedules import NoiseSchedule
 
+Rate = Callable[[float], float]
+
 _NODES, _AGREE, _ROUNDING = 16, 1e-13, 1e-8
 
 
@@ -72,7 +74,7 @@ def _rule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return c, w, primitive @ to_coefficients / 2
 
 
-def _panel(f: Callable, g2: Callable, a: float, b: float) -> tuple[float, float]:
+def _panel(f: Rate, g2: Rate, a: float, b: float) -> tuple[float, float]:
     """`(int f, int g2 / alpha^2)` over [a, b], alpha = 1 at a."""
     c, w, matrix = _rule()
     times = (a + (b - a) * c).tolist()
@@ -82,9 +84,7 @@ def _panel(f: Callable, g2: Callable, a: float, b: float) -> tuple[float, float]
     return float(w @ values), float(w @ (noise * np.exp(-2 * (matrix @ values))))
 
 
-def _integrals(
-    f: Callable, g2: Callable, a: float, b: float, whole: tuple[float, float], before: float = inf
-) -> tuple[float, float]:
+def _integrals(f: Rate, g2: Rate, a: float, b: float, whole: tuple[float, float], before: float = inf) -> tuple[float, float]:
     """The same, by halving until a panel agrees with its two halves, or differs from them by rounding alone.
 
     `before` is by how much the panel twice as long differed: near a singular end f and g2 are known to a few digits less,
@@ -141,7 +141,7 @@ class Chain:
     b: tuple[float, ...]
     start: tuple[float, float] = (1.0, 0.0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not len(self.times) - 1 == len(self.a) == len(self.b) > 0:
             raise UsageError(f"a chain of {len(self.times)} times, {len(self.a)} a, {len(self.b)} b: give n + 1, n and n")
         if not all(s < t for s, t in pairwise(self.times)):
@@ -267,7 +267,7 @@ def ncsn(sigmas: Sequence[float], times: Sequence[float] | None = None) -> Chain
 
 
 CHAINS: dict[str, Callable[[NoiseSchedule, Sequence[float]], Chain]] = {
-    **{f"ddpm-{rate}": lambda ns, times, rate=rate: ddpm(betas(ns, times, rate), times, _start(ns, times)) for rate in RATES},
+    **{f"ddpm-{rate}": lambda ns, times, rate=rate: ddpm(betas(ns, times, rate), times, _start(ns, times)) for rate in RATES},  # type: ignore[misc]  # its type is that of the dictionary
     "euler-maruyama": euler_maruyama,
     "ncsn": lambda ns, times: ncsn([ns.sigma(t) for t in times], times),
 }

@@ -86,7 +86,7 @@ class NoiseSchedule:
         raise self._lam_outside(lam)
 
     def __str__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k.name}={getattr(self, k.name):g}' for k in fields(self))})"
+        return f"{type(self).__name__}({', '.join(f'{k.name}={getattr(self, k.name):g}' for k in fields(self))})"  # type: ignore[arg-type]  # every schedule is a dataclass
 
 
 def check_schedule(ns: NoiseSchedule) -> NoiseSchedule:
@@ -98,7 +98,7 @@ def check_schedule(ns: NoiseSchedule) -> NoiseSchedule:
 
 def all_numbers(ns: NoiseSchedule) -> bool:
     """Whether every parameter is a number."""
-    return all(is_number(getattr(ns, key.name)) for key in fields(ns))
+    return all(is_number(getattr(ns, key.name)) for key in fields(ns))  # type: ignore[arg-type]  # every schedule is a dataclass
 
 
 def softplus(z: float) -> float:

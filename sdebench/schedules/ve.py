@@ -17,7 +17,7 @@ class VE(NoiseSchedule):
     sigma_min: float = 0.01
     sigma_max: float = 50.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (all_numbers(self) and 0 < self.sigma_min < self.sigma_max < inf):
             raise UsageError(f"VE got sigma_min={self.sigma_min}, sigma_max={self.sigma_max}: give 0 < sigma_min < sigma_max")
 

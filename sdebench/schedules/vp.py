@@ -17,7 +17,7 @@ class VPLinear(NoiseSchedule):
     beta_min: float = 0.1
     beta_max: float = 20.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (all_numbers(self) and 0 < self.beta_min <= self.beta_max < inf):
             raise UsageError(f"VPLinear got beta_min={self.beta_min}, beta_max={self.beta_max}: give 0 < beta_min <= beta_max")
 
@@ -76,7 +76,7 @@ class VPCosine(NoiseSchedule):
     s: float = 0.008
     t_max = 1 - 1e-6
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (all_numbers(self) and 0 <= self.s < inf):
             raise UsageError(f"VPCosine got s={self.s}: give s >= 0")
 

@@ -7,6 +7,7 @@ its start-up and beyond.
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,12 +22,12 @@ def _shape(p: Pass) -> tuple[tuple[int, ...], Shape]:
     """(the places of the operands, the combinations over operands)."""
     operands: dict[int, int] = {}
     number = lambda place: operands.setdefault(place, len(operands))  # noqa: E731
-    shape = tuple((number(out), tuple(number(v) for v, _ in terms)) for out, terms in p.combinations)
+    shape = tuple((number(out), tuple(number(v) for v, _ in terms)) for out, terms in p.combinations)  # type: ignore[no-untyped-call]  # a lambda
     return tuple(operands), shape
 
 
 @cache
-def _kernel(shape: Shape, size: torch.Size, dtype: torch.dtype) -> Callable:
+def _kernel(shape: Shape, size: torch.Size, dtype: torch.dtype) -> Callable[..., None]:
     """`combine(c, v0, v1, ...)`, which forms the combinations in their order, each in its place, of vectors of that size."""
     lines, done = [], 0
     for out, terms in shape:
@@ -34,14 +35,14 @@ def _kernel(shape: Shape, size: torch.Size, dtype: torch.dtype) -> Callable:
         lines.append(f"    v{out}.copy_({total})")
         done += len(terms)
     operands = 1 + max(max(out, *terms) for out, terms in shape)
-    scope: dict = {}  # text, so that each is code of its own: torch.compile raises at the ninth version of one code
+    scope: dict[str, Any] = {}  # text, so that each is code of its own: torch.compile raises at the ninth version of one code
     exec("\n".join([f"def combine(c, {', '.join(f'v{v}' for v in range(operands))}):", *lines]), scope)
     return torch.compile(scope["combine"], fullgraph=True, dynamic=False)  # or a kernel's speed depends on the sizes before it
 
 
 forget = _kernel.cache_clear
 
-_sent: WeakKeyDictionary = WeakKeyDictionary()
+_sent: WeakKeyDictionary[Plan, dict[tuple[torch.dtype, torch.device], list[Tensor]]] = WeakKeyDictionary()
 
 
 def _coefficients(plan: Plan, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
@@ -62,7 +63,7 @@ def _rows(plan: Plan, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
     return [table[i, : len(row)] for i, row in enumerate(rows)]
 
 
-def compiled(plan: Plan, vectors: list[Tensor | None], x: Tensor) -> tuple[Callable, Callable]:
+def compiled(plan: Plan, vectors: list[Any], x: Tensor) -> tuple[Callable[[int, int], None], Callable[[int], None]]:
     """(put, form) as those of `native`."""
     numbers = _coefficients(plan, x.dtype, x.device)
 

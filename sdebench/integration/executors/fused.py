@@ -12,7 +12,9 @@ from sdebench.integration.executors.plan import Plan, plan
 from sdebench.integration.prediction import KINDS, Model, ModelLike
 from sdebench.integration.solver import Sampler, Solver
 
-Arithmetic = Callable[[Plan, list[Tensor | None], Tensor], tuple[Callable, Callable]]
+Put = Callable[[int, int], None]  # (place, address): tells where a vector lies
+Form = Callable[[int], None]  # makes the combinations of a pass
+Arithmetic = Callable[[Plan, list[Any], Tensor], tuple[Put, Form]]
 
 
 def fused(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any = None) -> Tensor:
@@ -25,7 +27,9 @@ def fused(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[
         return execute(run, ask, x.contiguous(), noise, arithmetic(x))
 
 
-def prepared(solver, model, x: Tensor, grid) -> tuple[Plan, Callable[[Tensor, float], Tensor]]:
+def prepared(
+    solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float]
+) -> tuple[Plan, Callable[[Tensor, float], Tensor]]:
     """(the plan, what asks the model for its answer as it gives it).  Raises UsageError."""
     if x.requires_grad and torch.is_grad_enabled():
         raise UsageError("a state with requires_grad: give executor='eager' for gradients, or x.detach()")
@@ -52,7 +56,7 @@ def forget() -> None:
     compiled.forget()
 
 
-def by_torch(plan: Plan, vectors: list[Tensor | None], x: Tensor) -> tuple[Callable, Callable]:
+def by_torch(plan: Plan, vectors: list[Any], x: Tensor) -> tuple[Put, Form]:
     """torch's own operations, in place: a pass over memory a term.  For all devices and dtypes."""
 
     def form(i: int) -> None:
@@ -70,7 +74,7 @@ def by_torch(plan: Plan, vectors: list[Tensor | None], x: Tensor) -> tuple[Calla
 
 def execute(plan: Plan, ask: Callable[[Tensor, float], Tensor], x: Tensor, noise: Any, arithmetic: Arithmetic) -> Tensor:
     """Cross the grid by the plan, from the contiguous state x, which is not written."""
-    vectors: list[Tensor | None] = [torch.empty_like(x) for _ in range(plan.buffers)] + [None] * (plan.places - plan.buffers)
+    vectors: list[Any] = [torch.empty_like(x) for _ in range(plan.buffers)] + [None] * (plan.places - plan.buffers)
     ours = {v.data_ptr() for v in vectors[: plan.buffers]}
     vectors[plan.start] = x
     put, form = arithmetic(plan, vectors, x)
@@ -96,8 +100,8 @@ def execute(plan: Plan, ask: Callable[[Tensor, float], Tensor], x: Tensor, noise
         for place in dropped:
             vectors[place] = None
         if answer is not None:
-            receive(answer, ask(vectors[state], t))
-    return vectors[state] if state < plan.buffers else vectors[state].clone()
+            receive(answer, ask(vectors[state], t))  # type: ignore[arg-type]  # a call has both
+    return vectors[state] if state < plan.buffers else vectors[state].clone()  # type: ignore[no-any-return]  # a tensor by now
 
 
 def _like(x: Tensor, v: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from sdebench.integration.prediction import Model, ModelLike
 from sdebench.integration.solver import Sampler, Solver
 
 _MOST = 8  # graphs kept for a model
-_captured: WeakKeyDictionary = WeakKeyDictionary()
+_captured: WeakKeyDictionary[Any, dict[Any, "_Captured"]] = WeakKeyDictionary()
 
 
 def graph(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any = None) -> Tensor:
@@ -34,7 +34,7 @@ def graph(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[
         return replayed(solver, model, x, grid, noise)
 
 
-def replayed(solver, model, x: Tensor, grid, noise) -> Tensor:
+def replayed(solver: Solver | Sampler, model: ModelLike, x: Tensor, grid: Sequence[float], noise: Any) -> Tensor:
     """The run by its graph, captured now or before."""
     plan, ask = prepared(solver, model, x, grid)
     with torch.no_grad():
@@ -47,7 +47,7 @@ def replayed(solver, model, x: Tensor, grid, noise) -> Tensor:
         return graphs[key](x, noise)
 
 
-def _graphs_of(owner: Any) -> dict:
+def _graphs_of(owner: Any) -> dict[Any, "_Captured"]:
     """The graphs of a model, which go when it goes; a new dict for one that cannot be watched, or is made for the moment."""
     try:
         return _captured.setdefault(owner, {})
@@ -61,12 +61,12 @@ class _Given:
     def __init__(self, vectors: list[Tensor]):
         self._vectors = iter(vectors)
 
-    def normal(self, *args, **settings) -> Tensor:
+    def normal(self, *args: Any, **settings: Any) -> Tensor:
         return next(self._vectors)
 
     fresh = normal
 
-    def integral(self, s: float, t: float, *weights, **settings) -> tuple[Tensor, ...]:
+    def integral(self, s: float, t: float, *weights: Any, **settings: Any) -> tuple[Tensor, ...]:
         return tuple(next(self._vectors) for _ in weights)
 
 
@@ -100,7 +100,7 @@ def capture(body: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
     """(what runs the body again, its result, written anew by every run).  Warmed up on a stream of its own, as PyTorch asks."""
     before = torch.cuda.current_stream()
     try:
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's own has no types
         side.wait_stream(before)
         with torch.cuda.stream(side):
             for _ in range(3):

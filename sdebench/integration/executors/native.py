@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -139,7 +140,7 @@ def library() -> ctypes.CDLL | None:
     return made
 
 
-def native(plan: Plan, vectors: list[Tensor | None], x: Tensor) -> tuple[Callable, Callable]:
+def native(plan: Plan, vectors: list[Any], x: Tensor) -> tuple[Callable[[int, int], None], Callable[[int], None]]:
     """(put, form): `put(place, address)` tells the kernel where a vector lies, `form(i)` makes the combinations of pass i."""
     kernel = getattr(library(), NAMES[x.dtype])
     addresses = (0 if v is None else v.data_ptr() for v in vectors)
@@ -152,5 +153,5 @@ def native(plan: Plan, vectors: list[Tensor | None], x: Tensor) -> tuple[Callabl
     def form(i: int) -> None:
         kernel(code[i], run)
 
-    form.plan = plan  # whose code must stay where it is
+    form.plan = plan  # type: ignore[attr-defined]  # whose code must stay where it is
     return put, form

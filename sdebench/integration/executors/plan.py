@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import cached_property, lru_cache
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sdebench.integration.executors.lines import Terms, formed
 from sdebench.integration.executors.trace import Asked, Evaluated, Line, Trace, trace
@@ -25,8 +25,8 @@ class Question(NamedTuple):
     """A question to the noise, word for word, and the places of its answers."""
 
     method: str
-    args: tuple
-    settings: dict
+    args: tuple[Any, ...]
+    settings: dict[str, Any]
     answers: tuple[int, ...]
 
 
@@ -76,7 +76,7 @@ class Plan:
         return reads, writes
 
     @cached_property
-    def code(self) -> list[array]:
+    def code(self) -> list[array[int]]:
         """The combinations of each pass for a kernel, in words of 64 bits: how many; of each `out`, the number of terms, and
         of each term its place and its coefficient, the bits of a float64.
         """
@@ -106,7 +106,9 @@ def plan(
     return (_remembered if values else _made)(solver, ns, tuple(grid), kind, gamma)
 
 
-def _made(solver, ns, grid, kind, gamma) -> Plan:
+def _made(
+    solver: Solver | Sampler, ns: NoiseSchedule, grid: Sequence[float], kind: str, gamma: Callable[[float], float] | None
+) -> Plan:
     seen = trace(solver, ns, grid, kind, gamma)
     return _placed(seen, formed(seen))
 
@@ -119,8 +121,8 @@ class _Places:
     """Places by number: from 0 up for lines that are formed, from -1 down for what comes from outside."""
 
     def __init__(self, flat: dict[Line, Terms]):
-        self.flat, self.at = flat, {}
-        self.sizes, self.free = [0, 0], ([], [])
+        self.flat, self.at = flat, {}  # type: ignore[var-annotated]  # filled below
+        self.sizes, self.free = [0, 0], ([], [])  # type: ignore[var-annotated]  # filled below
         self.cleared: set[int] = set()
 
     def put(self, line: Line) -> int:
@@ -130,7 +132,7 @@ class _Places:
         else:
             self.at[line] = self.sizes[1] if inside else -1 - self.sizes[0]
             self.sizes[inside] += 1
-        return self.at[line]
+        return self.at[line]  # type: ignore[no-any-return]  # filled below
 
     def clear(self, line: Line) -> None:
         place = self.at.pop(line)
@@ -166,7 +168,7 @@ def _placed(seen: Trace, flat: dict[Line, Terms]) -> Plan:
     last = {line: i for i, read in enumerate(reads) for line in read}
     places, now, out = _Places(flat), count(), []
 
-    def read(lines) -> list[int]:
+    def read(lines: Collection[Line]) -> list[int]:
         """The places of the lines, cleared where this is the last time."""
         i, found = next(now), [places.at[line] for line in lines]
         for line in lines:
@@ -202,12 +204,12 @@ def _numbered(passes: list[Pass], sizes: list[int], start: int) -> Plan:
     done = tuple(
         Pass(
             tuple(q._replace(answers=tuple(map(number, q.answers))) for q in p.questions),
-            tuple(Combination(c.out, tuple((number(v), a) for v, a in c.terms)) for c in p.combinations),
+            tuple(Combination(c.out, tuple((number(v), a) for v, a in c.terms)) for c in p.combinations),  # type: ignore[no-untyped-call]  # a lambda
             tuple(map(number, p.dropped)),
-            number(p.state),
+            number(p.state),  # type: ignore[no-untyped-call]  # a lambda
             p.t,
-            None if p.answer is None else number(p.answer),
+            None if p.answer is None else number(p.answer),  # type: ignore[no-untyped-call]  # a lambda
         )
         for p in passes
     )
-    return Plan(done, buffers, buffers + outside, number(start))
+    return Plan(done, buffers, buffers + outside, number(start))  # type: ignore[no-untyped-call]  # a lambda

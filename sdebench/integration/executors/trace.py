@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sdebench._support.errors import UsageError
 from sdebench.integration.integrate import eager
 from sdebench.integration.prediction import Prediction
 from sdebench.integration.solver import Sampler, Solver
 from sdebench.integration.tableau import Vector, linear_only
+from sdebench.noise import Weight
 from sdebench.schedules import NoiseSchedule
 
 _ages = count()
@@ -30,7 +31,7 @@ class Line(Vector):
         super().__init__(terms)
         self.age = next(_ages)
 
-    def __add__(self, other: Line | int) -> Line:
+    def __add__(self, other: Vector | int) -> Line:
         if isinstance(other, Line):
             terms = {self: 1.0}
             terms[other] = terms.get(other, 0.0) + 1.0
@@ -49,8 +50,8 @@ class Asked(NamedTuple):
     """A question to the noise, word for word, and the lines that answer it."""
 
     method: str
-    args: tuple
-    settings: dict
+    args: tuple[Any, ...]
+    settings: dict[str, Any]
     answers: tuple[Line, ...]
 
 
@@ -78,12 +79,12 @@ class _TracedModel:
     schedule: NoiseSchedule
     kind: str
     gamma: Callable[[float], float] | None
-    events: list = field(default_factory=list)
+    events: list[Asked | Evaluated] = field(default_factory=list)
 
     def __call__(self, x: Line, t: float) -> Prediction:
         answer = Line({})
         self.events.append(Evaluated(x, t, answer))
-        return Prediction(self.kind, answer, x, t, self.schedule)
+        return Prediction(self.kind, answer, x, t, self.schedule)  # type: ignore[arg-type]  # symbols stand in for tensors
 
 
 @dataclass
@@ -91,20 +92,20 @@ class _TracedNoise:
     """Answers every question with new lines, also one that was asked before: a noise is asked as often as the method asks."""
 
     schedule: NoiseSchedule
-    events: list
+    events: list[Asked | Evaluated]
 
-    def _ask(self, method: str, size: int, args: tuple, settings: dict) -> tuple[Line, ...]:
+    def _ask(self, method: str, size: int, args: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Line, ...]:
         answers = tuple(Line({}) for _ in range(size))
         self.events.append(Asked(method, args, settings, answers))
         return answers
 
-    def normal(self, *args, **settings) -> Line:
+    def normal(self, *args: Any, **settings: Any) -> Line:
         return self._ask("normal", 1, args, settings)[0]
 
-    def integral(self, s: float, t: float, *weights, **settings) -> tuple[Line, ...]:
+    def integral(self, s: float, t: float, *weights: Weight, **settings: Any) -> tuple[Line, ...]:
         return self._ask("integral", len(weights), (s, t, *weights), settings)
 
-    def fresh(self, *args, **settings) -> Line:
+    def fresh(self, *args: Any, **settings: Any) -> Line:
         return self._ask("fresh", 1, args, settings)[0]
 
 
@@ -119,5 +120,5 @@ def trace(
         raise UsageError(f"{type(solver).__name__} chooses its own steps, which no plan knows before: give executor='eager'")
     model, start = _TracedModel(ns, kind, gamma), Line({})
     with linear_only(solver, "give executor='eager'"):
-        end = eager(solver, model, start, grid, _TracedNoise(ns, model.events))
-    return Trace(start, model.events, end)
+        end = eager(solver, model, start, grid, _TracedNoise(ns, model.events))  # type: ignore[arg-type]  # symbols stand in for tensors
+    return Trace(start, model.events, end)  # type: ignore[arg-type]  # symbols stand in for tensors
