@@ -104,7 +104,7 @@ def _explain(found: Sequence["Voided"], as_json: bool) -> int:
     for why, labels in reasons.items():
         shown = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
         print(f"{len(labels)} case{'s' * (len(labels) > 1)} ({shown}): {why}")
-    print(f"{len(found)} cases would be measured")
+    print(f"{len(found)} case{'s' * (len(found) != 1)} would be measured")
     return 0
 
 
@@ -116,9 +116,11 @@ def _accept(tasks: Sequence["Task"], out: Path, reason: str) -> int:
     done = accept(tasks, out, reason, lambda names: find_moved(names, BASELINE))
     for solver, why in done.refused.items():
         say(f"the records of {solver} are not kept: {why}")
-    say(f"{done.kept} records of {out} have the key of the code as it is; their numbers are what they were")
+    kept = f"1 record of {out} has" if done.kept == 1 else f"{done.kept} records of {out} have"
+    say(f"{kept} the key of the code as it is; the numbers are what they were")
     if done.left:
-        say(f"{done.left} cases have no record to keep: 'sdebench run' measures them")
+        left = "1 case has" if done.left == 1 else f"{done.left} cases have"
+        say(f"{left} no record to keep: 'sdebench run' measures what is missing")
     return int(bool(done.refused))
 
 

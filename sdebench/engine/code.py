@@ -4,6 +4,7 @@ Beside a results file lies `NAME.code.json`, which says of every code hash in it
 that has to be measured again can say which function changed.
 """
 
+import inspect
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from sdebench._support.files import write_atomic
 from sdebench.engine.suite import Task
 from sdebench.records.code import Code, code_of, definitions
+from sdebench.studies.base import Study
 
 
 class Codes:
@@ -23,12 +25,20 @@ class Codes:
 
     def of(self, task: Task) -> Code:
         """The code of a case."""
-        things = (type(task.study).measure, *task.study.code(task.case))
+        things = (*_measured_by(type(task.study)), *task.study.code(task.case))
         key = tuple(map(id, things))
         if key not in self._known:
             self._known[key] = code_of(things)
             self._alive += things  # an id names a thing while it lives
         return self._known[key]
+
+
+def _measured_by(study: type[Study]) -> list[Any]:
+    """A study's `measure` and the methods of its cases; where classes share `measure` by inheritance, the other ones whole."""
+    owner = next(cls for cls in study.__mro__ if "measure" in vars(cls))
+    others = [cls for cls in study.__mro__ if cls not in (owner, Study, object)]
+    members = [getattr(its, "fget", its) for name, its in vars(study.case).items() if not name.startswith("__")]
+    return [study.measure, *others, *filter(inspect.isfunction, members)]
 
 
 def manifest_path(results: Path) -> Path:

@@ -15,18 +15,22 @@ from sdebench.records import Record, Writer, canonical, read
 class Voided:
     """A case that would be measured again: its label, the record made by other code, if any, and what changed in the code.
 
-    `changed` is None where the results file does not keep what its code was.
+    `changed` is None where the results file does not keep what its code was; `lost` says what is wrong with the arrays of a
+    record whose code is the same.
     """
 
     planned: Planned
     earlier: Record | None
     changed: tuple[str, ...] | None
+    lost: str = ""
 
     @property
     def why(self) -> str:
         """The reason in a line."""
         if self.earlier is None:
             return "never measured"
+        if self.lost:
+            return f"its arrays {self.lost}"
         if self.changed is None:
             return f"measured by code {self.earlier.code}, of which no list of definitions is kept"
         return "; ".join(self.changed) or "a preset or a setting of the code changed"
@@ -36,14 +40,14 @@ def voided(tasks: Iterable[Task], path: Path) -> list[Voided]:
     """The cases that `run` would measure, each with its reason."""
     every = plan(tasks)
     records = read(path) if path.exists() else []
-    there, _ = held(records, every)
+    there, lost = held(records, every)
     last = {canonical(record.case): record for record in records}
     manifest, found = read_manifest(path), []
     for key, planned in every.items():
         if key not in there:
             earlier = last.get(canonical(planned.task.json))
             differ = changes(manifest, earlier.code, planned.code) if earlier else None
-            found.append(Voided(planned, earlier, None if differ is None else tuple(differ)))
+            found.append(Voided(planned, earlier, None if differ is None else tuple(differ), lost.get(key, "")))
     return found
 
 
@@ -65,7 +69,7 @@ def accept(tasks: Iterable[Task], path: Path, reason: str, moved: Callable[[Sequ
     if not reason.strip():
         raise UsageError("no reason given: say in a few words why the change cannot change a number")
     found = voided(tasks, path)
-    old = [v for v in found if v.earlier is not None]
+    old = [v for v in found if v.earlier is not None and not v.lost]
     solvers = sorted({v.planned.task.json["solver"] for v in old if "solver" in v.planned.task.json})
     done = Accepted(refused=moved(solvers) if solvers else {}, left=len(found) - len(old))
     kept = [v for v in old if v.planned.task.json.get("solver") not in done.refused]

@@ -17,7 +17,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,6 +59,7 @@ class Source:
     is_package: bool
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
     imports: dict[str, tuple[str, str]] = field(default_factory=dict)  # local name -> (module, attribute or "")
+    stars: list[str] = field(default_factory=list)  # modules of which everything is imported
     decorated: list[str] = field(default_factory=list)  # definitions that a decorator may hand to a table
 
 
@@ -139,17 +140,24 @@ def _bindings(node: ast.Import | ast.ImportFrom, source: Source) -> dict[str, tu
         return {
             a.asname or a.name.partition(".")[0]: (a.name if a.asname else a.name.partition(".")[0], "") for a in node.names
         }
+    module = _origin(node, source)
+    return {a.asname or a.name: (module, a.name) for a in node.names if a.name != "*"}
+
+
+def _origin(node: ast.ImportFrom, source: Source) -> str:
+    """The module that names are imported from."""
     base = source.name.split(".")
     base = base[: len(base) - node.level + source.is_package] if node.level else []
-    module = ".".join([*base, *filter(None, [node.module])])
-    return {a.asname or a.name: (module, a.name) for a in node.names}
+    return ".".join([*base, *filter(None, [node.module])])
 
 
 def _bound(node: ast.stmt) -> list[str]:
     """The names that a top-level statement binds."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name]
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if hasattr(node, "target") else []
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    if isinstance(node, ast.AnnAssign | ast.AugAssign):
+        targets = [node.target]
     return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
 
 
@@ -165,10 +173,10 @@ def _file(module: str) -> Path | None:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return None
-    if spec is None or not spec.origin:
+    if spec is None:
         return None
     if not rest:
-        return Path(spec.origin) if spec.origin.endswith(".py") else None
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
     for folder in spec.submodule_search_locations or ():
         path = Path(folder, *rest.split("."))
         for file in (path.with_suffix(".py"), path / "__init__.py"):
@@ -196,21 +204,27 @@ def _collect(body: list[ast.stmt], source: Source) -> None:
     """Sort top-level statements into imports, definitions and effects."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            source.imports |= _bindings(node, source)
+            _collect_import(node, source)
         elif isinstance(node, ast.Expr) and (isinstance(node.value, ast.Constant) or _is_registration(node.value)):
             continue  # a docstring, or `register_solver("name")(Class)`
         elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             continue
         else:
-            if isinstance(node, ast.Try | ast.If):
+            if hasattr(node, "body") and not isinstance(node, _SCOPES):  # try, if, with, for
                 for inner in ast.walk(node):
                     if isinstance(inner, ast.Import | ast.ImportFrom):
-                        source.imports |= _bindings(inner, source)
+                        _collect_import(inner, source)
             names = _bound(node)
             for name in names or ["*"]:
                 source.definitions.setdefault(name, []).append(node)
             if any(not _is_registration(d) for d in getattr(node, "decorator_list", ())):
                 source.decorated += names
+
+
+def _collect_import(node: ast.Import | ast.ImportFrom, source: Source) -> None:
+    source.imports |= _bindings(node, source)
+    if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+        source.stars.append(_origin(node, source))
 
 
 def _members(nodes: list[ast.stmt]) -> dict[str, list[ast.stmt]]:
@@ -242,7 +256,7 @@ def _is_followed(module: str, home: str) -> bool:
     top = module.partition(".")[0]
     if top in (home, "sdebench"):
         return True
-    path = None if top in sys.stdlib_module_names else _file(top)
+    path = None if top in sys.stdlib_module_names else _file(top) or _file(module)
     return path is not None and not _is_installed(path)
 
 
@@ -264,11 +278,14 @@ def _lookup(module: str, name: str, home: str, seen: frozenset[tuple[str, str]] 
             yield from _imported(where, name if where.rpartition(".")[2] != name else "", (), home, seen | {(module, name)})
     elif _file(f"{module}.{name}"):
         yield from _whole(f"{module}.{name}", home)
+    else:
+        for star in source.stars:
+            yield from _lookup(star, name, home, seen | {(module, name)})
 
 
 def _whole(module: str, home: str) -> Iterator[Symbol]:
-    """Every definition of a module."""
-    source = _source(module) if _is_followed(module, home) else None
+    """Every definition of a module; of the suite's root none, whose names are followed where they are used."""
+    source = _source(module) if _is_followed(module, home) and module != "sdebench" else None
     yield from (Symbol(module, name) for name in (source.definitions if source else ()))
 
 
@@ -309,7 +326,7 @@ def _uses(symbol: Symbol) -> tuple[tuple[str, Symbol], ...]:
         elif first in source.definitions:
             targets = iter([Symbol(symbol.module, first)])
         else:
-            continue
+            targets = (target for star in source.stars for target in _lookup(star, first, home))
         found |= {(first, target): None for target in targets if target != symbol}
     tables = [name for name in source.decorated if name in _handed_over(symbol.module)]
     effects = ["*"] if "*" in source.definitions else []
@@ -364,10 +381,13 @@ def _line(symbol: Symbol) -> str:
 
 
 def symbol_of(thing: Any) -> Symbol | None:
-    """The definition of a class or a function, or of the class of an object; None for one without a source file."""
+    """The definition of a class or a function, or of the class of an object; None for one without a source file.
+
+    Of what a function makes inside, that function.
+    """
     thing = inspect.unwrap(thing) if callable(thing) and not isinstance(thing, type) else thing
     named = thing if hasattr(thing, "__qualname__") else type(thing)
-    module, qualname = getattr(named, "__module__", ""), named.__qualname__
+    module, qualname = getattr(named, "__module__", ""), named.__qualname__.partition(".<locals>")[0]
     source = _source(module)
     if source is None or qualname.partition(".")[0] not in source.definitions or qualname.count(".") > 1:
         return None
@@ -376,6 +396,10 @@ def symbol_of(thing: Any) -> Symbol | None:
 
 def roots_of(thing: Any) -> tuple[set[Symbol], str]:
     """(the definitions that make a thing, its parameters as text): of a dataclass, those of its fields too."""
+    if isinstance(thing, partial):
+        found, text = roots_of(thing.func)
+        given = [_part(value) for value in (*thing.args, *thing.keywords.values())]
+        return found.union(*(part[0] for part in given)), f"{text}({', '.join(part[1] for part in given)})"
     found, text = set(), getattr(thing, "__name__", type(thing).__name__)
     symbol = symbol_of(thing)
     if symbol is not None:
@@ -383,15 +407,20 @@ def roots_of(thing: Any) -> tuple[set[Symbol], str]:
     if is_dataclass(thing) and not isinstance(thing, type):
         parts = []
         for key in fields(thing):
-            value = getattr(thing, key.name)
-            inner, shown = roots_of(value) if is_dataclass(value) else (set(), repr(value))
-            if isinstance(value, tuple) and any(is_dataclass(item) for item in value):
-                pairs = [roots_of(item) for item in value]
-                inner, shown = set().union(*(p[0] for p in pairs)), f"({', '.join(p[1] for p in pairs)})"
+            inner, shown = _part(getattr(thing, key.name))
             found |= inner
             parts.append(f"{key.name}={shown}")
         text = f"{type(thing).__name__}({', '.join(parts)})"
     return found, text
+
+
+def _part(value: Any) -> tuple[set[Symbol], str]:
+    """The same of the value of a field, or of an argument: a dataclass, a function, a class, a tuple of these, or data."""
+    if isinstance(value, tuple) and type(value) is tuple:
+        pairs = [_part(item) for item in value]
+        return set().union(*(p[0] for p in pairs)), f"({', '.join(p[1] for p in pairs)})"
+    is_code = is_dataclass(value) or inspect.isroutine(value) or isinstance(value, type | partial)
+    return roots_of(value) if is_code else (set(), repr(value))
 
 
 class Code(NamedTuple):

@@ -166,8 +166,11 @@ class Writer:
                 record = replace(record, key=make_key(record.case, code), code=code, rekeyed=past)
                 count += 1
             out.append(record)
+        try:
+            write_atomic(self.path, b"".join(map(_line, out)))
+        except OSError as error:
+            raise UsageError(f"no room for {self.path} ({error.strerror}): free some, then type the command again") from None
         os.close(self._fd)
-        write_atomic(self.path, b"".join(map(_line, out)))
         self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0))
         self.records = out
         return count

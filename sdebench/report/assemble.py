@@ -87,8 +87,9 @@ def _in_markdown(block: object) -> list[str]:
             return [f"![{caption}](figures/{name}.svg)", caption]
         case Page(name=name, title=title):
             return [f"[{title}]({name}.md)"]
-        case TableBlock(table=table, in_readme=True) if len(table.frame):
-            return [table.caption, emit.markdown(table)]
+        case TableBlock(table=table, in_readme=True, show=show) if len(table.frame):
+            title = [f"**{table.title}**"] if show == "folded" else []  # others stand under a heading of their own
+            return [*title, table.caption, emit.markdown(table)]
         case TableBlock(table=table) if len(table.frame):
             return [f"[{table.title}](tables/{table.name}.csv)"]
     return []

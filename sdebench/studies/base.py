@@ -16,11 +16,11 @@ The class itself imports no torch, so that results are read and pages built with
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar
 
 from sdebench._support.errors import UsageError, near_miss
-from sdebench._support.registry import GRIDS, STUDIES, import_object, split_spec
+from sdebench._support.registry import GRIDS, PROBLEMS, STUDIES, Registry, import_object, split_spec
 from sdebench.records import Claims, Record
 from sdebench.report.section import Section
 
@@ -104,15 +104,21 @@ def _solver(spec: str) -> Any:
 
 
 def _grid(spec: str) -> Any:
-    return GRIDS.entry(split_spec(spec)[0]).factory
+    return _factory(GRIDS, spec)
 
 
 def problem_factory(spec: str) -> Any:
     """What makes the problem of a spec."""
-    from sdebench._support.registry import PROBLEMS
+    return _factory(PROBLEMS, spec)
 
+
+def _factory(registry: Registry, spec: str) -> Any:
+    """What a spec names, with the settings that the name fixes."""
     name = split_spec(spec)[0]
-    return import_object("problem", name) if ":" in name else PROBLEMS.entry(name).factory
+    if ":" in name:
+        return import_object(registry.kind, name)
+    factory, preset = registry.entry(name)
+    return partial(factory, **preset) if preset else factory
 
 
 def tell_left_out(reasons: Iterable[str], anything: bool) -> None:

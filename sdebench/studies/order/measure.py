@@ -155,4 +155,5 @@ def measure_kind(solver: Solver | Sampler, at: Setting, kind: str, grid: str) ->
 def measure(case: OrderCase) -> Found:
     """Run one case."""
     solver, at = get_solver(case.solver), setting(case.problem, case.points, case.seed)
-    return Found(context(at.problem), Claims.of(solver), measure_kind(solver, at, case.kind, case.grid))
+    crossed = part_of(at, solver, case.kind).problem
+    return Found(context(crossed), Claims.of(solver), measure_kind(solver, at, case.kind, case.grid))

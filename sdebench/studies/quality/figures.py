@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from sdebench._support.errors import UsageError
-from sdebench.records import load_arrays
+from sdebench.records import Record, load_arrays
 from sdebench.report import style
 from sdebench.report.table import Table
 from sdebench.studies.quality import distilled, yardsticks
@@ -21,7 +21,7 @@ _MARKERS = ("o", "s", "^", "D")  # one for each round of the colours
 _LINES = {"float64": "-", "float32": "-", "bfloat16": ":"}
 _TICKS = [1, 2, 4, 5, 10, 20, 50, 100, 200, 500]
 _LEFT, _PLOT, _RIGHT, _BOTTOM, _TALL, _LEGEND = 0.62, 3.6, 0.14, 0.5, 3.0, 0.145  # inches, the last of one line of the legend
-_DPI, _ACROSS, _SHOWN = 120, 8, 4  # pixels an inch of a PNG, samples a row, budgets with a figure of samples
+_DPI, _ACROSS, _SHOWN = 120, 8, 4  # pixels an inch, samples a row, budgets with a figure of samples
 _FAR = 10  # times below all samples: a level that would take half of a plot
 _LABEL = 0.19  # inches of a line of text above a row of samples
 
@@ -200,7 +200,7 @@ def shown_budgets(group: Group) -> list[int]:
     return [found[i] for i in places]
 
 
-def _images(record: dict) -> np.ndarray | None:
+def _images(record: Record) -> np.ndarray | None:
     """The images of a record, (budgets, samples, C, H, W), or None where they are lost or have none."""
     try:
         return load_arrays(record).get("images")
@@ -245,12 +245,12 @@ def tiled(images: np.ndarray, gap: int = 1) -> np.ndarray:
 
 @style.styled
 def samples(rows: list[tuple[str, np.ndarray]]) -> Figure:
-    """One row a solver, one column a noise; every pixel is a square of a whole number of the PNG's."""
+    """One row a solver, one column a noise; every pixel of an image is a square, and none is changed."""
     strips = [(name, tiled(images)) for name, images in rows]
     across = max(strip.shape[1] for _, strip in strips)
     zoom = max(1, round(500 / across))
     inch = zoom / _DPI
-    label = round(_LABEL / inch) or 1  # all lengths in pixels of the images, so that these fall on pixels of the PNG
+    label = round(_LABEL / inch) or 1  # all lengths in pixels of the images
     height = sum(label + strip.shape[0] for _, strip in strips)
     figure, y = Figure(figsize=(across * inch, height * inch)), height
     ax = figure.add_axes((0, 0, 1, 1))

@@ -1,25 +1,31 @@
 """The study of the family, its tables and its figures."""
 
+import re
+from dataclasses import asdict, replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from measured import cases_of, records_of
 
 from sdebench import records
 from sdebench._support.errors import UsageError
+from sdebench.engine.suite import load_suite
 from sdebench.report import build, emit, style
-from sdebench.studies import base
+from sdebench.studies.base import get_study
+from sdebench.studies.family import KINDS, STARTS
 from sdebench.studies.family import figures as noise_figures
 from sdebench.studies.family import measure as family
 from sdebench.studies.family import tables as noise_tables
 
 
 def cases(**settings):
-    return base.expand({"study": "family", **settings})
+    return cases_of("family", **settings)
 
 
 def made(**settings):
     """The records of the cases that a suite's table with these settings has."""
-    return [records.make(case, "abc", "ok", **family.measure(case)) for case in cases(**settings)]
+    return records_of("family", **settings)
 
 
 SMALL = {
@@ -38,10 +44,10 @@ def small():
 
 
 def test_the_suite_has_every_kind_and_each_case_once():
-    name, found = base.load_suite("benchmarks/family.toml")
+    name, found = load_suite("benchmarks/family.toml")
     assert name == "family"
-    assert {case["kind"] for case in found} == set(family.KINDS)
-    assert len({records.canonical(case) for case in found}) == len(found)
+    assert {task.case.kind for task in found} == set(KINDS)
+    assert len({records.canonical(task.json) for task in found}) == len(found)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,7 @@ def test_the_suite_has_every_kind_and_each_case_once():
         ({"kinds": ["distance"], "steps": 12}, "multiple of 8"),
         ({"kinds": ["paths"], "steps": 100}, "multiple of 64"),
         ({"kinds": ["distance"], "problems": ["mixture-2d"]}, "one dimension"),
-        ({"kinds": ["amount"], "solvers": ["ddim"]}, "no noise to vary"),
+        ({"kinds": ["amount"], "solvers": ["ddim"]}, r"did you mean 'ddim-eta'\? \(there are: euler-maruyama, ddim-eta\)"),
         ({"kinds": ["amount"], "grid": "uniform"}, "unknown"),
     ],
 )
@@ -64,7 +70,7 @@ def test_settings_that_are_none_are_refused_in_a_line(settings, message):
 
 
 def test_ddim_has_no_more_noise_than_ddpm():
-    etas = {(case["solver"], case["eta"]) for case in cases(kinds=["amount"], etas=[0.0, 1.0, 2.0])}
+    etas = {(case.solver, case.eta) for case in cases(kinds=["amount"], etas=[0.0, 1.0, 2.0])}
     assert ("euler-maruyama", 2.0) in etas
     assert ("ddim-eta", 2.0) not in etas
 
@@ -72,9 +78,9 @@ def test_ddim_has_no_more_noise_than_ddpm():
 def test_every_record_names_what_it_measured(small):
     for kind, found in small.items():
         for record in found:
-            assert record["case"]["kind"] == kind
-            assert bool(record["claims"]) == ("solver" in record["case"])
-            assert bool(record["context"]) == ("problem" in record["case"])
+            assert record.case["kind"] == kind
+            assert bool(record.claims) == ("solver" in record.case)
+            assert bool(record.context) == ("problem" in record.case)
 
 
 def test_residuals_are_zero_for_the_family_and_not_for_the_printed_drift(small):
@@ -85,7 +91,7 @@ def test_residuals_are_zero_for_the_family_and_not_for_the_printed_drift(small):
 
 def test_a_residual_is_told_by_its_worst_and_a_wrong_drift_by_its_best(small):
     data = {"t": [0.1, 0.2, 0.3], "lam": [2.0, 1.0, 0.0], "max": [1e-15, 3e-3, 1e-14], "median": [0.5, 0.2, 0.3]}
-    row = noise_tables.fokker_planck_table([small["fokker-planck"][0] | {"data": data}]).frame.iloc[0]
+    row = noise_tables.fokker_planck_table([replace(small["fokker-planck"][0], data=data)]).frame.iloc[0]
     assert (row["max"], row["median"]) == (3e-3, 0.2)
 
 
@@ -95,10 +101,10 @@ def test_the_marginals_distance_falls_with_the_steps_whatever_eta_is():
     coarse, fine = (
         pd.DataFrame(
             [
-                {**case, **row}
+                {**asdict(case), **row}
                 for case in some
-                if case["start"] == "exact"
-                for row in pd.DataFrame(family.measure(case)["data"]).to_dict("records")
+                if case.start == "exact"
+                for row in pd.DataFrame(family.measure(case).data).to_dict("records")
             ]
         )
         for some in found
@@ -122,7 +128,7 @@ def test_the_amount_s_last_distance_is_that_over_time(small):
     over = noise_tables.distance_table(small["distance"]).frame.set_index(["start", "eta"])
     at_end = noise_tables.amount_table(small["amount"]).frame.set_index(["solver", "start", "eta"]).loc["euler-maruyama"]
     last = max((c for c in over if c.startswith("lam_")), key=lambda c: float(c.removeprefix("lam_")))
-    for key in ((start, eta) for start in family.STARTS for eta in (0.0, 1.0)):
+    for key in ((start, eta) for start in STARTS for eta in (0.0, 1.0)):
         assert over.loc[key, last] == pytest.approx(at_end.loc[key, "nfe_8"], rel=1e-9)
 
 
@@ -136,7 +142,7 @@ def test_the_orders_of_the_forward_chains_are_due(small):
 
 
 def test_paths_go_there_and_come_back_from_where_they_arrived(small):
-    flow, sde = (r["data"] for r in small["paths"])
+    flow, sde = (r.data for r in small["paths"])
     for data in (flow, sde):
         there, back = np.array(data["there"]), np.array(data["back"])
         assert there.shape == back.shape == (6, 65)
@@ -167,14 +173,14 @@ def test_the_picture_of_paths_has_density_behind_every_panel_and_time_runs_back(
     assert len(back) == 2
     assert all(len(ax.images) == 1 and len(ax.lines) == 6 for ax in figure.axes)
     assert there.get_xlim()[0] < there.get_xlim()[1]
-    times = small["paths"][0]["data"]["t"]
+    times = small["paths"][0].data["t"]
     assert all(line.get_xdata().tolist() == times for line in there.lines)
     for ax in back:
         assert ax.get_xlim() == there.get_xlim()[::-1]
         assert all(line.get_xdata().tolist() == times[::-1] for line in ax.lines)
     drawn = [line.get_ydata().tolist() for line in there.lines]
-    assert sorted(drawn) == sorted(small["paths"][0]["data"]["there"])
-    assert {"svg", "png"} == set(style.render(figure, "paths"))
+    assert sorted(drawn) == sorted(small["paths"][0].data["there"])
+    assert style.render(figure, "paths").count("<image ") == len(figure.axes)
 
 
 def test_the_density_lies_under_the_time_that_it_belongs_to(small):
@@ -191,20 +197,22 @@ def test_the_density_lies_under_the_time_that_it_belongs_to(small):
 
 
 def test_the_tables_are_written_in_ascii_for_latex(small):
-    for make in noise_tables.MAKERS:
-        text = emit.latex(make([r for found in small.values() for r in found]))
-        assert text.isascii()
+    section = get_study("family").section([r for found in small.values() for r in found])
+    assert len(list(section.tables())) == 5
+    for table in section.tables():
+        assert emit.latex(table).isascii()
 
 
 def test_a_report_of_the_family_alone_and_of_any_part_of_it(small, tmp_path):
     whole = [r for found in small.values() for r in found]
     names = {p.name for p in build(whole, tmp_path / "whole")}
-    assert {"paths-mixture-1d.svg", "family-amount-mixture-1d.png", "family-distance.md", "family-forward.tex"} <= names
+    assert {"paths-mixture-1d.svg", "family-amount-mixture-1d.svg", "family-distance.csv", "family-forward.csv"} <= names
     assert "family-distance-runs.csv" in names
     page = (tmp_path / "whole" / "index.html").read_text()
     assert page.count('<section id="family">') == 1
-    assert "no orders measured" in (tmp_path / "whole" / "README.md").read_text()
+    assert re.findall(r'<section id="([^"]*)"', page) == ["family", "reproduce"]
+    assert "## One family, one law" in (tmp_path / "whole" / "README.md").read_text()
     for kind, found in small.items():
-        failed = records.make(found[0]["case"], "abc", "failed", "boom")
+        failed = records.make_record(found[0].case, "abc", "failed", "boom")
         build([*found[1:], failed], tmp_path / kind)
         assert '<section id="family">' in (tmp_path / kind / "index.html").read_text()

@@ -6,6 +6,7 @@ from math import hypot, isnan, sqrt
 import numpy as np
 import pytest
 import torch
+from measured import cases_of
 
 import sdebench as sb
 from sdebench._support.errors import UsageError
@@ -15,30 +16,19 @@ from sdebench.laws.coupling import coupled_distances
 from sdebench.laws.distances import kl, wasserstein2
 from sdebench.laws.feasible import kind_of
 from sdebench.problems import GaussianMixture, Problem
-from sdebench.studies import base
-from sdebench.studies.floor import measure as floor
+from sdebench.studies.law import LawCase
 from sdebench.studies.law import measure as law
-from sdebench.studies.work_precision import measure as work_precision
 
 
-def case(solver, problem="gaussian", budgets=(8, 12, 16, 24, 32, 48, 64), **more):
+def case(solver, problem="gaussian", budgets=(8, 12, 16, 24, 32, 48, 64)):
     """A case as `cases` makes it."""
     kind = kind_of(sb.get_problem(problem))
-    return {
-        "study": "law",
-        "kind": kind,
-        "solver": solver,
-        "problem": problem,
-        "grid": "uniform_lam",
-        "dtype": "float64",
-        "seed": 0,
-        "budgets": list(budgets),
-    } | more
+    return LawCase(kind, solver, problem, "uniform_lam", "float64", 0, tuple(budgets))
 
 
 def test_the_distance_of_a_linear_map_is_that_of_the_map_found_by_two_runs():
     """W2^2 = |mean - mean'|^2 + sum_k (sd_k - sd'_k)^2 where the covariances share their axes."""
-    data = law.measure(case("ddim", budgets=(8,)))["data"]
+    data = law.measure(case("ddim", budgets=(8,))).data
     pb = sb.get_problem("gaussian")
     ns, (s, t) = pb.schedule, pb.span
     values, axes = torch.linalg.eigh(pb.law.cov())
@@ -73,22 +63,22 @@ def test_the_law_of_euler_maruyama_follows_its_moment_recursion():
             m, v = slope * m + h * g2 * m_a / v_a, slope * slope * v + g2 * h
         m_t, v_t = moments(t)
         total += (m - m_t) ** 2 + (sqrt(v) - sqrt(v_t)) ** 2
-    assert law.measure(case("euler-maruyama", budgets=(n,)))["data"]["w2"][0] == pytest.approx(sqrt(total), rel=1e-9)
+    assert law.measure(case("euler-maruyama", budgets=(n,))).data["w2"][0] == pytest.approx(sqrt(total), rel=1e-9)
 
 
 @pytest.mark.parametrize(
     ("solver", "order"), [("euler-maruyama", 1), ("srk-additive", 2), ("dpm-solver++-2m", 2), ("unipc-3", 3)]
 )
 def test_the_law_converges_with_the_weak_order(solver, order):
-    budgets = [b * base.claims(sb.get_solver(solver))["nfe_per_step"] for b in (24, 32, 48, 64, 96, 128)]
-    data = law.measure(case(solver, budgets=budgets))["data"]
+    budgets = [b * sb.get_solver(solver).nfe_per_step for b in (24, 32, 48, 64, 96, 128)]
+    data = law.measure(case(solver, budgets=budgets)).data
     assert fit_order(data["h"], data["w2"], data["floor"]).order == pytest.approx(order, abs=0.1)
     assert data["kl"][-1] < data["kl"][0] < data["w2"][0]
 
 
 def test_every_kind_of_method_spends_its_budget_as_counted():
     for solver, nfe in (("ddim", [4, 7]), ("srk-additive", [4, 6]), ("euler-maruyama", [4, 7])):
-        assert law.measure(case(solver, budgets=(4, 7)))["data"]["nfe"] == nfe
+        assert law.measure(case(solver, budgets=(4, 7))).data["nfe"] == nfe
 
 
 @pytest.mark.parametrize("solver", ["ddim", "dpm-solver++-2m", "euler-maruyama", "srk-additive"])
@@ -134,7 +124,7 @@ def test_a_run_that_folds_the_line_has_no_distance():
 def test_cases_are_those_that_have_a_law():
     asked = ["ddim", "scipy-rk45", "euler-maruyama", "sde-dpm-solver-2m"]
     with pytest.warns(UserWarning, match="left out") as told:
-        kept = {(c["solver"], c["problem"]) for c in law.cases({"solvers": asked})}
+        kept = {(c.solver, c.problem) for c in cases_of("law", solvers=asked)}
     assert [str(warning.message) for warning in told] == [
         "study law: 1 solver has no exact law on 'gaussian', left out: scipy-rk45 (it chooses its own steps)",
         "study law: 2 solvers have no exact law on 'mixture-1d', left out: scipy-rk45 (it chooses its own steps); "
@@ -143,18 +133,18 @@ def test_cases_are_those_that_have_a_law():
     both = {(s, p) for s in ("ddim", "euler-maruyama") for p in ("gaussian", "mixture-1d")}
     assert kept == both | {("sde-dpm-solver-2m", "gaussian")}
     with pytest.raises(UsageError, match="'sde-dpm-solver-2m' has no law on 'mixture-1d'"):
-        law.cases({"problems": ["mixture-1d"], "solvers": ["sde-dpm-solver-2m"]})
+        cases_of("law", problems=["mixture-1d"], solvers=["sde-dpm-solver-2m"])
     with pytest.raises(UsageError, match="mixture-1d"):
-        law.cases({"problems": ["mixture-2d"], "solvers": ["ddim"]})
+        cases_of("law", problems=["mixture-2d"], solvers=["ddim"])
     with pytest.raises(UsageError, match="grid"):
-        law.cases({"grids": ["uniform_lamb"], "solvers": ["ddim"]})
+        cases_of("law", grids=["uniform_lamb"], solvers=["ddim"])
 
 
 def test_studies_of_states_leave_stochastic_methods_to_this_one():
-    asked = {"solvers": ["ddim", "euler-maruyama"]}
-    for study in (floor, work_precision):
-        assert {c["solver"] for c in study.cases(asked)} == {"ddim"}
-    assert {c["solver"] for c in law.cases(asked)} == {"ddim", "euler-maruyama"}
+    asked = ["ddim", "euler-maruyama"]
+    for study in ("floor", "work-precision"):
+        assert {c.solver for c in cases_of(study, solvers=asked)} == {"ddim"}
+    assert {c.solver for c in cases_of("law", solvers=asked)} == {"ddim", "euler-maruyama"}
 
 
 def test_a_run_whose_law_is_not_resolved_is_a_gap_and_not_a_failure(monkeypatch):

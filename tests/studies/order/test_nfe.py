@@ -7,7 +7,7 @@ import pytest
 
 import sdebench as sb
 from sdebench.integration.solver import Sampler, Solver
-from sdebench.studies.nfe import Evaluations, evaluations
+from sdebench.studies.order.nfe import Evaluations, evaluations
 
 PROBLEM = sb.get_problem("mixture-1d")
 

@@ -6,12 +6,15 @@ from math import isfinite, isinf, isnan, nan
 
 import pytest
 import torch
+from measured import cases_of
 
 import sdebench as sb
 from sdebench import grids
 from sdebench._support.errors import UsageError
 from sdebench.integration.solver import Solver, Step
-from sdebench.studies.order import ladders, stochastic
+from sdebench.records import Claims, held_to
+from sdebench.studies.base import Found
+from sdebench.studies.order import OrderStudy, ladders, stochastic
 from sdebench.studies.order import measure as order
 from sdebench.studies.setting import PAST_RATIOS, setting
 
@@ -229,11 +232,12 @@ def test_pieces_of_a_multistep_run_add_up():
 
 
 def test_claims_by_kind_and_grid():
-    plms = sb.get_solver("plms")
-    assert order.claim_of(plms, "global", "karras") == 2
-    assert order.claim_of(plms, "global", "irregular") == order.claim_of(plms, "global", "jitter") == 1
-    assert order.claim_of(plms, "local", "") == 2
-    assert order.claim_of(plms, "start-up", "") is None
+    plms = Claims.of(sb.get_solver("plms"))
+    claim = lambda kind, grid: held_to(plms, kind, grid)[1]  # noqa: E731
+    assert claim("global", "karras") == 2
+    assert claim("global", "irregular") == claim("global", "jitter") == 1
+    assert claim("local", "") == 2
+    assert claim("start-up", "") is None
     assert sb.measure_order("dpm-solver++-2m", kind="start-up", points=4).verdict == "measured"
 
 
@@ -295,43 +299,45 @@ def test_a_ladder_ends_at_any_integer_and_where_nothing_is_to_be_seen():
 
 @pytest.mark.parametrize("solver", ["torchdiffeq-dopri5", "torchdiffeq-tsit5"])
 def test_a_local_order_is_seen_above_the_rounding_of_an_interpolated_answer(solver):
-    found = order.measure_order(solver, "mixture-2d", "local")
+    found = sb.measure_order(solver, "mixture-2d", "local")
     assert found.verdict == "confirmed"
     assert abs(found.order - 6) <= 0.1
 
 
 def test_black_boxes_cross_the_noisier_half_of_the_span():
-    case = order.cases({"solvers": ["scipy-rk45"], "kinds": ["global", "tolerance"], "grids": ["karras"], "points": 4})
-    half, whole = (order.measure(c)["context"]["span"] for c in case)
+    cases = cases_of("order", solvers=["scipy-rk45"], kinds=["global", "tolerance"], grids=["karras"], points=4)
+    half, whole = (order.measure(case).context["span"] for case in cases)
     ns = setting("mixture-1d", 4, 0).problem.schedule
     assert half[0] == whole[0]
     assert ns.lam(half[1]) == pytest.approx((ns.lam(whole[0]) + ns.lam(whole[1])) / 2)
 
 
 def test_cases_are_plain_and_know_their_kinds():
-    found = order.cases({"solvers": ["ddim", "lms-2"], "problems": ["mixture-1d"], "grids": ["karras", "irregular"]})
-    of = {(c["solver"], c["kind"], c["grid"]) for c in found}
+    found = cases_of("order", solvers=["ddim", "lms-2"], problems=["mixture-1d"], grids=["karras", "irregular"])
+    of = {(c.solver, c.kind, c.grid) for c in found}
     assert {("ddim", "local", ""), ("ddim", "global", "karras"), ("lms-2", "main", "irregular")} <= of
     assert ("ddim", "main", "irregular") not in of
-    assert all(c["study"] == "order" and c["dtype"] == "float64" for c in found)
+    assert all(OrderStudy().to_json(c)["study"] == "order" and c.dtype == "float64" for c in found)
     with pytest.raises(UsageError, match="unknown grid"):
-        order.cases({"solvers": ["ddim"], "grids": ["kerras"]})
+        cases_of("order", solvers=["ddim"], grids=["kerras"])
     with pytest.raises(UsageError, match="unknown kind"):
-        order.cases({"solvers": ["ddim"], "kinds": ["locl"]})
+        cases_of("order", solvers=["ddim"], kinds=["locl"])
 
 
 def test_a_case_measured_is_a_record_without_opinions():
-    case = order.cases({"solvers": ["ddim"], "kinds": ["global"], "grids": ["irregular"], "points": 4})[0]
+    (case,) = cases_of("order", solvers=["ddim"], kinds=["global"], grids=["irregular"], points=4)
     found = order.measure(case)
-    assert set(found) == {"context", "claims", "data"}
-    assert found["claims"]["order"] == 1
-    assert set(found["data"]) >= {"n", "h", "nfe", "rms", "median", "max", "seconds", "floor"}
-    assert len({len(v) for v in found["data"].values()}) == 1
-    assert found["data"]["nfe"] == found["data"]["n"]
-    assert order.measure(case)["data"]["rms"] == found["data"]["rms"], "the same bits every time"
+    assert isinstance(found, Found)
+    assert found.arrays is None
+    assert found.claims.order == 1
+    assert not {"order", "verdict", "half_width"} & {*found.data, *found.context}
+    assert set(found.data) >= {"n", "h", "nfe", "rms", "median", "max", "seconds", "floor"}
+    assert len({len(v) for v in found.data.values()}) == 1
+    assert found.data["nfe"] == found.data["n"]
+    assert order.measure(case).data["rms"] == found.data["rms"], "the same bits every time"
     ns, (s, t) = setting("mixture-1d", 4, 0).problem.schedule, setting("mixture-1d", 4, 0).problem.span
-    assert found["data"]["h"][0] == pytest.approx((ns.lam(t) - ns.lam(s)) / found["data"]["n"][0])
-    assert len(grids.irregular(ns, s, t, found["data"]["n"][0])) == found["data"]["n"][0] + 1
+    assert found.data["h"][0] == pytest.approx((ns.lam(t) - ns.lam(s)) / found.data["n"][0])
+    assert len(grids.irregular(ns, s, t, found.data["n"][0])) == found.data["n"][0] + 1
 
 
 def test_every_stochastic_method_has_a_process_to_be_coupled_to():

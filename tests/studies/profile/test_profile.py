@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from statistics import median
 from types import SimpleNamespace
@@ -11,18 +11,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sdebench._support import clock
 from sdebench._support.clock import threads
 from sdebench._support.errors import UsageError
-from sdebench.catalogue import get_solver, list_solvers
-from sdebench.gate import timing
+from sdebench.catalogue import get_problem, get_solver, list_solvers
+from sdebench.engine.suite import Task, expand, measured_alone
 from sdebench.grids import uniform_lam
 from sdebench.integration.executors import compiled, plan
 from sdebench.integration.solver import Node, Solver, Step, StochasticSolver
 from sdebench.noise import DATA, WhiteNoise
 from sdebench.schedules import VPLinear
-from sdebench.studies import base
+from sdebench.studies.profile import ProfileCase, energy
 from sdebench.studies.profile import counts as profile_counts
-from sdebench.studies.profile import energy
 from sdebench.studies.profile import measure as profile
 from sdebench.studies.profile import run as profile_run
 from sdebench.studies.profile.run import PARTS, Bench
@@ -50,7 +50,7 @@ class Hand:
 def hand(monkeypatch):
     made = Hand()
     monkeypatch.setattr(profile_run, "perf_counter", made)
-    monkeypatch.setattr(timing, "perf_counter", made)
+    monkeypatch.setattr(clock, "perf_counter", made)
     return made
 
 
@@ -485,7 +485,7 @@ def test_subjects_answer_as_the_models_that_they_are_made_of():
     at = subject("mixture-2d", "float32", "cpu")
     x = at.initial(4, 0)
     assert (x.dtype, x.shape) == (torch.float32, (4, 2))
-    assert torch.equal(at.answers(x)(x, 0.5), base.problem("mixture-2d").model(x, 0.5).eps)
+    assert torch.equal(at.answers(x)(x, 0.5), get_problem("mixture-2d").model(x, 0.5).eps)
     net = subject("digits", "bfloat16", "cpu")
     assert (net.dtype, net.shape) == (torch.float32, (1, 8, 8))
     assert net.weights == 2 * net.parameters > 100_000
@@ -505,7 +505,7 @@ def test_a_compiled_network_answers_the_same_and_its_compilation_is_told_apart()
     x = plain.initial(2, 0)
     with torch.inference_mode():
         assert torch.allclose(plain.fn(x, 0.5), made.fn(x, 0.5), atol=1e-4)
-    data = profile.measure(case)["data"]
+    data = profile.measure(case).data
     assert data["compile"] > 5 * data["first"] > 0
 
 
@@ -525,12 +525,16 @@ def test_a_model_that_is_none_is_refused(spec, said):
     assert said in str(error.value)
 
 
-def cases(**settings):
-    return base.expand({"study": "profile", "solvers": ["ddim"], "batches": [1], **settings})
+def tasks(**settings) -> list[Task]:
+    return expand({"study": "profile", "solvers": ["ddim"], "batches": [1], **settings})
+
+
+def cases(**settings) -> list[ProfileCase]:
+    return [task.case for task in tasks(**settings)]
 
 
 def test_a_case_is_one_of_everything_and_names_its_machine():
-    made = cases(
+    made = tasks(
         solvers=["ddim", "heun-edm"],
         batches=[1, 8],
         executors=["eager", "fused"],
@@ -539,12 +543,12 @@ def test_a_case_is_one_of_everything_and_names_its_machine():
         seconds=2,
     )
     assert len(made) == prod((2, 2, 2, 2, 2))
-    assert [case["executor"] for case in made[:4]] == ["eager", "fused"] * 2, "what is compared is measured side by side"
-    assert [case["repeat"] for case in made] == [0] * 16 + [1] * 16, "and repeats are far apart"
-    assert {case["machine"] for case in made} == {profile.machine("cpu")}
-    assert {case["seconds"] for case in made} == {2.0}
-    assert base.alone(made) == "profile"
-    assert base.alone([{"study": "floor"}]) == ""
+    assert [task.case.executor for task in made[:4]] == ["eager", "fused"] * 2, "what is compared is measured side by side"
+    assert [task.case.repeat for task in made] == [0] * 16 + [1] * 16, "and repeats are far apart"
+    assert {task.case.machine for task in made} == {profile.machine("cpu")}
+    assert {task.case.seconds for task in made} == {2.0}
+    assert measured_alone(made) == "profile"
+    assert measured_alone(expand({"study": "floor", "solvers": ["ddim"]})) == ""
 
 
 @pytest.mark.parametrize(
@@ -571,13 +575,13 @@ def test_a_case_that_cannot_be_run_is_refused(settings, said):
 
 def test_a_graph_of_what_the_host_computes_is_left_out():
     """A capture that fails is no case, and may harm the process."""
-    case = {"model": "mixture-1d", "solver": "ddim", "executor": "graph", "device": "cuda:0", "compiled": False}
+    case = replace(cases(models=["mixture-1d"])[0], executor="graph", device="cuda:0")
     assert "is computed on the host, which no CUDA graph records: give executor 'fused'" in profile.why_not(case)
 
 
 def test_what_cannot_be_run_is_left_out_and_said():
     with pytest.warns(UserWarning, match="left out: solver 'scipy-rk45' chooses its own steps"):
-        assert {case["solver"] for case in cases(solvers=["ddim", "scipy-rk45"])} == {"ddim"}
+        assert {case.solver for case in cases(solvers=["ddim", "scipy-rk45"])} == {"ddim"}
 
 
 @pytest.mark.parametrize("executor", ["eager", "fused"])
@@ -585,11 +589,11 @@ def test_a_record_holds_all_that_was_measured(executor):
     (case,) = cases(solvers=["dpm-solver++-2m"], batches=[3], executors=[executor], seconds=0.01, steps=6)
     threads = torch.get_num_threads()
     made = profile.measure(case)
-    arithmetic = made["context"].pop("arithmetic")
+    arithmetic = made.context.pop("arithmetic")
     assert arithmetic in ([""] if executor == "eager" else ["the kernel in C", "torch's operations"])
-    data, vector = made["data"], 3 * 3 * 32 * 32 * 4
+    data, vector = made.data, 3 * 3 * 32 * 32 * 4
     assert torch.get_num_threads() == threads
-    assert made["context"] == {"schedule": str(VP), "shape": [3, 32, 32], "kind": "eps", "parameters": 0}
+    assert made.context == {"schedule": str(VP), "shape": [3, 32, 32], "kind": "eps", "parameters": 0}
     assert data["nfe"] == 6
     assert all(len(samples) >= profile_run.LEAST for samples in data["seconds"].values())
     assert data["bytes"]["vector"] == vector
@@ -602,7 +606,7 @@ def test_a_record_holds_all_that_was_measured(executor):
 def test_a_record_says_who_formed_the_combinations(monkeypatch):
     monkeypatch.setattr(profile_counts.native, "library", lambda: None)
     (case,) = cases(executors=["fused"], seconds=0.01, steps=2)
-    assert profile.measure(case)["context"]["arithmetic"] == "torch's operations"
+    assert profile.measure(case).context["arithmetic"] == "torch's operations"
 
 
 def test_the_first_run_makes_its_plan_and_its_kernels():
@@ -624,5 +628,5 @@ def test_the_bandwidth_is_measured_in_each_case(monkeypatch):
 def test_the_clock_waits_for_the_device_that_it_is_asked_of(monkeypatch):
     waited = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: waited.append(device))
-    timing.now("cuda:1"), timing.now("cpu")
+    clock.now("cuda:1"), clock.now("cpu")
     assert waited == ["cuda:1"]

@@ -51,7 +51,7 @@ def test_repeats_add_rounds(sdebench, measured, here):
     more = ("--repeats", 2)
     twice = rounds()
     assert all(twice[key] >= once[key] + 6 for key in once)
-    assert len({r["key"] for r in records.read(measured)}) == 12
+    assert len({r.key for r in records.read(measured)}) == 12
 
 
 def test_a_trace_is_written_beside(sdebench, tmp_path, here):

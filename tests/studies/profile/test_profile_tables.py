@@ -1,6 +1,7 @@
 """The report on what a step costs: known medians, shares and bounds, pooled repeats, and figures that show just these."""
 
 import re
+from dataclasses import replace
 from itertools import product
 from math import isnan
 
@@ -8,12 +9,12 @@ import numpy as np
 import profile_records as p
 import pytest
 from matplotlib.colors import to_hex
+from order_records import record as of_order
 from rich.cells import cell_len
 from scipy.stats import binom
-from test_report import record as of_order
 
 from sdebench.report import build, emit, facts, page
-from sdebench.report.assemble import make_tables
+from sdebench.report.assemble import failure_table
 from sdebench.studies.profile import cells as profile_cells
 from sdebench.studies.profile import figures as profile_figures
 from sdebench.studies.profile import tables as profile
@@ -95,10 +96,10 @@ def test_parts_are_told_apart_round_by_round():
     network, rest = (profile_cells.median(cell.seconds[k]) for k in ("network", "rest"))
     assert network.low < rest.high
     assert row_of(told)["bound"] == "network"
-    seconds = told["data"]["seconds"]
+    seconds = told.data["seconds"]
     rest = [9e-5 * (1 - WIDE[i % 5]) for i in range(20)]
     total = [a + b + c for a, b, c in zip(seconds["network"], seconds["update"], rest)]
-    blurred = told | {"data": told["data"] | {"seconds": seconds | {"rest": rest, "total": total}}}
+    blurred = replace(told, data=told.data | {"seconds": seconds | {"rest": rest, "total": total}})
     table = table_of(blurred)
     assert texts(table, "bound") == [("network or launches", 0, "20 rounds")]
 
@@ -107,7 +108,7 @@ def test_three_parts_that_are_not_told_apart_are_all_named():
     record = p.record(rounds=12)
     up, down = ([1e-4 * (1 + s * (-1) ** i) for i in range(12)] for s in (0.2, -0.2))
     seconds = {"network": up, "rest": down, "update": down[::-1], "noise": [0.0] * 12}
-    record["data"]["seconds"] = seconds | {"total": [sum(v) for v in zip(*seconds.values())]}
+    record.data["seconds"] = seconds | {"total": [sum(v) for v in zip(*seconds.values())]}
     assert set(row_of(record)["bound"].split(" or ")) == {"network", "launches", "bandwidth"}
 
 
@@ -177,14 +178,14 @@ def test_a_failed_repeat_is_left_out_and_a_failed_case_is_dashes_with_its_reason
     assert table.frame["rounds"].tolist() == [7, 0]
     for key in ("us", "interval", "network", "bound", "images", "attained"):
         assert texts(table, key)[1] == (emit.DASH, 0, "CaptureError: no graph")
-    assert len(make_tables(facts.prepare_records([p.record(), lost]))["failures"].frame) == 1
+    assert len(failure_table(facts.prepare_records([p.record(), lost])).frame) == 1
 
 
 def test_missing_numbers_are_dashes():
     """Null bytes, memory, energy and rounds: dashes, and the rest of the row stands."""
     none = {"bytes": {"vector": 40_000, "moved": None, "fewest": None}, "memory": {"update": None, "run": None}}
     record = p.record(rounds=8, data=none)
-    record["data"]["seconds"]["update"][3] = None
+    record.data["seconds"]["update"][3] = None
     table = table_of(record)
     for key in ("moved", "moved_fewest", "attained", "memory_run", "memory_history"):
         assert texts(table, key)[0].text == emit.DASH
@@ -205,7 +206,7 @@ def test_energy_and_compiling_have_columns_where_they_are_known():
 def test_an_update_that_the_clock_does_not_see_has_no_bandwidth():
     """Rounds on both sides of 0, with a positive median."""
     record = p.record(rounds=9)
-    record["data"]["seconds"]["update"] = [1e-7, -1e-7, 1e-7] * 3
+    record.data["seconds"]["update"] = [1e-7, -1e-7, 1e-7] * 3
     assert texts(table_of(record), "attained") == [(emit.DASH, 0, "the update is not told from 0 by the clock")]
 
 
@@ -237,7 +238,7 @@ def test_the_terminal_has_a_part_for_each_place_that_fits_it():
     """120 columns, as rich counts them, with one blank between columns."""
     made = p.study(solvers=("dpm-solver++-2m-sde", "ddim"), batches=(1, 16384))
     for r in made:
-        r["data"]["seconds"]["rest"] = [u + 1e-9 * (-1) ** i for i, u in enumerate(r["data"]["seconds"]["update"])]
+        r.data["seconds"]["rest"] = [u + 1e-9 * (-1) ** i for i, u in enumerate(r.data["seconds"]["update"])]
     parts = profile.profile_rows(made)
     titles = [f"{model}, float32, cpu: a step, and its parts in %" for model in ("null model", "digits")]
     assert [title for title, _, _ in parts] == titles
@@ -276,7 +277,7 @@ def points(axes):
 
 def test_the_roofs_show_the_rates_of_the_table_and_what_bounds_them():
     blurred = p.record(batch=30, network=101, rest=100, rounds=12)
-    seconds = blurred["data"]["seconds"]
+    seconds = blurred.data["seconds"]
     seconds["rest"] = [1e-4 * (1 + 0.3 * (-1) ** i) for i in range(12)]
     made = [
         p.record(),
@@ -333,25 +334,26 @@ def test_the_shares_are_bars_of_the_table_and_negative_ones_are_empty():
 
 
 def test_a_report_of_costs_alone(tmp_path):
-    """Its own title; figures, tables and rows of every place; nothing about orders."""
+    """Figures of every place, tables as files; nothing about orders."""
     made = p.study(solvers=("ddim", "rk4"), batches=(1, 64))
     build([*made, p.record(solver="lms-4", model="null", status="failed", message="no")], tmp_path)
     html, readme = ((tmp_path / name).read_text() for name in ("index.html", "README.md"))
-    assert "<h1>What a step costs</h1>" in html
-    assert readme.startswith("# What a step costs\n")
+    assert re.findall(r'<section id="([^"]*)"><h2>([^<]*)</h2>', html) == [
+        ("cost", "What a step costs"),
+        ("failures", "Failures"),
+        ("reproduce", "Reproduce"),
+    ]
+    assert "\n## What a step costs\n" in readme
     assert "Orders" not in html.partition("<script")[0]
-    assert {f.stem for f in (tmp_path / "figures").iterdir()} == {
-        f"profile-{kind}-{m}-float32-cpu" for kind in ("roofs", "shares") for m in ("digits", "null-model")
-    }
-    assert {f.name for f in (tmp_path / "tables").iterdir() if "profile" in f.name} == {
-        "profile.csv",
-        "profile.md",
-        "profile.tex",
-        "profile-runs.csv",
-    }
-    assert len(re.findall("<h3>", html)) == 2
-    assert 'id="profile-table"' in html
-    assert "| ddim | eager |" in readme
+    figures = {f"profile-{kind}-{m}-float32-cpu" for kind in ("roofs", "shares") for m in ("digits", "null-model")}
+    assert {f.name for f in (tmp_path / "figures").iterdir()} == {f"{name}.svg" for name in figures}
+    assert {f.name for f in (tmp_path / "tables").iterdir()} == {"profile.csv", "profile-runs.csv", "failures.csv"}
+    assert re.findall(r'<h3 id="([^"]*)">', html) == ["cost-null-model-float32-cpu", "cost-digits-float32-cpu"]
+    rows = (tmp_path / "tables/profile.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(made) + 1
+    for name in ("profile", "profile-runs"):
+        assert f'<a href="tables/{name}.csv">' in html
+        assert f"](tables/{name}.csv)" in readme
 
 
 def test_costs_stand_beside_orders_and_change_nothing_of_them(tmp_path):
@@ -361,17 +363,12 @@ def test_costs_stand_beside_orders_and_change_nothing_of_them(tmp_path):
     assert "What a step costs" not in a
     assert "profile" not in a
     assert '<section id="cost"><h2>What a step costs</h2>' in b
-    assert '<a href="#cost">Cost</a>' in b
+    assert '<a href="#cost">What a step costs</a>' in b
     assert "<b>1</b><span>solvers</span>" in b
+    sections = [re.search(r'<section id="order">.*?</section>', text, re.DOTALL)[0] for text in (a, b)]
+    assert sections[0] == sections[1]
     tables = [(tmp_path / name / "tables/orders.csv").read_text() for name in "ab"]
     assert tables[0] == tables[1]
-
-
-def test_a_long_table_is_linked_from_the_readme(tmp_path):
-    build([p.record(batch=b, rounds=1) for b in range(1, 402)], tmp_path)
-    readme = (tmp_path / "README.md").read_text()
-    assert "tables/profile.md" in readme
-    assert "| ddim |" not in readme
 
 
 def test_labels_name_what_differs():

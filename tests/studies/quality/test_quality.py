@@ -13,11 +13,14 @@ import torch
 
 from sdebench import get_solver, records
 from sdebench._support.errors import UsageError
+from sdebench.catalogue import expand_solvers
 from sdebench.engine import runner
+from sdebench.engine.suite import Task, expand
 from sdebench.fit import fit_order
 from sdebench.metrics.statistics import merged, unstack
 from sdebench.networks import NetworkModel
-from sdebench.studies import base
+from sdebench.studies.base import Found
+from sdebench.studies.quality import QualityCase
 from sdebench.studies.quality import error as quality_error
 from sdebench.studies.quality import measure as quality
 from sdebench.studies.quality import metrics as quality_metrics
@@ -36,7 +39,7 @@ def short(monkeypatch, tmp_path):
     quality_error.converged.cache_clear()
 
 
-def cases(**settings) -> list[dict]:
+def tasks(**settings) -> list[Task]:
     few = {
         "models": [MODEL],
         "solvers": ["ddim"],
@@ -47,16 +50,20 @@ def cases(**settings) -> list[dict]:
         "points": 4,
         "kinds": ["samples"],
     }
-    return base.expand({"study": "quality"} | few | settings)
+    return expand({"study": "quality"} | few | settings)
 
 
-def one(**settings) -> dict:
+def cases(**settings) -> list[QualityCase]:
+    return [task.case for task in tasks(**settings)]
+
+
+def one(**settings) -> QualityCase:
     (case,) = cases(**settings)
     return case
 
 
-def total(found: dict):
-    return merged(unstack(found["arrays"]))
+def total(found: Found):
+    return merged(unstack(found.arrays))
 
 
 SOLVERS = ["ddim", "unipc-3", "ddpm", "sde-dpm-solver++-2m"]  # with and without memory, noise
@@ -65,10 +72,10 @@ SOLVERS = ["ddim", "unipc-3", "ddpm", "sde-dpm-solver++-2m"]  # with and without
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_two_runs_of_a_seed_give_the_same_bits_and_another_seed_does_not(solver):
     one_, two = (quality.measure(one(solvers=[solver])) for _ in range(2))
-    assert one_["arrays"].keys() == {"count", "total", "outer"}
-    assert all(np.array_equal(one_["arrays"][name], two["arrays"][name]) for name in one_["arrays"])
+    assert one_.arrays.keys() == {"count", "total", "outer"}
+    assert all(np.array_equal(one_.arrays[name], two.arrays[name]) for name in one_.arrays)
     other = quality.measure(one(solvers=[solver], seed=1))
-    assert not np.allclose(one_["arrays"]["total"], other["arrays"]["total"], rtol=1e-3)
+    assert not np.allclose(one_.arrays["total"], other.arrays["total"], rtol=1e-3)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -103,7 +110,7 @@ def test_the_first_call_of_a_network_is_not_in_the_time_of_an_image(monkeypatch)
 def test_chunks_add_up_to_one_large_chunk(solver):
     (whole,) = cases(solvers=[solver], samples=40, chunk=40)
     parts = cases(solvers=[solver], samples=40, chunk=15)
-    assert [(c["first"], c["size"]) for c in parts] == [(0, 15), (15, 15), (30, 10)]
+    assert [(c.first, c.size) for c in parts] == [(0, 15), (15, 15), (30, 10)]
     a = total(quality.measure(whole))
     b = merged([total(quality.measure(case)) for case in parts])
     assert a.count == b.count == 40
@@ -112,8 +119,8 @@ def test_chunks_add_up_to_one_large_chunk(solver):
 
 
 def test_more_samples_extend_a_result(tmp_path):
-    first = runner.run(cases(samples=20, chunk=20), tmp_path / "r.jsonl")
-    more = runner.run(cases(samples=60, chunk=20), tmp_path / "r.jsonl")
+    first = runner.run(tasks(samples=20, chunk=20), tmp_path / "r.jsonl")
+    more = runner.run(tasks(samples=60, chunk=20), tmp_path / "r.jsonl")
     assert (first.measured, more.measured, more.skipped) == (1, 2, 1)
 
 
@@ -128,14 +135,14 @@ BUDGETS = {  # what 2 to 9 evaluations allow: (steps, evaluations)
 @pytest.mark.parametrize(("solver", "budget"), [(s, b) for s, its in BUDGETS.items() for b in its])
 def test_a_budget_is_never_exceeded_and_what_was_counted_is_said(solver, budget):
     steps, nfe = BUDGETS[solver][budget]
-    data = quality.measure(one(solvers=[solver], budgets=[budget]))["data"]
+    data = quality.measure(one(solvers=[solver], budgets=[budget])).data
     assert (data["steps"], data["nfe"], data["exact"], data["budget"]) == (steps, nfe, nfe == budget, budget)
 
 
 def test_every_start_up_is_counted():
     """Of every registered method on a grid: the steps are as many as fit, and one more would not."""
     problem = AT.problem
-    for spec in base.solver_specs("all"):
+    for spec in expand_solvers(["all"]):
         if quality.why_not(spec, AT, "uniform_lam", 24):
             continue
         solver = get_solver(spec)
@@ -148,7 +155,7 @@ def test_every_start_up_is_counted():
 def test_what_cannot_be_run_is_left_out_with_a_line_and_alone_is_an_error():
     with pytest.warns(UserWarning, match="left out: solver 'heun-edm' makes more than 1 network calls"):
         found = cases(solvers=["ddim", "heun-edm"], budgets=[1, 2])
-    assert [(c["solver"], c["budget"]) for c in found] == [("ddim", 2), ("heun-edm", 2), ("ddim", 1)]
+    assert [(c.solver, c.budget) for c in found] == [("ddim", 2), ("heun-edm", 2), ("ddim", 1)]
     for solver, message in (("analytic-dpm", "cannot be run on a network"), ("scipy-rk45", "chooses its own steps")):
         with pytest.raises(UsageError, match=message):
             cases(solvers=[solver])
@@ -158,13 +165,13 @@ def test_errors_are_those_to_the_flow_of_the_network_itself():
     """One Gaussian, whose flow has a formula; ddim's rungs to 1e-6 of its RMS error, and its order is 1."""
     (case,) = cases(kinds=["error"], dtypes=["float64"], ladder=[8, 16, 32, 64, 128])
     found = quality.measure(case)
-    data, at = found["data"], Sampling(MODEL, "float64", "cpu", 0)
+    data, at = found.data, Sampling(MODEL, "float64", "cpu", 0)
     exact = remembering_networks.exact(at.problem.initial(4, 0)).flatten(1)
     grid = quality_run.grid_of(at.problem, "uniform_lam", 16)
     ends = quality_run.sample(get_solver("ddim"), at.problem.model, grid, at, 0, 4)
     error = (ends.flatten(1) - exact).square().mean(1).sqrt().numpy()
     i = data["n"].index(16)
-    np.testing.assert_allclose(found["arrays"]["error"][i], error, rtol=1e-5)
+    np.testing.assert_allclose(found.arrays["error"][i], error, rtol=1e-5)
     assert data["rms"][i] == pytest.approx(float(np.sqrt(np.mean(error**2))), rel=1e-5)
     assert data["nfe"] == data["budget"] == [4, 8, 16, 32, 64, 128]
     assert data["reference_error"] < 1e-7
@@ -196,7 +203,7 @@ def test_a_fine_run_is_made_once_for_all_processes_and_again_where_its_file_is_d
 
 def test_the_format_of_a_network_has_a_floor_of_its_own():
     """bfloat16 has 8 bits: what it does to a trajectory is seen, above float32's, and the state does not share it."""
-    found = {c["dtype"]: quality.measure(c)["data"] for c in cases(kinds=["error"], dtypes=["float64", "float32"], ladder=[64])}
+    found = {c.dtype: quality.measure(c).data for c in cases(kinds=["error"], dtypes=["float64", "float32"], ladder=[64])}
     assert found["float64"]["rounding"] == 0.0
     assert 1e-8 < found["float32"]["rounding"] < 1e-5
     assert found["float32"]["floor"][0] >= found["float32"]["rounding"]
@@ -205,22 +212,22 @@ def test_the_format_of_a_network_has_a_floor_of_its_own():
 
 def test_pictures_are_the_first_samples_and_those_of_the_exact_trajectory():
     exact, ddim = cases(kinds=["pictures"], budgets=[2, 64], points=9)
-    want = quality.measure(exact)["arrays"]["images"]
+    want = quality.measure(exact).arrays["images"]
     found = quality.measure(ddim)
-    assert found["data"] == {"budget": [2, 64], "nfe": [2, 64], "steps": [2, 64]}
-    assert (want.shape, found["arrays"]["images"].shape) == ((1, 8, 1, 8, 8), (2, 8, 1, 8, 8))
+    assert records.clean(found.data) == {"budget": [2, 64], "nfe": [2, 64], "steps": [2, 64]}
+    assert (want.shape, found.arrays["images"].shape) == ((1, 8, 1, 8, 8), (2, 8, 1, 8, 8))
     assert want.dtype == np.uint8
-    far, near = (np.abs(found["arrays"]["images"][i].astype(int) - want[0].astype(int)).mean() for i in (0, 1))
+    far, near = (np.abs(found.arrays["images"][i].astype(int) - want[0].astype(int)).mean() for i in (0, 1))
     assert near < 3 < far
 
 
 def test_the_data_s_record_has_both_sides_and_what_real_images_reach():
     found = quality.measure(one(kinds=["data"]))
-    counts = [int(found["arrays"][f"{side}.count"].sum()) for side in ("train", "test")]
-    assert counts == [found["data"]["train"], found["data"]["test"]] == [1500, 297]
-    assert found["data"]["precision"] > 0.8
-    assert found["context"]["metric"] == "fd_digits"
-    assert found["context"]["data"] == "digits"
+    counts = [int(found.arrays[f"{side}.count"].sum()) for side in ("train", "test")]
+    assert counts == [found.data["train"], found.data["test"]] == [1500, 297]
+    assert found.data["precision"] > 0.8
+    assert found.context["metric"] == "fd_digits"
+    assert found.context["data"] == "digits"
 
 
 def test_statistics_from_the_data_itself_agree_with_those_that_are_shipped():
@@ -233,13 +240,13 @@ def test_statistics_from_the_data_itself_agree_with_those_that_are_shipped():
 
 MEMORY = """
 import resource, torch
-from sdebench.studies import base
+from sdebench.engine.suite import expand
 from sdebench.studies.quality import measure as quality
 torch.set_num_threads(1)
-cases = base.expand({"study": "quality", "models": ["remembering_networks:gaussian"], "solvers": ["ddim", "ddpm"],
+cases = expand({"study": "quality", "models": ["remembering_networks:gaussian"], "solvers": ["ddim", "ddpm"],
                      "budgets": [4], "features": "digits", "samples": 12000, "chunk": 500, "kinds": ["samples"]})
 for i, case in enumerate(cases):
-    quality.measure(case)
+    quality.measure(case.case)
     if i == 8:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(len(cases), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
@@ -249,8 +256,8 @@ print(len(cases), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def test_peak_memory_does_not_grow_with_the_number_of_samples():
     """48 chunks of 500 images of 64 pixels: the peak of a process rises by less than 4 MB after the ninth, while the samples
     of the others alone would be 10 MB and their features 5 MB."""
-    here = Path(__file__)
-    environment = os.environ | {"PYTHONPATH": f"{here.parents[2]}:{here.parent}"}
+    root = Path(__file__).parents[3]
+    environment = os.environ | {"PYTHONPATH": f"{root}:{root / 'tests/helpers'}"}
     done = subprocess.run([sys.executable, "-c", MEMORY], env=environment, capture_output=True, text=True, check=True)
     chunks, kilobytes = map(int, done.stdout.split())
     assert chunks == 48
@@ -258,8 +265,8 @@ def test_peak_memory_does_not_grow_with_the_number_of_samples():
 
 
 def test_a_network_that_gives_nan_is_a_failed_case_and_the_others_go_on(tmp_path):
-    summary = runner.run(cases(models=[MODEL, "remembering_networks:lost"]), tmp_path / "r.jsonl")
-    status = {r["case"]["model"]: r["status"] for r in records.read(tmp_path / "r.jsonl")}
+    summary = runner.run(tasks(models=[MODEL, "remembering_networks:lost"]), tmp_path / "r.jsonl")
+    status = {r.case["model"]: r.status for r in records.read(tmp_path / "r.jsonl")}
     assert status == {MODEL: "ok", "remembering_networks:lost": "failed"}
     assert "no sample is finite" in summary.failed[0][1]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from functools import partial
 
 import pytest
-from test_runner import CODE, command_line, kills
+from runs import command_line, kills, pin_code
 
 from sdebench import records
 from sdebench.studies.quality import error as quality_error
@@ -117,11 +117,11 @@ def test_killed_at_random_moments_fid_loses_no_cell_and_counts_none_twice(sdeben
     assert run.wait(600) == 0, run.stderr.read()
     assert killed == 2
     monkeypatch.setattr(quality_error, "FINE", FINE)  # as in the processes
-    monkeypatch.setattr(records, "code_hash", lambda extra=(): CODE)
+    pin_code(monkeypatch)
     assert sdebench(*command, "--out", whole)[0] == 0
     found, wanted = (records.read(p) for p in (path, whole))
-    assert Counter(r["key"] for r in found) == Counter(r["key"] for r in wanted)
-    expected = {r["key"]: records.load_arrays(r) for r in wanted}
+    assert Counter(r.key for r in found) == Counter(r.key for r in wanted)
+    expected = {r.key: records.load_arrays(r) for r in wanted}
     for r in found:
         for name, array in records.load_arrays(r).items():
-            assert (array == expected[r["key"]][name]).all()
+            assert (array == expected[r.key][name]).all()

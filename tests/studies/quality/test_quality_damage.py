@@ -5,9 +5,10 @@ import remembering_networks  # noqa: F401
 import torch
 
 from sdebench._support.errors import UsageError
+from sdebench.engine.suite import expand
 from sdebench.metrics.frechet import frechet
 from sdebench.metrics.statistics import merged, unstack
-from sdebench.studies import base
+from sdebench.studies.base import Found
 from sdebench.studies.quality import damage as quality_damage
 from sdebench.studies.quality import measure as quality
 from sdebench.studies.quality import metrics as quality_metrics
@@ -42,8 +43,8 @@ def test_noise_is_five_percent_of_the_range_and_the_same_for_a_seed():
     assert not torch.equal(quality_damage.noisy(x, 0), quality_damage.noisy(x, 1))
 
 
-def measured() -> dict:
-    (case,) = base.expand(
+def measured() -> Found:
+    (task,) = expand(
         {
             "study": "quality",
             "models": ["remembering_networks:gaussian"],
@@ -53,16 +54,16 @@ def measured() -> dict:
             "kinds": ["data"],
         }
     )
-    return quality.measure(case)
+    return quality.measure(task.case)
 
 
 def test_the_record_of_the_data_says_how_far_damaged_images_are():
     """As they are, digits are as far as their test part is; what is damaged is further, a blur of one pixel most."""
     found = measured()
-    told = {one["damage"]: one for one in found["data"]["damaged"]}
+    told = {one["damage"]: one for one in found.data["damaged"]}
     assert list(told) == ["as they are", "noise 5 %", "half resolution", "blur ½ pixel", "blur 1 pixel", "without class 0"]
     train, test = (
-        merged(unstack({k.removeprefix(f"{side}."): v for k, v in found["arrays"].items() if k.startswith(side)}))
+        merged(unstack({k.removeprefix(f"{side}."): v for k, v in found.arrays.items() if k.startswith(side)}))
         for side in ("train", "test")
     )
     as_is = told.pop("as they are")
@@ -78,7 +79,7 @@ def test_images_that_are_not_there_are_said_to_be_missing(monkeypatch):
         raise UsageError(f"there is no data at /some/where/{data}")
 
     monkeypatch.setattr(quality_metrics, "_images", gone)
-    data = measured()["data"]
+    data = measured().data
     assert data["damaged"] == []
     assert data["damaged_why"] == "the images of digits were not there"
 
@@ -88,4 +89,4 @@ def test_other_images_of_the_same_name_are_not_taken(monkeypatch):
 
     other = replace(quality_metrics._images("digits"), sha256="0" * 64)
     monkeypatch.setattr(quality_metrics, "_images", lambda data: other)
-    assert measured()["data"]["damaged"] == []
+    assert measured().data["damaged"] == []

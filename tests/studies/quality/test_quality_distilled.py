@@ -32,8 +32,7 @@ def student(name="quick", letter="d", budgets=(4,), shift=0.5, solver="ddim", er
     yield from (q.samples(solver, b, shift=shift, **more) for b in budgets)
     yield q.pictures(solver, budgets, **more)
     paired = q.error(solver, ladder=budgets, rms=[error] * len(budgets), **more)
-    paired["data"]["reference_of"] = TEACHER
-    yield paired
+    yield paired.with_data(reference_of=TEACHER)
 
 
 def teacher(solvers=("ddim", "unipc-3"), budgets=(2, 4, 10)):
@@ -51,7 +50,7 @@ def read(tmp_path):
 
 
 def shown(group):
-    made = {table.name: table for table in quality.tables([group])}
+    made = quality.make_tables([group])
     return [made[name] for name in ("quality", "quality-error-runs", "quality-rank")]
 
 
@@ -76,7 +75,7 @@ def test_its_row_has_its_error_and_the_teacher_s_best_at_as_many_evaluations(rea
 
 def test_the_teacher_s_best_may_take_fewer_evaluations_and_then_says_how_many(read):
     made = [q.samples("ddim", 4, shift=2.0), q.samples("heun-edm", 3, shift=0.2), q.samples("ddim", 5, shift=0.0)]
-    made[1]["data"]["nfe"] = 3
+    made[1] = made[1].with_data(nfe=3)
     (group,) = read([q.data(), *made, q.pictures("heun-edm", (3,)), *student()])
     row = distilled.table([group]).frame.iloc[0]
     assert row["best"] == "heun-edm, uniform_lam, 3 NFE"
@@ -117,7 +116,7 @@ def test_a_run_for_which_it_is_not_made_is_marked(read, sampled, says):
 def test_a_student_alone_or_of_another_teacher_has_a_section_of_its_own(read):
     """With its own data; the teacher's columns are dashes with their reason."""
     other = {"name": "digits", "sha256": "9" * 64}
-    made = [r for r in student(teacher=other) if r["case"]["kind"] != "error"]
+    made = [r for r in student(teacher=other) if r.record.case["kind"] != "error"]
     found = read([*teacher(), *made, q.data(**of_student("quick", "d", teacher=other))])
     assert [group.label for group in found] == ["digits", "quick on digits"]
     assert found[0].students == ()
@@ -133,7 +132,7 @@ def test_the_teacher_is_that_of_the_reference_where_the_card_names_one_between(r
 
 
 def test_a_later_step_that_draws_noise_is_a_dash_with_its_reason(read):
-    made = [r for r in student(solver="ddpm", budgets=(4,)) if r["case"]["kind"] != "error"]
+    made = [r for r in student(solver="ddpm", budgets=(4,)) if r.record.case["kind"] != "error"]
     (group,) = read([*teacher(), *made])
     table = distilled.table([group])
     cell = emit.cell(table.frame.iloc[0].to_dict(), next(c for c in table.columns if c.key == "error"))
@@ -174,7 +173,7 @@ def test_the_page_has_one_section_and_a_table_of_students_in_it(tmp_path):
     assert re.findall(r'<h3 id="(quality[^"]*)"', page) == ["quality-digits"]
     assert "Distilled networks" in page
     assert "black marks are distilled networks" in page
-    assert "## Distilled networks" in (tmp_path / "out" / "README.md").read_text()
+    assert "\n#### Distilled networks\n" in (tmp_path / "out" / "README.md").read_text()
     assert (tmp_path / "out" / "figures" / "samples-digits-distilled-networks.svg").is_file()
     build(q.stored(tmp_path / "s.jsonl", teacher()), tmp_path / "without")
     assert "istilled networks" not in (tmp_path / "without" / "index.html").read_text()

@@ -10,9 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from sdebench import get_solver
 from sdebench._support.errors import UsageError
+from sdebench.engine.suite import expand
 from sdebench.networks import get_network
 from sdebench.networks.loading import SHIPPED
-from sdebench.studies import base
+from sdebench.studies.quality import QualityCase
 from sdebench.studies.quality import error as quality_error
 from sdebench.studies.quality import measure as quality
 from sdebench.studies.quality import run as quality_run
@@ -50,7 +51,7 @@ def student(tmp_path):
     return make
 
 
-def cases(model, **settings) -> list[dict]:
+def cases(model, **settings) -> list[QualityCase]:
     few = {
         "models": [model],
         "solvers": ["ddim"],
@@ -61,7 +62,7 @@ def cases(model, **settings) -> list[dict]:
         "kinds": ["error"],
         "reference": "float32",
     }
-    return base.expand({"study": "quality"} | few | settings)
+    return [task.case for task in expand({"study": "quality"} | few | settings)]
 
 
 def rms(x) -> float:
@@ -73,7 +74,7 @@ def test_its_error_is_that_to_its_teacher_s_trajectory_and_the_record_says_whose
     model = student(sampled={"solver": "ddim", "grid": "uniform_t", "steps": 2})
     (case,) = cases(model)
     found, at = quality.measure(case), Sampling(model, "float32", "cpu", 0)
-    data, its, own = found["data"], *(quality_error.converged(at._replace(model=m), 4).ends for m in ("digits", model))
+    data, its, own = found.data, *(quality_error.converged(at._replace(model=m), 4).ends for m in ("digits", model))
     for i, n in enumerate((1, 2)):
         grid = quality_run.grid_of(at.problem, "uniform_t", n)
         ends = quality_run.sample(get_solver("ddim"), at.problem.model, grid, at, 0, 4).flatten(1).double()
@@ -81,22 +82,22 @@ def test_its_error_is_that_to_its_teacher_s_trajectory_and_the_record_says_whose
         assert abs(data["rms"][i] / rms(ends - own) - 1) > 1e-3
     assert (data["n"], data["nfe"], data["budget"]) == ([1, 2],) * 3
     assert data["reference_of"] == DIGITS
-    assert found["context"]["teacher"] == DIGITS
-    assert found["context"]["sampled"]["steps"] == 2
+    assert found.context["teacher"] == DIGITS
+    assert found.context["sampled"]["steps"] == 2
 
 
 def test_of_any_other_network_nothing_is_said_of_teachers():
     (case,) = cases("digits", ladder=[4])
     found = quality.measure(case)
-    assert case["ladder"] == [1, 2, 4]
-    assert "reference_of" not in found["data"]
-    assert not {"teacher", "sampled"} & set(found["context"])
+    assert case.ladder == (1, 2, 4)
+    assert "reference_of" not in found.data
+    assert not {"teacher", "sampled"} & set(found.context)
 
 
 def test_it_has_no_ladder_beyond_its_budgets_and_no_exact_pictures(student):
     found = cases(student(), kinds=["error", "pictures"], ladder=[64, 96])
-    assert [case["ladder"] for case in found if case["kind"] == "error"] == [[1, 2]]
-    assert [case["solver"] for case in found if case["kind"] == "pictures"] == ["ddim"]
+    assert [case.ladder for case in found if case.kind == "error"] == [(1, 2)]
+    assert [case.solver for case in found if case.kind == "pictures"] == ["ddim"]
 
 
 def test_of_consistency_sampling_one_step_has_an_error_and_more_are_left_out(student, monkeypatch):
@@ -104,10 +105,10 @@ def test_of_consistency_sampling_one_step_has_an_error_and_more_are_left_out(stu
     monkeypatch.setattr(quality_error, "FINE", (("ddim", "uniform_lam", 4),) * 2)
     with pytest.warns(UserWarning, match="left out: solver 'consistency' draws noise in its later steps: its error"):
         found = cases(student(), solvers=["consistency"], budgets=[1, 2, 4], kinds=["samples", "error"])
-    assert [case["ladder"] for case in found if case["kind"] == "error"] == [[1]]
-    assert [case["budget"] for case in found if case["kind"] == "samples"] == [4, 2, 1]
+    assert [case.ladder for case in found if case.kind == "error"] == [(1,)]
+    assert [case.budget for case in found if case.kind == "samples"] == [4, 2, 1]
     problem = get_network("digits")
-    data = quality.measure(next(case for case in found if case["kind"] == "error"))["data"]
+    data = quality.measure(next(case for case in found if case.kind == "error")).data
     assert data["floor"] == [pytest.approx(sqrt(2) * problem.schedule.rho(problem.span[1]))]
     with pytest.raises(UsageError, match="give the budget 1"):
         cases(student("other"), solvers=["consistency"], budgets=[2])
@@ -120,7 +121,7 @@ def test_a_stochastic_method_of_another_kind_has_no_error_in_one_step(student):
 
 def test_what_cannot_be_run_in_one_evaluation_is_said(student):
     with pytest.warns(UserWarning, match="solver 'heun-edm' makes more than 1 network calls in its shortest run"):
-        assert [case["ladder"] for case in cases(student(), solvers=["ddim", "heun-edm"])] == [[1, 2], [2]]
+        assert [case.ladder for case in cases(student(), solvers=["ddim", "heun-edm"])] == [(1, 2), (2,)]
 
 
 def test_the_teacher_of_a_student_s_student_is_the_first_of_them(student):
@@ -167,8 +168,8 @@ def test_a_consistency_model_without_a_teacher_has_samples_and_no_error(student)
     model = student(teacher=None, sampled={"solver": "consistency", "grid": "uniform_t", "steps": [1, 2]})
     with pytest.warns(UserWarning, match="network 'digits' had no teacher, so that nothing says"):
         found = cases(model, solvers=["consistency"], kinds=["samples", "pictures", "error"])
-    assert [(case["kind"], case.get("solver")) for case in found if case["kind"] != "samples"] == [("pictures", "consistency")]
-    assert [case["budget"] for case in found if case["kind"] == "samples"] == [2, 1]
+    assert [(case.kind, case.solver) for case in found if case.kind != "samples"] == [("pictures", "consistency")]
+    assert [case.budget for case in found if case.kind == "samples"] == [2, 1]
     assert set(about(Sampling(model, "float32", "cpu", 0))) == {"sampled"}
 
 
@@ -189,5 +190,5 @@ def test_of_a_student_of_another_teacher_there_are_samples_and_no_error_which_is
         cases(model)
     assert "\n" not in str(caught.value)
     with pytest.warns(UserWarning, match=message):
-        assert {case["kind"] for case in cases(model, kinds=["samples", "error"])} == {"samples"}
+        assert {case.kind for case in cases(model, kinds=["samples", "error"])} == {"samples"}
     assert set(about(Sampling(model, "float32", "cpu", 0))["teacher"]) == {"name", "sha256"}

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from base64 import b64decode
 from io import BytesIO
 from itertools import count
 from math import isnan
@@ -11,8 +12,6 @@ import numpy as np
 import pytest
 import quality_records as q
 from PIL import Image
-from test_report import record
-from test_seed_page import record as statement
 
 from sdebench.metrics.frechet import frechet, infinite, paired_bootstrap
 from sdebench.metrics.statistics import Statistics, merged
@@ -97,8 +96,8 @@ def test_a_distance_that_would_mislead_is_a_dash_with_its_reason(read, more, why
 def test_lost_arrays_are_a_dash_and_name_no_path(tmp_path):
     made = q.stored(tmp_path / "r.jsonl", [q.data(), q.samples("ddim", 10), q.samples("unipc-3", 10), q.pictures("ddim")])
     for r in made:
-        if r["case"].get("solver") == "ddim":
-            (tmp_path / "r.arrays" / r["arrays"]["file"]).unlink()
+        if r.case.get("solver") == "ddim":
+            (tmp_path / "r.arrays" / r.arrays.file).unlink()
     build(made, tmp_path / "out")
     row = row_of(quality.quality_table(quality_cells.groups(made)), "ddim")
     assert isnan(row["fd_10"])
@@ -221,7 +220,7 @@ def test_the_floor_of_a_bfloat16_network_is_a_row(read):
 def test_of_two_ladders_the_one_over_more_points_counts(read):
     found = one(read, [q.error("ddim", points=64, ladder=(5, 10)), q.error("ddim", points=32)])
     (held,) = found.errors.values()
-    assert held["case"]["points"] == 64
+    assert held.case["points"] == 64
 
 
 @pytest.mark.parametrize("n", [4, 5, 6])
@@ -289,7 +288,7 @@ def test_levels_far_below_all_samples_are_named_and_not_drawn(read):
     """Distances of 0.4 and more; levels of 0.05: within a factor of 10 they are lines, and names elsewhere."""
     for shift, lines, named in ((0.0, 2, 0), (3.0, 0, 1)):
         group = one(read, [q.data(), *(q.samples(s, b, shift=shift) for s in ("ddim", "ddpm") for b in (5, 10))])
-        made = {table.name: table for table in quality.tables([group])}
+        made = quality.make_tables([group])
         shown = [made[name] for name in ("quality", "quality-error-runs", "quality-rank")]
         ax = quality_figures.quality_curves(*shown, group, "uniform_lam").axes[0]
         assert len([line for line in ax.lines if line.get_linestyle() == "--"]) == lines
@@ -299,27 +298,31 @@ def test_levels_far_below_all_samples_are_named_and_not_drawn(read):
 
 def test_the_legend_of_errors_names_what_is_drawn(read):
     group = one(read, [q.data(), q.error("ddim"), *(q.samples(s, 5) for s in ("ddim", "ddpm"))])
-    made = {table.name: table for table in quality.tables([group])}
+    made = quality.make_tables([group])
     shown = [made[name] for name in ("quality", "quality-error-runs", "quality-rank")]
     figure = quality_figures.error_curves(*shown, group, "uniform_lam")
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["ddim"]
 
 
-def test_samples_are_drawn_at_a_whole_zoom_and_none_is_changed():
-    """Every pixel of an image is a square of the PNG, and nothing lies between them."""
+def test_samples_are_drawn_as_squares_and_none_is_changed():
+    """The SVG holds every row of samples as it is, and scales both of its axes alike, without blurring."""
     images = np.random.default_rng(0).integers(0, 256, (8, 3, 4, 4)).astype(np.uint8)
     strip = quality_figures.tiled(images)
     assert strip.shape == (4, 8 * 5 - 1, 3)
     assert np.array_equal(strip[:, 5:9], images[1].transpose(1, 2, 0))
     assert (strip[:, 4] == 255).all()
-    png = quality_figures.samples([("a", images), ("b", images)])
-    wide = round(png.get_figwidth() * quality_figures._DPI)
-    assert wide % strip.shape[1] == 0
-    pixels = np.asarray(Image.open(BytesIO(style.render(png, "x")["png"])).convert("RGB"))
-    zoom = wide // strip.shape[1]
-    squares = strip.repeat(zoom, 0).repeat(zoom, 1)
-    for row in np.split(pixels, 2):  # a name above, the samples below
-        assert np.array_equal(row[-len(squares) :], squares)
+    svg = style.render(quality_figures.samples([("a", images), ("b", images[::-1])]), "x")
+    held = re.findall(r'<image xlink:href="data:image/png;base64,([^"]*)"[^>]*transform="matrix\(([^)]*)\)"', svg)
+    places = [[float(number) for number in matrix.split()] for _, matrix in held]
+    for (data, _), (across, *turned, down, left, _), shown in zip(held, places, (strip, quality_figures.tiled(images[::-1]))):
+        pixels = np.asarray(Image.open(BytesIO(b64decode(re.sub(r"\s", "", data)))).convert("RGB"))
+        assert np.array_equal(pixels, shown)
+        assert across == down > 1
+        assert (turned, left) == ([0, 0], 0)
+        assert (across * quality_figures._DPI / 72) % 1 == pytest.approx(0, abs=1e-9)
+    assert len(held) == 2
+    assert places[1][5] > places[0][5] + 4 * places[0][3]  # the second below the first, with its name between
+    assert "image-rendering:pixelated" in svg.replace(": ", ":")
 
 
 def test_rows_of_samples_share_their_noise_and_name_their_evaluations(read):
@@ -349,27 +352,33 @@ def site(tmp_path_factory):
 
 def test_the_page_of_quality_alone_says_nothing_of_orders(site):
     text = (site[0] / "out" / "index.html").read_text()
-    assert "<h1>Sample quality against network evaluations</h1>" in text
-    assert 'id="orders"' not in text
-    assert {"quality-digits", "quality-small-on-cifar10-jpeg75"} <= set(re.findall(r'<h3 id="([^"]*)"', text))
+    assert re.findall(r'<section id="([^"]*)"><h2>([^<]*)</h2>', text) == [
+        ("quality", "Sample quality against network evaluations"),
+        ("failures", "Failures"),
+        ("reproduce", "Reproduce"),
+    ]
+    assert "orders" not in text.partition("<script")[0]
+    assert {"quality-digits", "quality-small-on-cifar10-jpeg75"} == set(re.findall(r'<h3 id="([^"]*)"', text))
     assert "FloatingPointError: nan" in text
     assert not re.search(r'(?:src|href)="(?!#|data:|figures/|tables/)', text)
     names = {p.name for p in site[1]}
-    assert {"quality.md", "quality-error.csv", "quality-rank.tex", "quality-measures.csv", "quality-error-runs.csv"} <= names
-    assert {"quality-digits-uniform_lam.svg", "quality-error-digits-uniform_lam.png", "samples-digits-5-NFE.png"} <= names
-    assert "## Sample quality within a budget" in (site[0] / "out" / "README.md").read_text()
+    every = {"quality.csv", "quality-error.csv", "quality-rank.csv", "quality-measures.csv", "quality-error-runs.csv"}
+    of_each = {
+        f"{kind}-{network}.csv" for kind in ("quality", "quality-error") for network in ("digits", "small-on-cifar10-jpeg75")
+    }
+    assert every | of_each <= names
+    assert {"quality-digits-uniform_lam.svg", "quality-error-digits-uniform_lam.svg", "samples-digits-5-NFE.svg"} <= names
+    readme = (site[0] / "out" / "README.md").read_text()
+    assert "## Sample quality against network evaluations" in readme
+    assert readme.count("| data: test images |") == 2  # the table of quality of each network
+    headings = re.findall(r"<h4>([^<]*)</h4>", text)
+    assert headings.count("Sample quality within a budget of network evaluations") == 2
+    assert "#### Sample quality within a budget" in readme
 
 
 def test_the_same_records_give_the_same_bytes(site, tmp_path):
     build(site[2], tmp_path)
     assert [p for p in site[1] if p.read_bytes() != (tmp_path / p.relative_to(site[0] / "out")).read_bytes()] == []
-
-
-def test_the_page_links_to_the_seed_where_there_is_one(tmp_path):
-    build([record(), statement()], tmp_path)
-    assert 'href="seed.md"' in (tmp_path / "index.html").read_text()
-    build([record()], tmp_path)
-    assert 'href="seed.md"' not in (tmp_path / "index.html").read_text()
 
 
 def test_what_the_command_prints(read, tmp_path):

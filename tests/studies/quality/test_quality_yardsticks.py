@@ -18,8 +18,7 @@ DAMAGED = [
 
 
 def told(**more):
-    record = q.data(**more)
-    return record | {"data": record["data"] | {"damaged": DAMAGED}}
+    return q.data(**more).with_data(damaged=DAMAGED)
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def test_samples_of_another_number_are_not_held_against_them(tmp_path):
 
 
 def test_names_stand_at_their_distances_and_only_within_the_plot(group):
-    made = {table.name: table for table in quality.tables([group])}
+    made = quality.make_tables([group])
     shown = [made[name] for name in ("quality", "quality-error-runs", "quality-rank")]
     figure = quality_figures.quality_curves(*shown, group, "uniform_lam")
     (ax,) = figure.axes
@@ -71,7 +70,7 @@ def test_names_stand_at_their_distances_and_only_within_the_plot(group):
 
 
 def test_where_nothing_was_damaged_there_is_no_table_and_no_room(group):
-    bare = group._replace(data=q.data())
+    bare = group._replace(data=q.data().record)
     assert yardsticks.room(bare) == 0
     assert yardsticks.table([bare]).frame.empty
 

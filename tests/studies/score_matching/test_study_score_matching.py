@@ -1,12 +1,17 @@
 """The study of score matching, its tables and its figures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from measured import cases_of, records_of
 
 from sdebench import records
 from sdebench._support.errors import UsageError
+from sdebench.engine.suite import load_suite
 from sdebench.report import build, emit
-from sdebench.studies import base
+from sdebench.studies.base import get_study
+from sdebench.studies.score_matching import KINDS
 from sdebench.studies.score_matching import figures as matching_figures
 from sdebench.studies.score_matching import measure as score_matching
 from sdebench.studies.score_matching import tables as matching
@@ -26,29 +31,25 @@ SMALL = {
 
 
 def cases(**settings):
-    return base.expand({"study": "score-matching", **settings})
+    return cases_of("score-matching", **settings)
 
 
-def small_cases(kind):
+def small_records(kind):
     given = {"problems": ["mixture-1d"]} if kind in ("training", "finite-sample") else {}
-    return cases(kinds=[kind], **given | SMALL[kind])
+    return records_of("score-matching", kinds=[kind], **given | SMALL[kind])
 
 
 @pytest.fixture(scope="module")
 def small():
     """Records of every kind, as few as show something."""
-
-    def made(case):
-        return records.make(case, "abc", "ok", **score_matching.measure(case))
-
-    return {kind: [made(case) for case in small_cases(kind)] for kind in SMALL}
+    return {kind: small_records(kind) for kind in SMALL}
 
 
 def test_the_suite_has_every_kind_and_each_case_once():
-    name, found = base.load_suite("benchmarks/score_matching.toml")
+    name, found = load_suite("benchmarks/score_matching.toml")
     assert name == "score-matching"
-    assert {case["kind"] for case in found} == set(score_matching.KINDS_OF_CASE)
-    assert len({records.canonical(case) for case in found}) == len(found)
+    assert {task.case.kind for task in found} == set(KINDS)
+    assert len({records.canonical(task.json) for task in found}) == len(found)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_the_suite_has_every_kind_and_each_case_once():
     [
         ({"kinds": ["trainings"]}, "did you mean 'training'"),
         ({"losses": ["implicid"]}, "did you mean 'implicit'"),
-        ({"losses": [3]}, "unknown name 3"),
+        ({"losses": [3]}, r"losses is \[3\]: give a name, or a list of names, in quotes"),
         ({"losses": []}, "in quotes"),
         ({"weights": ["sigma"]}, "plain, x0"),
         ({"outputs": ["noise"]}, "velocity"),
@@ -76,15 +77,15 @@ def test_settings_that_are_none_are_refused_in_a_line(settings, message):
 
 
 def test_each_loss_comes_with_its_plain_weight_or_with_those_named():
-    plain = {case["loss"]: case["weight"] for case in cases(kinds=["training"])}
+    plain = {case.loss: case.weight for case in cases(kinds=["training"])}
     assert plain["implicit"] == plain["denoising-eps"] == "eps"
     assert plain["denoising-x0"] == "x0"
     named = cases(kinds=["training"], losses=["implicit", "denoising-x0"], weights=["score"])
-    assert {case["weight"] for case in named} == {"score"}
+    assert {case.weight for case in named} == {"score"}
 
 
 def test_segments_are_for_the_plane():
-    found = {(case["problem"], case["support"]) for case in cases(kinds=["small-noise"])}
+    found = {(case.problem, case.support) for case in cases(kinds=["small-noise"])}
     assert ("mixture-2d", "segments") in found
     assert ("mixture-1d", "segments") not in found
 
@@ -109,25 +110,25 @@ def test_each_mark_is_measured_after_as_many_steps(monkeypatch):
     monkeypatch.setattr(score_matching, "train", counting)
     monkeypatch.setattr(score_matching, "divergence", spying)
     (case,) = cases(kinds=["finite-sample"], problems=["mixture-1d"], losses=["fisher"], steps=512, points=20, sizes=[8])
-    assert score_matching.measure(case)["data"]["step"] == seen == [0, 64, 128, 256, 512]
+    assert score_matching.measure(case).data["step"] == seen == [0, 64, 128, 256, 512]
 
 
 def test_a_measurement_is_a_pure_function_of_its_case():
     """But for the time it took."""
     (case,) = cases(kinds=["training"], problems=["mixture-1d"], losses=["sliced-vr"], steps=20, points=50)
-    one, two = (records.clean(score_matching.measure(case)["data"]) for _ in range(2))
+    one, two = (records.clean(score_matching.measure(case).data) for _ in range(2))
     assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in two.items() if k != "seconds"}
 
 
 def test_a_training_is_measured_at_every_mark_and_level(small):
     for record in small["training"]:
-        data = record["data"]
+        data = record.data
         assert data["step"] == [0, 64, 128]
         assert np.array(data["fisher"]).shape == np.array(data["error"]).shape == (3, 10)
         assert data["seconds"] == sorted(data["seconds"])
         assert min(data["variance"]) > 0
         assert data["lam"][0] < data["lam"][-1]
-    starts = {tuple(r["data"]["fisher"][0]) for r in small["training"] if r["case"]["seed"] == 0}
+    starts = {tuple(r.data["fisher"][0]) for r in small["training"] if r.case["seed"] == 0}
     assert len(starts) == 1  # all losses begin with one network
 
 
@@ -152,7 +153,7 @@ def test_the_divergence_of_the_table_is_the_weighted_mean_over_the_levels(small)
         "variance": [6.0],
         "signal": [2.0],
     }
-    row = matching.training_table([record | {"data": data}]).frame.iloc[0]
+    row = matching.training_table([replace(record, data=data)]).frame.iloc[0]
     assert row["divergence"] == pytest.approx((4 * 0.5 + 2 * 0.25) / 2)
     assert row["error"] == pytest.approx(np.hypot(0.4 * 0.5, 0.3 * 0.25) / 2)
     assert (row["noisiest"], row["cleanest"], row["noise"], row["ms"]) == pytest.approx((0.5, 0.5, 3.0, 2.0))
@@ -173,7 +174,7 @@ def test_the_worst_gap_is_told(small):
     data = {"fisher": [1.0, 1.0], "constant": [-1.0, 1.0], "gap": [-0.4, 0.02], "error": [0.1, 0.01], "lam": [0.0, 1.0]}
     better = data | {"gap": [0.1, 0.01], "error": [0.1, 0.1]}
     for order in ((data, better), (better, data)):
-        row = matching.equivalence_table([record | {"data": d} for d in order]).frame.iloc[0]
+        row = matching.equivalence_table([replace(record, data=d) for d in order]).frame.iloc[0]
         assert (row["relative"], row["deviations"]) == pytest.approx((0.2, 4.0))
 
 
@@ -217,20 +218,21 @@ def test_the_figures_show_what_the_tables_hold(small):
 
 
 def test_the_tables_are_written_in_ascii_for_latex(small):
-    whole = [r for found in small.values() for r in found]
-    for make in matching.MAKERS:
-        assert emit.latex(make(whole)).isascii()
+    section = get_study("score-matching").section([r for found in small.values() for r in found])
+    assert len(list(section.tables())) == 9
+    for table in section.tables():
+        assert emit.latex(table).isascii()
 
 
 def test_a_report_of_score_matching_alone_and_of_any_part_of_it(small, tmp_path):
     whole = [r for found in small.values() for r in found]
     names = {p.name for p in build(whole, tmp_path / "whole")}
-    assert {"matching-levels-mixture-1d.svg", "matching-small-noise-mixture-2d.png", "matching-training.md"} <= names
+    assert {"matching-levels-mixture-1d.svg", "matching-small-noise-mixture-2d.svg", "matching-training.csv"} <= names
     assert {"matching-gradient-mixture-1d.svg", "matching-steps-mixture-1d.svg", "matching-finite-mixture-1d.svg"} <= names
     page = (tmp_path / "whole" / "index.html").read_text()
     assert page.count('<section id="matching">') == 1
-    assert "What each loss teaches" in (tmp_path / "whole" / "README.md").read_text()
+    assert "\n**What each loss teaches**\n" in (tmp_path / "whole" / "README.md").read_text()
     for kind, found in small.items():
-        failed = records.make(found[0]["case"], "abc", "failed", "boom")
+        failed = records.make_record(found[0].case, "abc", "failed", "boom")
         build([*found[1:], failed], tmp_path / kind)
         assert '<section id="matching">' in (tmp_path / kind / "index.html").read_text()
