@@ -14,7 +14,6 @@ from sdebench import grids as grid_families
 from sdebench._support.errors import UsageError, near_miss, shown
 from sdebench._support.registry import import_object
 
-DTYPES = ("float64", "float32", "bfloat16")  # number formats of a state
 MOST = 10_000_000  # the greatest whole number that a setting may have, unless it says another
 _S = TypeVar("_S")
 

@@ -1,26 +1,36 @@
 """Pictures of a training: samples as it goes, and the loss over its steps."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from sdebench.catalogue import get_solver
-from sdebench.data import to_uint8
+from sdebench.data import Images, to_uint8
 from sdebench.grids import Grid
 from sdebench.integration.integrate import integrate
 from sdebench.networks.model import NetworkModel
 from sdebench.noise import normals, stream
-
-if TYPE_CHECKING:
-    from sdebench.training.denoiser import Denoiser
+from sdebench.schedules import NoiseSchedule
+from sdebench.training.recipe import Recipe
 
 _ROWS, _COLUMNS = 6, 10
 
 
-def sample_grid(path: Path, task: "Denoiser", net: nn.Module, solver: str, grid: Grid) -> None:
+class Painter(Protocol):
+    """What is needed of a task to paint samples of its network."""
+
+    recipe: Recipe
+    data: Images
+    device: str
+    schedule: NoiseSchedule
+    time: Callable[[float], float]
+
+
+def sample_grid(path: Path, task: Painter, net: nn.Module, solver: str, grid: Grid) -> None:
     """Sixty samples, by the solver over the grid, always from the same noise, as a PNG."""
     ns = task.schedule
     shape = (_ROWS * _COLUMNS, *task.data.shape)

@@ -10,7 +10,8 @@ from sdebench._support.registry import register_study
 from sdebench.records import Record
 from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study
-from sdebench.studies.settings import DTYPES, choices, grid, problems, solvers, whole
+from sdebench.studies.dtypes import DTYPES
+from sdebench.studies.settings import choices, grid, problems, solvers, whole
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pandas as pd
 from sdebench.records import Record
 from sdebench.report.facts import series, slope
 from sdebench.report.table import Column, Table, case_columns
-from sdebench.studies.settings import DTYPES
+from sdebench.studies.dtypes import DTYPES
 
 _OVERTAKEN = 2.0  # total error over truncation error at which the rest, rounding, has become the larger part
 

@@ -18,7 +18,8 @@ from sdebench._support.registry import register_study
 from sdebench.records import Record
 from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study
-from sdebench.studies.settings import DTYPES, choice, choices, grids, names, solvers, whole, wholes
+from sdebench.studies.dtypes import DTYPES
+from sdebench.studies.settings import choice, choices, grids, names, solvers, whole, wholes
 
 KINDS = ("pictures", "data", "samples", "error")
 SOLVERS = ("ddim", "dpm-solver++-2m", "unipc-3", "heun-edm")

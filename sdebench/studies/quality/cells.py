@@ -19,7 +19,7 @@ from sdebench.metrics.frechet import bootstrap, frechet, infinite, interval, res
 from sdebench.metrics.statistics import Statistics, merged, unstack
 from sdebench.records import Record, load_arrays
 from sdebench.report.facts import series
-from sdebench.studies.settings import DTYPES
+from sdebench.studies.dtypes import DTYPES
 
 MEASURES = ("kid", "precision", "recall", "density", "coverage", "swd")
 LOST = "its statistics are gone: measure it again"
