@@ -18,7 +18,7 @@ def lowest(text: str, free: Container[str] = ()) -> list[str]:
     groups = [project["dependencies"], *project.get("optional-dependencies", {}).values()]
     found: dict[str, str] = {}
     for requirement in [r for group in groups for r in group]:
-        name, extras, minimum = re.fullmatch(r"([\w.-]+)(\[[\w,-]+\])?(?:>=([\d.]+))?", requirement).groups()
+        name, _extras, minimum = re.fullmatch(r"([\w.-]+)(\[[\w,-]+\])?(?:>=([\d.]+))?", requirement).groups()
         if name == project["name"] or name in free:
             continue
         if minimum is None:

@@ -34,6 +34,7 @@ app.command("compare")(compare.compare)
 app.command("report")(publish.report)
 
 
+_EXTRAS = {"pyarrow": "parquet"}  # of what the main job does not need; `engine.cluster` says its own
 _WANTED = {"int": "a whole number", "float": "a number"}
 _NOT_A_NUMBER = re.compile(r"Invalid value for '(.+)': (.+) is not a valid (int|float)")
 _ARGUMENTS = {"order": "unipc-3", "compare": "before.json after.json", "train": "digits"}  # of what cannot go without any
@@ -68,6 +69,10 @@ def _status(arguments: list[str] | None) -> int:
         return int(app(arguments, prog_name="sdebench", standalone_mode=False) or 0)
     except UsageError as error:
         return _complain(str(error))
+    except ModuleNotFoundError as error:
+        if (name := str(error.name).partition(".")[0]) not in _EXTRAS:
+            raise
+        return _complain(f"this needs {name}, which is not installed: pip install 'sdebench[{_EXTRAS[name]}]'")
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
