@@ -85,7 +85,7 @@ def test_a_command_without_its_extra_says_how_to_install_it(sdebench, tmp_path, 
     (tmp_path / "train-0.parquet").write_bytes(b"PAR1")
     (tmp_path / "test-0.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    code, out, err = sdebench("train", "cifar10", "--data", tmp_path, "--out", tmp_path / "made")
+    code, out, err = sdebench("train", "cifar10-cpu", "--data", tmp_path, "--out", tmp_path / "made")
     assert (code, out) == (2, "")
     assert err == "sdebench: this needs pyarrow, which is not installed: pip install 'sdebench[parquet]'\n"
 

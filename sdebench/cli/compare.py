@@ -40,7 +40,7 @@ def compare(
     pairs = {machine: runs[-2:] for machine, runs in machines.items() if len(runs) > 1}
     if not pairs:
         raise UsageError(f"no machine has two runs ({'; '.join(machines)}): give two files that one machine made")
-    found = [
+    found: list[dict[str, Any]] = [
         {"machine": machine, "before": str(a.path), "now": str(b.path), "rows": histories.rows(a, b)}
         for machine, (a, b) in pairs.items()
     ]

@@ -178,8 +178,8 @@ def _entries(names: list[str], held: dict[str, Any]) -> tuple[dict[str, Any], li
     for name, figures in now.items():
         old = held.get(name)
         keeps_times = old and name in differ and not differ[name].told
-        times = old["times"] if keeps_times else {"machine": provenance()["machine"], "ratios": ratios[name]}
-        timed += bool(old) and times != old["times"]
+        times = old["times"] if old and keeps_times else {"machine": provenance()["machine"], "ratios": ratios[name]}
+        timed += bool(old and times != old["times"])
         out[name] = (figures if not old or name in changed else old) | {"times": times}
     return out, moved, list(lost), timed
 

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -104,7 +105,7 @@ def _sentence(thing: Any) -> str:
     return paragraph.partition(".  ")[0].rstrip(".")
 
 
-_LISTS = {
+_LISTS: dict[str, Callable[..., list[dict[str, Any]]]] = {
     "solvers": _solvers,
     "problems": _problems,
     "schedules": _schedules,

@@ -86,7 +86,7 @@ def _measured(spec: str, problem: str | None, families: list[str], note: Callabl
         for grid in families if kind in WHOLE_RUNS else [""]:
             note(f"{spec} {kind} {grid}")
             where = problem or default_problem(kind)
-            row = {"solver": spec, "problem": where, "kind": kind, "grid": grid}
+            row: dict[str, Any] = {"solver": spec, "problem": where, "kind": kind, "grid": grid}
             row["claim"], row["stated"] = held_to(claims, kind, grid)
             try:
                 got = measure_order(solver, where, kind=kind, grid=grid, claim=row["claim"])

@@ -1,9 +1,14 @@
 """The progress bar of `sdebench run`, on stderr: what is running, how much is done, how long it will take."""
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sdebench.engine.runner import Watch
+
+if TYPE_CHECKING:
+    from sdebench.records import Record
 
 
 def bar() -> Progress:
@@ -39,7 +44,7 @@ class Bar(Watch):
         text = " | ".join(cases)
         self._progress.update(self._task, description=text if len(text) <= room else text[: room - 3] + "...")
 
-    def done(self, record: dict) -> None:
+    def done(self, record: "Record") -> None:
         """One case more; a failure is told at once."""
         self._progress.advance(self._task)
 

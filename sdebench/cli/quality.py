@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,9 @@ from sdebench._support.errors import UsageError
 from sdebench.cli.output import Csv, Json, emit, report_broken, table, write_csv
 from sdebench.cli.places import Backend, Patience, Scheduler, place
 from sdebench.cli.run import measure_tasks
+
+if TYPE_CHECKING:
+    from sdebench.engine.suite import Task
 
 
 def _parts(text: str) -> list[str]:
@@ -106,7 +109,7 @@ def _feature_space(features: str, inception: Path | None) -> str:
     return f"inception:{inception}"
 
 
-def _cases(model: str, solvers: str, nfe: str, grid: str, dtype: str, **settings: Any) -> list[dict]:
+def _cases(model: str, solvers: str, nfe: str, grid: str, dtype: str, **settings: Any) -> list["Task"]:
     """The cases of the study, from its settings and from the options that have commas in them."""
     from sdebench.engine.suite import expand
 

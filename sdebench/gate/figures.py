@@ -37,7 +37,7 @@ from sdebench.noise.brownian import BrownianPath
 from sdebench.problems import Problem
 from sdebench.studies.setting import error_norms
 
-SETTING = {
+SETTING: dict[str, Any] = {
     "version": 2,
     "problem": "mixture-1d",
     "grid": "irregular",

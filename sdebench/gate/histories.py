@@ -94,9 +94,9 @@ def rows(before: BenchmarkRun, now: BenchmarkRun) -> list[TimeChange]:
     for name in before.benchmarks.keys() & now.benchmarks.keys():
         a, b = before.benchmarks[name], now.benchmarks[name]
         samples = a.get("data"), b.get("data")
-        if all(samples):
-            p, middle = rank_test(*samples).p, [median(s) for s in samples]
+        if samples[0] and samples[1]:
+            p, old, new = rank_test(*samples).p, median(samples[0]), median(samples[1])
         else:
-            p, middle = None, [a["median"], b["median"]]
-        found.append(TimeChange(name, *middle, middle[1] / middle[0] - 1, p))
+            p, old, new = None, a["median"], b["median"]
+        found.append(TimeChange(name, old, new, new / old - 1, p))
     return sorted(found, key=lambda row: (-row.change, row.name))

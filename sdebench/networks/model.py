@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from sdebench._support.float32 import full_float32
 from sdebench.integration.prediction import KINDS, Prediction, not_like
 from sdebench.schedules import NoiseSchedule
 
+T = TypeVar("T", float, Tensor)
+
 
 @dataclass(frozen=True)
 class Scaled:
@@ -18,7 +21,7 @@ class Scaled:
 
     scale: float = 1.0
 
-    def __call__(self, t: float) -> float:
+    def __call__(self, t: T) -> T:
         return self.scale * t
 
 
@@ -65,7 +68,7 @@ class NetworkModel:
 
 
 @torch.inference_mode(False)  # weights that were made in that mode give no gradients outside of it
-def cast(net: Callable, dtype: torch.dtype, device: torch.device | str) -> Callable:
+def cast(net: Any, dtype: torch.dtype, device: torch.device | str) -> Any:
     """The network for inference in that dtype, on that device: a copy where it is another; what is no Module stays."""
     if not isinstance(net, nn.Module):
         return net

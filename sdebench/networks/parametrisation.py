@@ -70,7 +70,7 @@ def scheduler_files(folder: Path) -> tuple[Path, Path]:
     return folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"
 
 
-def kind_of(kind: Any, where: Path) -> str:
+def kind_of(kind: Any, where: Path | str) -> str:
     """The kind of prediction.  Raises UsageError, naming `where` it stands, for one that is none."""
     if kind not in KINDS:
         raise UsageError(f"{where} has the kind of prediction {kind!r}: give one of {', '.join(KINDS)}")

@@ -1,7 +1,7 @@
 """A table as Markdown, CSV and LaTeX, and the one place that says how a value is written."""
 
 from math import floor, isnan, log10
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -59,7 +59,7 @@ def _missing(value: object) -> bool:
     return value is None or value == "" or (isinstance(value, float) and isnan(value))
 
 
-def _with_spread(value: float, half: float | None) -> str:
+def _with_spread(value: float, half: Any) -> str:
     """A number to two digits of its half-width, or to three digits where there is none."""
     if _missing(half) or not half > 0:
         return f"{value:.3g}".replace("-", "−")
@@ -77,13 +77,14 @@ def plain(value: float) -> str:
     return f"{float(f'{value:.3g}'):.10g}".replace("-", "−")
 
 
-def cell(row: dict, column: Column) -> TableCell:
+def cell(row: dict[str, Any], column: Column) -> TableCell:
     """One row (a dict of plain values) in one column; an em dash, with its reason, where there is nothing."""
-    value, why = row.get(column.key), row.get(column.why) or ""
+    value: Any = row.get(column.key)
+    why = row.get(column.why) or ""
     why = "" if _missing(why) else str(why)
     if _missing(value):
         return TableCell(DASH, "", why or "not measured")
-    half = row.get(column.half_width)
+    half: Any = row.get(column.half_width)
     if column.kind == "order":
         spread = "" if _missing(half) else f" ± {half:.2f}"
         mark = f" {SYMBOLS['refuted']}" if row.get(column.judged) == "refuted" else ""

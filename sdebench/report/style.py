@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -17,7 +18,7 @@ INK, GREY, PALE, BAND = "#1a1a1a", "#808080", "#c9c9c9", "#dedede"
 _BY_ORDER = {0: "#6b6b6b", 0.5: "#e69f00", 1: "#56b4e9", 1.5: "#009e73", 2: "#0072b2", 3: "#009e73", 4: "#e69f00", 5: "#cc79a7"}
 _HIGHER = "#7a4fa3"
 REFUTED = "#c24e00"
-RC = {
+RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
     "font.size": 8.5,

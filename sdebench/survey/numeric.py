@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from math import cos, log, log2, sqrt
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -25,10 +26,10 @@ LAW = GaussianMixture([0.4, 0.6], [[-1.0], [0.9]], [0.4**2, 0.5**2])  # two mode
 MEAN, VAR = 0.3, 0.45**2  # of the Gaussian data on which reverse kernels are known
 S, T = 0.5, 0.2  # the interval that most checks cross, in the clock of NS
 
-Value = float | Tensor
+Value = TypeVar("Value", float, Tensor)
 
 
-def biggest(*values: Value) -> float:
+def biggest(*values: float | Tensor) -> float:
     """The largest absolute value of all."""
     return max(float(torch.as_tensor(v, dtype=torch.float64).abs().max()) for v in values)
 

@@ -1,7 +1,6 @@
 """Pictures of a training: samples as it goes, and the loss over its steps."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +11,7 @@ from sdebench.catalogue import get_solver
 from sdebench.data import Images, to_uint8
 from sdebench.grids import Grid
 from sdebench.integration.integrate import integrate
-from sdebench.networks.model import NetworkModel
+from sdebench.networks.model import NetworkModel, Scaled
 from sdebench.noise import normals, stream
 from sdebench.schedules import NoiseSchedule
 from sdebench.training.recipe import Recipe
@@ -27,7 +26,7 @@ class Painter(Protocol):
     data: Images
     device: str
     schedule: NoiseSchedule
-    time: Callable[[float], float]
+    time: Scaled
 
 
 def sample_grid(path: Path, task: Painter, net: nn.Module, solver: str, grid: Grid) -> None:
