@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from sdebench._support.errors import UsageError
-from sdebench.problems import GaussianMixture
+from sdebench.problems import GaussianMixture, ProductMixture
 
 REACH = 9.5  # standard deviations: beyond them a normal law has 2e-21 of its mass
 BETWEEN = 0.35  # spacing over width, where a density is wanted between nodes: exp(-(pi/0.35)^2/2) = 3e-18 of it is lost
@@ -209,7 +209,7 @@ class Exact:
     Raises UsageError for a law of another kind or dimension.
     """
 
-    def __init__(self, law: GaussianMixture):
+    def __init__(self, law: GaussianMixture | ProductMixture):
         if not isinstance(law, GaussianMixture) or law.dim != 1:
             raise UsageError(f"{law!r} is no law on the line: give a GaussianMixture of dimension 1, or a Density")
         self.law, self._coordinates = law, law._coordinates()

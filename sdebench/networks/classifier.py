@@ -53,7 +53,7 @@ class Classifier(nn.Module):
         return self.last(self.features(x))
 
 
-def save(folder: Path, net: Classifier, card: dict[str, Any]) -> Path:
+def save(folder: Path, net: nn.Module, card: dict[str, Any]) -> Path:
     """Write weights (float16) and card into a new folder, whole or not at all; one that is there is replaced."""
     with safe.new_folder(folder) as made:
         safe.write(made, WEIGHTS, net, card)

@@ -46,7 +46,12 @@ def cases(settings: ProfileSettings) -> list[ProfileCase]:
         settings.solvers,
         settings.executors,
     )
-    common = {"threads": settings.threads, "grid": settings.grid, "steps": settings.steps, "seed": settings.seed}
+    common: dict[str, Any] = {
+        "threads": settings.threads,
+        "grid": settings.grid,
+        "steps": settings.steps,
+        "seed": settings.seed,
+    }
     out, reasons = [], []
     for repeat in range(settings.repeats):
         for values in product(*axes):

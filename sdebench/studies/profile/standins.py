@@ -13,7 +13,7 @@ from sdebench.schedules import NoiseSchedule
 class Wrapped:
     """A noise whose questions go through `wrap`."""
 
-    def __init__(self, noise: WhiteNoise, wrap: Callable[[Callable], Callable]):
+    def __init__(self, noise: Any, wrap: Callable[[Callable], Callable]):
         self.schedule, self.shape = noise.schedule, noise.shape
         self.normal, self.integral, self.fresh = (wrap(f) for f in (noise.normal, noise.integral, noise.fresh))
 

@@ -6,11 +6,11 @@ large.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import nan
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -90,7 +90,7 @@ class Group(NamedTuple):
     """
 
     label: str
-    context: dict
+    context: Mapping[str, Any]
     train: Statistics | None
     cells: list[QualityCell]
     levels: list[Level]
@@ -213,7 +213,7 @@ def _finest(found: Iterable[Record]) -> dict[SampleRun, Record]:
     return best
 
 
-def _labels(contexts: dict[tuple, dict]) -> dict[tuple, str]:
+def _labels(contexts: Mapping[tuple, Mapping[str, Any]]) -> dict[tuple, str]:
     """A name for each group, no longer than tells it from the others; a network of the package by the name it has there."""
     called = {key: key[0] if re.fullmatch(r"[\w.-]+", key[0]) else c["model"] for key, c in contexts.items()}
     names = {

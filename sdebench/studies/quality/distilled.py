@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from sdebench.records import Record
 from sdebench.report import style
 from sdebench.report.table import Column, Table
 from sdebench.studies.quality.cells import Group, QualityCell, run_of
@@ -139,7 +140,7 @@ def points(ax, group: Group) -> list[float]:
     return drawn
 
 
-def shown(group: Group) -> list[tuple[str, dict, int]]:
+def shown(group: Group) -> list[tuple[str, Record, int]]:
     """(name, record of pictures, budget) of each row of samples: by evaluations, and the teacher's best before its students."""
     rows, pictures = [], {run_of(r): r for r in group.pictures if "solver" in r.case}
     for nfe in sorted({c.nfe for student in group.students for c in student.cells}):

@@ -90,7 +90,7 @@ def cases(settings: QualitySettings) -> list[QualityCase]:
         raise UsageError(f"{chunks} leave {rest} over: give a multiple of {settings.chunk}")
     for model in settings.models:
         at = Sampling(model, settings.dtypes[0], settings.device, settings.seed)
-        head = {"model": model, "model_sha256": at.problem.sha256[:16], "device": at.device, "seed": at.seed}
+        head: dict[str, Any] = {"model": model, "model_sha256": at.problem.sha256[:16], "device": at.device, "seed": at.seed}
         head |= described(at.problem, settings.features, settings.data, at.device)
         out += [QualityCase(**head, kind=kind, **case) for kind in settings.kinds for case in _cases(kind, at, settings)]
         tell_left_out(_left_out(at, settings), any(case.solver for case in out))

@@ -1,8 +1,9 @@
 """The survey, statement by statement: a page of Markdown from the records of the study."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import inf
+from typing import Any
 
 from sdebench.records import Record
 from sdebench.report.page import provenance
@@ -73,7 +74,7 @@ def _code(text: str) -> str:
     return f"`{_escape(text)}`" if text else ""
 
 
-def _formulas(context: dict) -> str:
+def _formulas(context: Mapping[str, Any]) -> str:
     """The statement as printed, and under it what is right or true instead."""
     lines = [f"**{_prose(context['title'])}**", _code(context["printed"])]
     if context["right"]:

@@ -1,5 +1,7 @@
 """How the work-precision study measures."""
 
+from typing import Any
+
 from sdebench.catalogue import get_solver
 from sdebench.integration.integrate import integrate
 from sdebench.integration.solver import Sampler, Solver
@@ -21,7 +23,8 @@ def cases(settings: WorkPrecisionSettings) -> list[WorkPrecisionCase]:
     out = []
     for problem in settings.problems:
         for spec in settings.solvers:
-            solver, common = get_solver(spec), {"dtype": "float64", "seed": settings.seed, "points": settings.points}
+            solver = get_solver(spec)
+            common: dict[str, Any] = {"dtype": "float64", "seed": settings.seed, "points": settings.points}
             if solver.stochastic:
                 continue
             if "tolerance" in kinds_of(solver):
