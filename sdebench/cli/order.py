@@ -30,7 +30,7 @@ def order(
     from sdebench import grids
     from sdebench.catalogue import expand_solvers, get_problem
 
-    families = [name for name in grid or grids.names() if grids.get(name)]  # get refuses a name that is none
+    families = [name for name in grid or grids.names() if grids.get(name)]  # type: ignore[truthy-function]  # get refuses a name that is none
     specs = expand_solvers(solvers)
     if problem:
         get_problem(problem)

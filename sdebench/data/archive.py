@@ -42,7 +42,7 @@ class _Reader(pickle.Unpickler):
 
 def _array(note: _Note) -> np.ndarray:
     """The uint8 array that a note is about; its state is (version, shape, dtype, Fortran order, bytes)."""
-    _, shape, dtype, fortran, raw = note.state
+    _, shape, dtype, fortran, raw = note.state  # type: ignore[misc]  # as numpy pickles an array
     if dtype.made[0] not in ("u1", b"u1"):
         raise ValueError(f"pixels of dtype {dtype.made[0]}")
     return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if fortran else "C")
@@ -71,7 +71,7 @@ def _files(source: Path) -> Iterator[tuple[Path, str, bytes]]:
         with tarfile.open(source) as archive:
             for member in archive:
                 if member.isfile():
-                    yield Path(member.name), f"{source} ({member.name})", archive.extractfile(member).read()
+                    yield Path(member.name), f"{source} ({member.name})", archive.extractfile(member).read()  # type: ignore[union-attr]  # a file, no folder
     except (tarfile.TarError, zlib.error, OSError, EOFError) as error:
         raise UsageError(f"{source} is no tar archive, or is cut off or broken: give a whole one") from error
 

@@ -19,7 +19,7 @@ _MODES = {"L": "L", "RGB": "RGB", "P": "RGB"}  # kinds of pixels that are read, 
 
 def _settings(image: Image.Image) -> tuple:
     """What a JPEG file shows of its encoder's settings: quantisation tables and chroma subsampling."""
-    return image.quantization, JpegImagePlugin.get_sampling(image)
+    return image.quantization, JpegImagePlugin.get_sampling(image)  # type: ignore[attr-defined]  # a JPEG has one
 
 
 @cache

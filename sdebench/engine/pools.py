@@ -97,7 +97,7 @@ class Worker:
         with theirs:
             code = "from sdebench.engine.worker import serve; serve()"
             command = [sys.executable, "-P", "-c", code, str(os.getpid())]
-            self._process = subprocess.Popen(command, stdin=theirs, stdout=2, env=_environment(), process_group=0)
+            self._process = subprocess.Popen(command, stdin=theirs, stdout=2, env=_environment(), process_group=0)  # type: ignore[call-overload]  # a socket is a file to a process
         self._used, self._unsent, self._came = time.monotonic(), b"", bytearray()
         self._job: Job | None = None
 
@@ -158,7 +158,7 @@ class Worker:
         """Raise Fault, the process ended, for nonsense."""
         self._used = time.monotonic()
         try:
-            unpack(answer, self._job)
+            unpack(answer, self._job)  # type: ignore[arg-type]  # who answers has a job
         except Fault:
             self.end()
             raise

@@ -157,7 +157,7 @@ def _runs(solver: Any) -> Figures:
         span = place.problem.span
         settings = {f"tolerance {tol:g}": (solver.at_tolerance(tol), span) for tol in SETTING["tolerances"]}
     else:
-        settings = {f"{n} steps": (solver, _grid(SETTING["grid"], n)) for n in SETTING["steps"]}
+        settings = {f"{n} steps": (solver, _grid(SETTING["grid"], n)) for n in SETTING["steps"]}  # type: ignore[misc]  # a grid is as good as a span
     errors, calls = {}, {}
     for name, (made, grid) in settings.items():
         out, calls[name] = _end(made, place.x, grid)
@@ -229,7 +229,7 @@ def _rows(table: Tableau) -> Iterator[tuple[str, dict[str, float]]]:
 
 
 def _claims(solver: Any) -> Figures:
-    frozen = is_dataclass(solver) and solver.__dataclass_params__.frozen
+    frozen = is_dataclass(solver) and solver.__dataclass_params__.frozen  # type: ignore[union-attr]  # a frozen dataclass
     stated = {name: getattr(solver, name) for name in _CLAIMS} | {"adaptive": solver.adaptive}
     return {"claims": stated | {"frozen": frozen}}
 

@@ -95,7 +95,7 @@ def rows(before: BenchmarkRun, now: BenchmarkRun) -> list[TimeChange]:
         a, b = before.benchmarks[name], now.benchmarks[name]
         samples = a.get("data"), b.get("data")
         if samples[0] and samples[1]:
-            p, old, new = rank_test(*samples).p, median(samples[0]), median(samples[1])
+            p, old, new = rank_test(*samples).p, median(samples[0]), median(samples[1])  # type: ignore[arg-type]  # both are there
         else:
             p, old, new = None, a["median"], b["median"]
         found.append(TimeChange(name, old, new, new / old - 1, p))

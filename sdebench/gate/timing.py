@@ -41,7 +41,7 @@ class Slower(NamedTuple):
 @lru_cache(maxsize=1)
 def _state() -> tuple[Problem, Tensor, grids.Grid]:
     problem = get_problem("mixture-1d")
-    return problem, problem.initial(POINTS, 0), grids.uniform_lam(problem.schedule, *problem.span, STEPS)
+    return problem, problem.initial(POINTS, 0), grids.uniform_lam(problem.schedule, *problem.span, STEPS)  # type: ignore[call-arg]  # the span has two numbers
 
 
 def _work(x: Tensor) -> None:

@@ -94,7 +94,7 @@ def _laws(
     yield law
     for step in steps:
         for kernel in step:
-            law = advance(law, kernel)
+            law = advance(law, kernel)  # type: ignore[assignment]  # a law of any kind
         yield law
 
 

@@ -111,7 +111,7 @@ class _Slope:
         """Of y, (B, d) -> (B, d), with its graph."""
         found = self.model((self.model.schedule.alpha(t) * y).view(self.shape).to(self.dtype), t)
         if not found.value.requires_grad:
-            raise UsageError(f"{shown(self.model.model)} has no gradients in x: give a model without no_grad() and detach()")
+            raise UsageError(f"{shown(self.model.model)} has no gradients in x: give a model without no_grad() and detach()")  # type: ignore[attr-defined]  # that is Counted
         return found.eps.flatten(1).double()
 
     def __call__(self, y: Tensor, t: float) -> tuple[Tensor, Tensor]:
@@ -133,8 +133,8 @@ def _solve(slope: _Slope, y: Tensor, start: float, end: float, tol: float) -> tu
     k = 1 if slope.signs is None else len(slope.signs)
 
     def rate(u: Tensor, z: Tensor) -> Tensor:
-        u = min(float(u), end)  # the search for a first step may look beyond
-        return torch.cat(slope(z[:, :d].contiguous(), ns.t(-u)), 1).mul_(exp(u))
+        u = min(float(u), end)  # type: ignore[assignment]  # the search for a first step may look beyond
+        return torch.cat(slope(z[:, :d].contiguous(), ns.t(-u)), 1).mul_(exp(u))  # type: ignore[arg-type]  # a float by now
 
     def norm(z: Tensor) -> Tensor:
         """The larger of the RMS of y and the largest integral, at its largest over the samples."""

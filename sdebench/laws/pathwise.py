@@ -90,7 +90,7 @@ def taylor(problem: Problem, x: Tensor, grid: Sequence[float], path: BrownianPat
     y = x / ns.sigma(grid[0])
     for s, t in pairwise(grid):
         end, h = ns.lam(t), ns.lam(t) - ns.lam(s)
-        i_1, i_10 = path.integral(s, t, Exponential(0.0), Custom(lambda lam, end=end: end - lam))
+        i_1, i_10 = path.integral(s, t, Exponential(0.0), Custom(lambda lam, end=end: end - lam))  # type: ignore[misc]  # a lambda that binds a loop variable
         b_s, b_t = sqrt(2) * tau(s), sqrt(2) * tau(t)
         a = slope(y, s)
         middle, shift = lincomb(1.0, y, h, a), i_10 * (0.5 * (b_s + b_t) / h)

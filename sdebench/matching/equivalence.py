@@ -89,9 +89,9 @@ def trace_estimate(net: NetworkLike, batch: Batch, probe: str, probes: int, seed
     due = 2 * ((jacobian + jacobian.mT) / 2).square()
     if probe == "rademacher":
         due = due - torch.diag_embed(due.diagonal(dim1=-2, dim2=-1))
-    due = float(due.sum((-2, -1)).mean())
+    due = float(due.sum((-2, -1)).mean())  # type: ignore[assignment]  # from here on a number
     error = (due / found.numel()) ** 0.5
-    return TraceEstimate(float((found.mean(-1) - exact).mean()), error, float(found.var(-1).mean()), due)
+    return TraceEstimate(float((found.mean(-1) - exact).mean()), error, float(found.var(-1).mean()), due)  # type: ignore[arg-type]  # from here on a number
 
 
 def _jacobian(net: NetworkLike, batch: Batch) -> Tensor:

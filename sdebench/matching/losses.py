@@ -63,7 +63,7 @@ def _gradient(values: Tensor, x: Tensor) -> Tensor:
 
 def trace(field: Tensor, x: Tensor) -> Tensor:
     """`div field`, exactly, (..., d) -> (...): one pass backwards a dimension."""
-    return sum(_gradient(field[..., i], x)[..., i] for i in range(x.shape[-1]))
+    return sum(_gradient(field[..., i], x)[..., i] for i in range(x.shape[-1]))  # type: ignore[return-value]  # a sum of tensors
 
 
 def hutchinson(field: Tensor, x: Tensor, v: Tensor) -> Tensor:

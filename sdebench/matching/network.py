@@ -30,5 +30,5 @@ class ScoreNet(nn.Module):
 
     def forward(self, x: Tensor, lam: Tensor) -> Tensor:
         """The output at states x of the levels lam."""
-        waves = self.frequencies * lam
+        waves = self.frequencies * lam  # type: ignore[operator]  # a buffer
         return self.rest(self.of_state(x) + self.of_level(torch.cat([lam, waves.sin(), waves.cos()], -1)))

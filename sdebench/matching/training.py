@@ -21,7 +21,7 @@ def train(net: nn.Module, objective: Objective, data: Iterator[Batch], steps: in
     for step, batch in enumerate(islice(data, steps)):
         optimiser.param_groups[0]["lr"] = rate * (1 - step / steps)
         optimiser.zero_grad()
-        loss = objective(net, batch, rng)
+        loss = objective(net, batch, rng)  # type: ignore[arg-type]  # the networks of matching.network have a kind
         loss.backward()
         optimiser.step()
         yield float(loss.detach())
@@ -37,7 +37,7 @@ class Divergence(NamedTuple):
 @torch.no_grad()
 def divergence(net: nn.Module, batch: Batch) -> Divergence:
     """The true Fisher divergence, over the draws of a batch kept for that."""
-    values = LOSSES["fisher"](net, batch, torch.Generator())
+    values = LOSSES["fisher"](net, batch, torch.Generator())  # type: ignore[arg-type]  # the networks of matching.network have a kind
     return Divergence(values.mean(1), values.std(1) / values.shape[1] ** 0.5)
 
 
@@ -51,7 +51,7 @@ class GradientNoise(NamedTuple):
 
 def gradient(net: nn.Module, objective: Objective, batch: Batch, rng: torch.Generator) -> Tensor:
     """The gradient of the mean over a batch in all parameters, (P,)."""
-    parts = torch.autograd.grad(objective(net, batch, rng), tuple(net.parameters()))
+    parts = torch.autograd.grad(objective(net, batch, rng), tuple(net.parameters()))  # type: ignore[arg-type]  # the networks of matching.network have a kind
     return torch.cat([part.flatten() for part in parts])
 
 

@@ -52,7 +52,7 @@ class Inception:
         try:
             found = tuple(self._features(torch.zeros(2, 3, SIZE, SIZE)).shape)
         except Exception as error:  # a stranger's program may fail in any way
-            found = str(error).strip().splitlines()[-1]
+            found = str(error).strip().splitlines()[-1]  # type: ignore[assignment]  # from here on a text
         if found != (2, DIM):
             raise UsageError(
                 f"{path}: two images, and return_features=True, give {found}, not (2, {DIM}): give a file with "
@@ -95,7 +95,7 @@ def resize(images: Tensor, size: int = SIZE) -> Tensor:
     """
     x = images.to(torch.float32)
     for axis in (3, 2):  # TensorFlow's order: along rows first
-        at = torch.arange(size, dtype=torch.float32, device=x.device) * np.float32(x.shape[axis] / size)
+        at = torch.arange(size, dtype=torch.float32, device=x.device) * np.float32(x.shape[axis] / size)  # type: ignore[operator]  # torch takes numpy's numbers
         low = at.long()
         high = (low + 1).clamp(max=x.shape[axis] - 1)
         part = (at - low).view(-1, *[1] * (3 - axis))

@@ -118,7 +118,7 @@ def get_features(spec: str, device: str = "cpu", download: bool = False) -> Feat
     if kind == "inception":
         from sdebench.metrics import inception
 
-        path, _, sha256 = path.partition("#") if colon else (inception.standard_file(download), "", "")
+        path, _, sha256 = path.partition("#") if colon else (inception.standard_file(download), "", "")  # type: ignore[assignment]  # a path, or its text
         return inception.Inception(path, sha256 or inception.SHA256, device)
     if spec in SPACES:
         return ClassifierFeatures(f"fd_{spec}", SHIPPED / SPACES[spec], device)

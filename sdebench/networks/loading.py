@@ -117,7 +117,7 @@ def _span(schedule: NoiseSchedule, lams: Sequence[float] | None) -> tuple[float,
     if lams is None and isinstance(schedule, Discrete):
         return 1.0, 1 / schedule.steps
     try:
-        noisy, clean = map(float, lams)
+        noisy, clean = map(float, lams)  # type: ignore[arg-type]  # a TypeError is caught below
     except (TypeError, ValueError):
         raise UsageError(f"the interval of lam is {lams!r}: give two numbers, (noisy, clean)") from None
     if not noisy < clean:

@@ -27,7 +27,7 @@ def parametrisation(folder: Path, card: dict[str, Any]) -> tuple[NoiseSchedule, 
     if path is None and "schedule" not in card:
         raise UsageError(f"{folder} says nothing of its noise: give {safe.CARD} with a schedule, or scheduler_config.json")
     try:
-        return _continuous(card, folder / safe.CARD) if "schedule" in card else _chain(safe.read_json(path), card, path)
+        return _continuous(card, folder / safe.CARD) if "schedule" in card else _chain(safe.read_json(path), card, path)  # type: ignore[arg-type]  # None only where the other one is asked
     except UsageError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # a value of another type than its key wants
@@ -84,7 +84,7 @@ def schedule_of(text: str) -> NoiseSchedule:
     if name not in SCHEDULES:
         raise UsageError(f"unknown schedule {text!r}{near_miss(name, SCHEDULES)} (there are: {', '.join(SCHEDULES)})")
     try:
-        pairs = [part.split("=") for part in filter(None, (found[2] or "").split(","))]
+        pairs = [part.split("=") for part in filter(None, (found[2] or "").split(","))]  # type: ignore[index]  # its name was found
         return SCHEDULES[name](**{key.strip(): float(value) for key, value in pairs})
     except (TypeError, ValueError) as error:
         raise UsageError(f"cannot read the schedule {text!r} ({error}): give it as {SCHEDULES[name]()}") from None

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 def dtype_of(name: str | torch.dtype) -> torch.dtype:
     """The dtype of that name.  Raises UsageError where a network is not run in it."""
     if name in DTYPES.values():
-        return name
+        return name  # type: ignore[return-value]  # a dtype
     if name not in DTYPES:
         raise UsageError(f"unknown dtype {str(name)!r}{near_miss(str(name), DTYPES)} (there are: {', '.join(DTYPES)})")
     return DTYPES[name]

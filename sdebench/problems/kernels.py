@@ -36,12 +36,12 @@ class Whitened:
         root = variances.rsqrt().unsqueeze(2)
         self.root = root if basis is None else None
         self.into = None if basis is None else basis.transpose(1, 2) * root
-        self.back = None if basis is None else self.into.view(size * d, d).T.neg()
+        self.back = None if basis is None else self.into.view(size * d, d).T.neg()  # type: ignore[union-attr]  # set with the others, or not at all
 
     def _whiten(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(whitened differences (K, d, n), q (K, n))."""
         delta = x.T.contiguous() - self.means
-        y = delta.mul_(self.root) if self.into is None else torch.bmm(self.into, delta)
+        y = delta.mul_(self.root) if self.into is None else torch.bmm(self.into, delta)  # type: ignore[arg-type]  # set with the others, or not at all
         square = y.square() if self.into is None or x.requires_grad else torch.mul(y, y, out=delta)
         return y, torch.add(self.constant, square.sum(1), alpha=-0.5)
 
@@ -53,8 +53,8 @@ class Whitened:
         y, q = self._whiten(x)
         r = torch.softmax(q, 0).unsqueeze(1)
         if self.into is None:
-            return times(x, y, times(x, r, self.root)).sum(0).neg_().T
-        return torch.mm(self.back, times(x, y, r).view(-1, len(x))).T
+            return times(x, y, times(x, r, self.root)).sum(0).neg_().T  # type: ignore[arg-type]  # set with the others, or not at all
+        return torch.mm(self.back, times(x, y, r).view(-1, len(x))).T  # type: ignore[arg-type]  # set with the others, or not at all
 
     def score(self, x: Tensor) -> Tensor:
         """(n, d) -> (n, d)."""

@@ -166,7 +166,7 @@ def _file(module: str) -> Path | None:
     """The source file of a module, without importing it."""
     loaded = sys.modules.get(module)
     if loaded is not None and getattr(loaded, "__file__", None):
-        path = Path(loaded.__file__)
+        path = Path(loaded.__file__)  # type: ignore[arg-type]  # a module from a file
         return path if path.suffix == ".py" and path.is_file() else None
     top, _, rest = module.partition(".")
     try:

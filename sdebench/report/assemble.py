@@ -88,7 +88,7 @@ def _in_markdown(block: object) -> list[str]:
         case Page(name=name, title=title):
             return [f"[{title}]({name}.md)"]
         case TableBlock(table=table, in_readme=True, show=show) if len(table.frame):
-            title = [f"**{table.title}**"] if show == "folded" else []  # others stand under a heading of their own
+            title = [f"**{table.title}**"] if show == "folded" else []  # type: ignore[assignment]  # others stand under a heading of their own
             return [*title, table.caption, emit.markdown(table)]
         case TableBlock(table=table) if len(table.frame):
             return [f"[{table.title}](tables/{table.name}.csv)"]

@@ -93,7 +93,7 @@ def named_by(case: Any) -> list[Any]:
     """The solver, the factory of the problem and the grid that a case names."""
     named = vars(case)
     makers = {"solver": _solver, "problem": problem_factory, "grid": _grid}
-    return [make(named[key]) for key, make in makers.items() if named.get(key)]
+    return [make(named[key]) for key, make in makers.items() if named.get(key)]  # type: ignore[operator]  # functions
 
 
 @cache

@@ -66,7 +66,7 @@ def gradient(fn: Scalar) -> Vector:
 
 def divergence(field: Vector) -> Scalar:
     """sum_i d/dx_i field_i."""
-    return lambda x: sum(gradient(lambda y, i=i: field(y)[:, i])(x)[:, i] for i in range(2))
+    return lambda x: sum(gradient(lambda y, i=i: field(y)[:, i])(x)[:, i] for i in range(2))  # type: ignore[return-value]  # a sum of tensors
 
 
 def laplacian(fn: Scalar) -> Scalar:

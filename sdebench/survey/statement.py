@@ -72,7 +72,7 @@ class Chapter:
 
     def __call__(self, key: str, title: str, printed: str, **rest: str) -> Callable:
         """Register the decorated check as the statement of that key."""
-        made = Statement(key, self.name, self.part, title, printed, **rest)
+        made = Statement(key, self.name, self.part, title, printed, **rest)  # type: ignore[arg-type]  # the rest are strings
 
         def register(check: Callable[[], Outcome]) -> Callable[[], Outcome]:
             if key in STATEMENTS:

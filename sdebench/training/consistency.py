@@ -36,7 +36,7 @@ class ConsistencyTraining(Student):
         super().__init__(recipe, data, device)
         check_sampled(self.teacher, self.spec)
         span = tuple(self.schedule.t(lam) for lam in self.recipe.lams)
-        grid = grids.uniform_t(self.schedule, *span, self.recipe.intervals)
+        grid = grids.uniform_t(self.schedule, *span, self.recipe.intervals)  # type: ignore[arg-type, call-arg]  # a span of two times
         self._prepare(grid[:-1], (*grid[1:-1], 0.0))
 
     def _errors(self, net: Callable, x0: Tensor, eps: Tensor, level: Tensor) -> Tensor:

@@ -109,4 +109,4 @@ class Denoiser:
 
     def painted_by(self) -> tuple[str, grids.Grid]:
         """The solver and the grid of its pictures."""
-        return "dpm-solver++-2m", grids.uniform_lam(self.schedule, *map(self.schedule.t, self.recipe.lams), _PAINTED)
+        return "dpm-solver++-2m", grids.uniform_lam(self.schedule, *map(self.schedule.t, self.recipe.lams), _PAINTED)  # type: ignore[arg-type, call-arg]  # a span of two times

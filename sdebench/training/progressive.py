@@ -40,7 +40,7 @@ class Halving(Student):
         super().__init__(recipe, data, device, teacher)
         check_sampled(self.teacher, self.spec, 2 * steps)
         self.steps, self.draws = steps, replace(self.recipe, seed=mixed(recipe.seed, 5, steps))  # no two rounds see the same
-        grid = grids.uniform_t(self.schedule, *self.teacher.span, 2 * steps)
+        grid = grids.uniform_t(self.schedule, *self.teacher.span, 2 * steps)  # type: ignore[call-arg, union-attr]  # a progressive student has a teacher, and a span of two times
         self._prepare(grid[:-1:2], grid[1::2], grid[2::2])
 
     def _errors(self, net: Callable, x0: Tensor, eps: Tensor, level: Tensor) -> Tensor:
@@ -60,4 +60,4 @@ class Halving(Student):
 
     def painted_by(self) -> tuple[str, grids.Grid]:
         """The steps that it is taught."""
-        return "ddim", grids.uniform_t(self.schedule, *self.teacher.span, self.steps)
+        return "ddim", grids.uniform_t(self.schedule, *self.teacher.span, self.steps)  # type: ignore[call-arg, union-attr]  # a progressive student has a teacher, and a span of two times

@@ -27,7 +27,7 @@ class State:
     def __init__(self, net: nn.Module, recipe: Recipe, device: str = "cpu", teacher: str = ""):
         layout = torch.channels_last if recipe.channels_last else torch.preserve_format
         self.recipe, self.step, self.teacher = recipe, 0, teacher
-        self.net = net.to(device, memory_format=layout).train()
+        self.net = net.to(device, memory_format=layout).train()  # type: ignore[call-overload]  # torch's types leave memory_format out
         self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=recipe.rate, weight_decay=0.01, fused=True)
 
@@ -104,7 +104,7 @@ def _digest(tensors: dict[str, Tensor]) -> str:
     """The SHA-256 of all numbers, by name; the file's own format has no checksum."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]  # an array is a buffer
     return digest.hexdigest()
 
 

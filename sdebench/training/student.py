@@ -61,7 +61,7 @@ def get_teacher(spec: str, shape: tuple[int, ...], device: str = "cpu") -> Netwo
 
 def taught(recipe: Recipe, teacher: NetworkProblem) -> Recipe:
     """The recipe with what is the teacher's.  Raises UsageError where the recipe says something else."""
-    its = {name: teacher.card[name] for name in ("kind", "schedule", "lams")} | {"time_scale": teacher.time.scale}
+    its = {name: teacher.card[name] for name in ("kind", "schedule", "lams")} | {"time_scale": teacher.time.scale}  # type: ignore[union-attr]  # a teacher's, checked when it was loaded
     its["lams"] = tuple(its["lams"])
     for part in fields(Recipe):
         mine = getattr(recipe, part.name)
@@ -111,7 +111,7 @@ class Student(Denoiser):
 
     def network(self) -> nn.Module:
         """The teacher's network, to be trained on; without a teacher, a new one."""
-        return copy.deepcopy(self.teaches).requires_grad_(True) if self.teacher else super().network()
+        return copy.deepcopy(self.teaches).requires_grad_(True) if self.teacher else super().network()  # type: ignore[union-attr]  # a teacher's, checked when it was loaded
 
     def _x0(self, net: Callable, x: Tensor, at: BatchLevel) -> Tensor:
         """What a network of kind v says of x_0, (alpha x - sigma v)/(alpha^2 + sigma^2): at sigma = 0 it is x_0 itself."""
@@ -121,7 +121,7 @@ class Student(Denoiser):
     def _told(self, x: Tensor, at: BatchLevel) -> Tensor:
         """What the teacher says of x_0, in the float32 in which it samples."""
         with full_float32():
-            return self._x0(self.teaches, x, at)
+            return self._x0(self.teaches, x, at)  # type: ignore[arg-type]  # a teacher's, checked when it was loaded
 
     def card(self, figures: dict[str, float]) -> dict[str, Any]:
         """What a reader of the weights must know, with the teacher, its weights' hash, and the teacher's own teacher."""

@@ -40,9 +40,9 @@ def _fokker_planck(case: FamilyCase, problem: Problem) -> dict:
         u = s + (t - s) * k / TIMES
         x = 1.3 * problem.law.marginal(ns, u).sample(case.points, case.seed)  # into the tails, too
         if printed:
-            found = fokker_planck(problem.law, dynamics, x, u, printed_drift(ns))
+            found = fokker_planck(problem.law, dynamics, x, u, printed_drift(ns))  # type: ignore[arg-type]  # the problem is a mixture
         else:
-            found = torch.maximum(*(fokker_planck(problem.law, dynamics, x, u, backward=b) for b in (True, False)))
+            found = torch.maximum(*(fokker_planck(problem.law, dynamics, x, u, backward=b) for b in (True, False)))  # type: ignore[arg-type]  # the problem is a mixture
         for key, value in {"t": u, "lam": ns.lam(u), "max": float(found.max()), "median": float(found.median())}.items():
             data[key].append(value)
     return data

@@ -19,5 +19,5 @@ def measure(case: FloorCase) -> Found:
     for n in STEPS:
         times, h = at.grid(case.grid, n)
         floor = max(at.end.error[-1], at.rounding(n, dtype))
-        out.rung(n, h, floor, at.end.states[-1], lambda m, times=times: integrate(solver, m, x, times))
+        out.rung(n, h, floor, at.end.states[-1], lambda m, times=times: integrate(solver, m, x, times))  # type: ignore[misc]  # a lambda that binds a loop variable
     return Found(context(at.problem), Claims.of(solver), out.data)

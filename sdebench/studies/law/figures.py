@@ -68,11 +68,11 @@ def law(runs: Table, budgets: Table, problem: str) -> Figure:
         colour, pale = _LOOK[sort]
         nfe, w2 = _curve(group)
         if solver in best and len(nfe):
-            ax.plot(nfe, w2, color=colour, lw=1.2, marker="o", ms=2.6, mew=0, zorder=3)
+            ax.plot(nfe, w2, color=colour, lw=1.2, marker="o", ms=2.6, mew=0, zorder=3)  # type: ignore[attr-defined]  # axes of matplotlib
             ends[solver] = (nfe[-1], w2[-1], colour)
         else:
-            ax.plot(nfe, w2, color=pale, lw=0.7, zorder=1)
-    ax.margins(x=0.02)
+            ax.plot(nfe, w2, color=pale, lw=0.7, zorder=1)  # type: ignore[attr-defined]  # axes of matplotlib
+    ax.margins(x=0.02)  # type: ignore[attr-defined]  # axes of matplotlib
     _write_names(ax, ends, _LINE / (_TALL - _BOTTOM - _TOP))
     kinds = {DETERMINISTIC: "ODE", STOCHASTIC: "SDE"}
     handles = [Line2D([], [], color=_LOOK[s][0], lw=1.6, label=f"{kinds[s]}, {s}") for s in kinds if (frame["sort"] == s).any()]

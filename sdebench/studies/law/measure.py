@@ -75,7 +75,7 @@ def _tell(left: dict[str, dict[str, str]], anything: bool) -> None:
 def _gaussian(solver: Solver | Sampler, problem: Problem, grid: grids.Grid) -> Rung:
     begun, exact = perf_counter(), problem.law.marginal(problem.schedule, grid[-1])
     table = tableau(solver, problem.schedule, grid, gamma=problem.model.gamma)
-    found, wanted = law_of(table, problem.law), (exact.mean(), exact.cov())
+    found, wanted = law_of(table, problem.law), (exact.mean(), exact.cov())  # type: ignore[arg-type]  # a Gaussian, or a law on the line
     return Rung(gaussian_wasserstein2(found, wanted), gaussian_kl(found, wanted), table.nfe, perf_counter() - begun)
 
 
@@ -91,7 +91,7 @@ def _quadrature(solver: Solver | Sampler, problem: Problem, grid: grids.Grid) ->
 
 def _of_chain(solver: Solver | Sampler, problem: Problem, grid: grids.Grid) -> tuple[float, float]:
     found, exact = chain_law(solver, problem, grid), problem.law.marginal(problem.schedule, grid[-1])
-    return wasserstein2(found, exact), kl(found, exact)
+    return wasserstein2(found, exact), kl(found, exact)  # type: ignore[arg-type]  # a Gaussian, or a law on the line
 
 
 _RUNGS = {"gaussian": _gaussian, "quadrature": _quadrature}

@@ -108,7 +108,7 @@ class CostCell:
 
 def _case(record: Record) -> dict:
     """The settings that tell cases apart: all but the repeat, and how long it was measured."""
-    case = {"machine": record.machine} | record.case
+    case = {"machine": record.machine} | record.case  # type: ignore[operator]  # a case is a dict
     return {name: value for name, value in case.items() if name not in ("study", "repeat", "seconds")}
 
 

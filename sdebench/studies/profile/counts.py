@@ -160,7 +160,7 @@ def history(bench: Bench) -> int | None:
     most, x, past = 0, bench.x, ()
     model, noise = bench.subject.model(bench.subject.null(x)), NullNoise(bench.subject.schedule, x)
     for s, t in zip(bench.grid, bench.grid[1:]):
-        x, past, _ = bench.solver.step(model, x, s, t, past, noise)
+        x, past, _ = bench.solver.step(model, x, s, t, past, noise)  # type: ignore[assignment]  # it begins empty
         kept = {v.data_ptr(): v.nbytes for node in past for v in node.prediction.held if v is not x}
         most = max(most, sum(kept.values()))
     return most

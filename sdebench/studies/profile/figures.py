@@ -97,9 +97,9 @@ def _ticks(batches: list[int], most: int) -> list[int]:
 def _roofs(ax, rows: pd.DataFrame, ends: np.ndarray) -> None:
     """What a step is held against: copies, and the network alone, which no executor can pass."""
     roof = rows.groupby("batch")[["copy_rate", "network_rate"]].median()
-    x, copies, network = roof.index.to_numpy(), *roof.to_numpy().T
-    if len(x) == 1:
-        x, copies, network = ends, *np.repeat([copies, network], 2, axis=1)
+    x, copies, network = roof.index.to_numpy(), *roof.to_numpy().T  # type: ignore[misc]  # rows of a table
+    if len(x) == 1:  # type: ignore[has-type]  # rows of a table
+        x, copies, network = ends, *np.repeat([copies, network], 2, axis=1)  # type: ignore[has-type, misc]  # rows of a table
     ax.plot(ends, [rows["bandwidth"].median()] * 2, color=style.INK, lw=1.1, zorder=1.5)
     ax.plot(x, copies, color=style.INK, lw=0.9, ls=(0, (4, 2)), zorder=1.5)
     ax.plot(x, network, color=_LOOK["network"][0], lw=3.2, alpha=0.35, zorder=1)

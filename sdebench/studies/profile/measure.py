@@ -46,16 +46,11 @@ def cases(settings: ProfileSettings) -> list[ProfileCase]:
         settings.solvers,
         settings.executors,
     )
-    common: dict[str, Any] = {
-        "threads": settings.threads,
-        "grid": settings.grid,
-        "steps": settings.steps,
-        "seed": settings.seed,
-    }
+    common = {"threads": settings.threads, "grid": settings.grid, "steps": settings.steps, "seed": settings.seed}
     out, reasons = [], []
     for repeat in range(settings.repeats):
         for values in product(*axes):
-            here = dict(zip(_AXES, values)) | common
+            here: dict[str, Any] = dict(zip(_AXES, values)) | common
             case = ProfileCase(machine=machine(here["device"]), repeat=repeat, seconds=settings.seconds, **here)
             why = why_not(case)
             reasons.append(why)

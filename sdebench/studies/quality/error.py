@@ -98,7 +98,7 @@ def of_error(case: QualityCase, at: Sampling) -> tuple[dict, dict]:
     budgets: dict[int, int] = {}
     for budget in sorted(case.ladder):
         budgets.setdefault(steps_for(solver, problem, case.grid, budget), budget)
-    out, errors = Ladder(problem.model), []
+    out, errors = Ladder(problem.model), []  # type: ignore[arg-type]  # a network's model is one too
 
     def run(model: ModelLike, grid: Grid) -> Tensor:
         ends = exact.run(case.solver, model, grid, at)
@@ -108,7 +108,7 @@ def of_error(case: QualityCase, at: Sampling) -> tuple[dict, dict]:
     for n in sorted(budgets):
         grid = grid_of(problem, case.grid, n)
         h = max(ns.lam(t) - ns.lam(s) for s, t in pairwise(grid))
-        out.rung(n, h, max(exact.error, rounding, drawn), exact.ends, lambda model, grid=grid: run(model, grid))
+        out.rung(n, h, max(exact.error, rounding, drawn), exact.ends, lambda model, grid=grid: run(model, grid))  # type: ignore[misc]  # a lambda that binds a loop variable
     asked = [budgets[n] for n in out.data["n"]]
     name = {"reference_of": {"name": teacher.problem.name, "sha256": teacher.problem.sha256}} if is_student(at) else {}
     return out.data | name | {
@@ -135,6 +135,6 @@ def of_pictures(case: QualityCase, at: Sampling) -> tuple[dict, dict]:
         n = steps_for(solver, problem, case.grid, budget)
         counted = Counted(problem.model)
         images.append(_pixels(sample(solver, counted, grid_of(problem, case.grid, n), at, 0, PICTURES), problem.shape))
-        data["nfe"].append(counted.nfe)
-        data["steps"].append(n)
+        data["nfe"].append(counted.nfe)  # type: ignore[attr-defined]  # a list
+        data["steps"].append(n)  # type: ignore[attr-defined]  # a list
     return data, {"images": np.stack(images)}

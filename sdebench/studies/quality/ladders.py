@@ -29,7 +29,7 @@ class ErrorLadder(NamedTuple):
     def within(self, budget: int) -> int | None:
         """The rung of the longest run within a budget that was measured; None for others."""
         fitting = np.flatnonzero(self.nfe <= budget) if budget in self.record.case["ladder"] else ()
-        return int(fitting[-1]) if len(fitting) else None
+        return int(fitting[-1]) if len(fitting) else None  # type: ignore[misc]  # a tuple is empty
 
     def after(self, steps: float) -> float:
         """The error after that many steps; nan where they were not made."""

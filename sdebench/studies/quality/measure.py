@@ -60,7 +60,7 @@ def _cases(kind: str, at: Sampling, settings: QualitySettings) -> Iterator[dict[
                 yield run | {"ladder": paired} | exact
     elif kind == "samples":
         for run, budgets in _runs(at, settings, settings.budgets):
-            yield from (run | {"budget": budget} | chunk for budget in budgets for chunk in _chunks(settings))
+            yield from (run | {"budget": budget} | chunk for budget in budgets for chunk in _chunks(settings))  # type: ignore[operator]  # all are fields of a case
     else:
         if not is_student(at):
             yield exact

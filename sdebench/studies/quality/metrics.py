@@ -57,7 +57,7 @@ def yardstick(features: str, data: str, device: str) -> Yardstick:
     """That of the data; for data "", the one that came along with the feature network."""
     space = get_features(features, device)
     if not data:
-        return Yardstick(*({side: of(side) for side in _SIDES} for of in (space.reference, space.reference_features)))
+        return Yardstick(*({side: of(side) for side in _SIDES} for of in (space.reference, space.reference_features)))  # type: ignore[arg-type]  # in the order of its fields
     seen = {side: _seen(space, getattr(_images(data), side)) for side in _SIDES}
     return Yardstick({side: _parts(seen[side]) for side in _SIDES}, {side: seen[side][:_COMPARED] for side in _SIDES})
 
@@ -158,7 +158,7 @@ def of_samples(case: QualityCase, at: Sampling, batch: int = BATCH) -> tuple[dic
     nfe, rest = divmod(model.nfe, len(features))
     if rest:
         raise RuntimeError(f"{model.nfe} network calls in {len(features)} batches: as many in each were expected")
-    features = np.concatenate(features)
+    features = np.concatenate(features)  # type: ignore[assignment]  # from here on one array
     data = {
         "n": case.size,
         "budget": case.budget,
@@ -172,4 +172,4 @@ def of_samples(case: QualityCase, at: Sampling, batch: int = BATCH) -> tuple[dic
         "batch": min(batch, case.size),
     }
     held = yardstick(case.features, case.data, at.device).features["test"]
-    return data | _compared(features, held, at.seed), pack(_parts(features))
+    return data | _compared(features, held, at.seed), pack(_parts(features))  # type: ignore[arg-type]  # one array by now

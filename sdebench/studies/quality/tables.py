@@ -191,7 +191,7 @@ def _interval(error: np.ndarray, cells: list[QualityCell]) -> tuple[float, float
     a, b = a - a.mean(), b - b.mean(0)
     with np.errstate(invalid="ignore"):
         rho = a @ b / np.sqrt((a @ a) * (b * b).sum(0))
-    return tuple(float(q) for q in np.quantile(rho[np.isfinite(rho)], (0.025, 0.975))) if np.isfinite(rho).any() else (nan, nan)
+    return tuple(float(q) for q in np.quantile(rho[np.isfinite(rho)], (0.025, 0.975))) if np.isfinite(rho).any() else (nan, nan)  # type: ignore[return-value]  # two quantiles
 
 
 def _rank_row(group: Group, cells: list[QualityCell], error: np.ndarray) -> dict:

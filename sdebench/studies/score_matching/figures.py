@@ -65,7 +65,7 @@ def _figure(panels: list[tuple[str, pd.DataFrame]], x: str, y: str, x_label: str
     elif axes:
         style.label_steps(axes)
     order = [name for name in _COLOURS if name in found] + [name for name in found if name not in _COLOURS]
-    figure.legend(
+    figure.legend(  # type: ignore[call-overload]  # numbers are sizes
         [found[name] for name in order],
         order,
         loc="upper center",

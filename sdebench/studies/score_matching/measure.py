@@ -104,7 +104,7 @@ def _fixed(case: MatchingCase, problem: Problem, draws: int) -> tuple[ScoreNet, 
 
 def _measure_equivalence(case: MatchingCase, problem: Problem) -> dict:
     net, levels, batch, seed = _fixed(case, problem, 64)
-    found = equivalence.gaps(net, case.loss, problem.law, levels, _DRAWS, seed)
+    found = equivalence.gaps(net, case.loss, problem.law, levels, _DRAWS, seed)  # type: ignore[arg-type]  # the problem is a mixture
     data: dict[str, Any] = {"lam": levels.lams, **{k: [getattr(g, k) for g in found] for k in equivalence.Gap._fields}}
     if case.loss.startswith("denoising-"):
         data["gradient"] = equivalence.gradient_gaps(net, batch)[plain_weight(case.loss)]
@@ -117,7 +117,7 @@ def _measure_trace(case: MatchingCase, problem: Problem) -> dict:
 
 
 def _measure_small_noise(case: MatchingCase, problem: Problem) -> dict:
-    law, levels = breakdown.on_support(problem.law, case.support), Levels(problem.schedule, _SMALL)
+    law, levels = breakdown.on_support(problem.law, case.support), Levels(problem.schedule, _SMALL)  # type: ignore[arg-type]  # the problem is a mixture
     batch = draw(law, levels, case.points, torch.Generator().manual_seed(1000 + case.seed))
     noise, error = breakdown.gradient_noise(case.loss, batch, case.seed)
     return {"noise": noise, "error": error} | _levels(batch)

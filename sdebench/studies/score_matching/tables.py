@@ -182,7 +182,7 @@ def trace_table(records: Iterable[Record]) -> Table:
         d = r.data
         deviations = d["gap"] / d["error"] if d["error"] else np.nan
         rows.append(
-            {k: r.case[k] for k in ("problem", "probe", "seed")}
+            {k: r.case[k] for k in ("problem", "probe", "seed")}  # type: ignore[operator]  # a case is a dict
             | d
             | {"deviations": deviations, "why": "" if d["error"] else "exact: it has no variance in one dimension"}
         )

@@ -41,7 +41,7 @@ def _over_budgets(solver: Solver | Sampler, at: Setting, grid: str, budgets: tup
     for n in steps_for(solver, budgets):
         times, h = at.grid(grid, n)
         floor = max(at.end.error[-1], at.rounding(n))
-        out.rung(n, h, floor, at.end.states[-1], lambda m, times=times: integrate(solver, m, at.x, times))
+        out.rung(n, h, floor, at.end.states[-1], lambda m, times=times: integrate(solver, m, at.x, times))  # type: ignore[misc]  # a lambda that binds a loop variable
     return out.data
 
 
@@ -49,7 +49,7 @@ def _over_tolerances(solver: Solver | Sampler, at: Setting) -> dict:
     out, (s, t) = Ladder(at.model), at.problem.span
     floor = max(at.end.error[-1], at.rounding(64))
     for tol in tolerances(solver.order):
-        out.rung(0, tol, floor, at.end.states[-1], lambda m, tol=tol: run_at_tolerance(solver, m, at.x, s, t, tol))
+        out.rung(0, tol, floor, at.end.states[-1], lambda m, tol=tol: run_at_tolerance(solver, m, at.x, s, t, tol))  # type: ignore[misc]  # a lambda that binds a loop variable
     return out.data | {"tolerance": out.data["h"]}
 
 
