@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, StrMethodFormatter
@@ -44,7 +45,7 @@ def _write_names(ax, ends: dict[str, tuple[float, float, str]], least: float) ->
         )
 
 
-def _axes(longest: int) -> tuple[Figure, object]:
+def _axes(longest: int) -> tuple[Figure, Axes]:
     width = max(_LEFT + _PLOT + 0.3 + _GLYPH * longest, 4.4)
     figure = Figure(figsize=(width, _TALL))
     ax = figure.add_axes((_LEFT / width, _BOTTOM / _TALL, _PLOT / width, 1 - (_BOTTOM + _TOP) / _TALL))
@@ -68,11 +69,11 @@ def law(runs: Table, budgets: Table, problem: str) -> Figure:
         colour, pale = _LOOK[sort]
         nfe, w2 = _curve(group)
         if solver in best and len(nfe):
-            ax.plot(nfe, w2, color=colour, lw=1.2, marker="o", ms=2.6, mew=0, zorder=3)  # type: ignore[attr-defined]  # axes of matplotlib
+            ax.plot(nfe, w2, color=colour, lw=1.2, marker="o", ms=2.6, mew=0, zorder=3)
             ends[solver] = (nfe[-1], w2[-1], colour)
         else:
-            ax.plot(nfe, w2, color=pale, lw=0.7, zorder=1)  # type: ignore[attr-defined]  # axes of matplotlib
-    ax.margins(x=0.02)  # type: ignore[attr-defined]  # axes of matplotlib
+            ax.plot(nfe, w2, color=pale, lw=0.7, zorder=1)
+    ax.margins(x=0.02)
     _write_names(ax, ends, _LINE / (_TALL - _BOTTOM - _TOP))
     kinds = {DETERMINISTIC: "ODE", STOCHASTIC: "SDE"}
     handles = [Line2D([], [], color=_LOOK[s][0], lw=1.6, label=f"{kinds[s]}, {s}") for s in kinds if (frame["sort"] == s).any()]
