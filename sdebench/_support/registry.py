@@ -213,10 +213,24 @@ class Registry:
         return name + (f"[{','.join(f'{k}={v}' for k, v in extra.items())}]" if extra else "")
 
 
+class _Studies(Registry):
+    """Studies, each of which is told its name."""
+
+    def register(self, name: str, **preset: Any) -> Callable:
+        """Decorator: make the class under it available as `name`."""
+        add = super().register(name, **preset)
+
+        def add_named(study):
+            add(study).name = name
+            return study
+
+        return add_named
+
+
 SOLVERS = Registry("solver", "sdebench.solvers", "sdebench list solvers", ("sdebench.solvers", "sdebench.external"))
 PROBLEMS = Registry("problem", "sdebench.problems", "sdebench list problems", ("sdebench.problems",))
 GRIDS = Registry("grid", "sdebench.grids", "sdebench list grids", ("sdebench.grids",), binds=True)
-STUDIES = Registry("study", "sdebench.studies", "sdebench list studies", ("sdebench.studies",))
+STUDIES = _Studies("study", "sdebench.studies", "sdebench list studies", ("sdebench.studies",))
 METRICS = Registry("metric", "sdebench.metrics", "sdebench list metrics", ("sdebench.metrics",))
 register_solver = SOLVERS.register
 register_problem = PROBLEMS.register

@@ -49,6 +49,7 @@ def failed(job: Job, message: str) -> Record:
 
 def _task(job: Job) -> Task:
     study = import_object("study", job.study)()
+    type(study).name = job.case["study"]  # of an entry point's, which was not registered here
     return Task(study, study.from_json(job.case))
 
 

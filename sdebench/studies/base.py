@@ -81,9 +81,7 @@ def get_study(name: str) -> Study:
     names = STUDIES.names()
     if name not in names and name not in STUDIES.broken:
         raise UsageError(f"unknown study {name!r}{near_miss(name, names)} (there are: {', '.join(names)})")
-    study = STUDIES.get(name)
-    type(study).name = name
-    return study
+    return STUDIES.get(name)
 
 
 _RENAMED = {"seed": "survey"}

@@ -467,6 +467,16 @@ def test_the_heat_map_never_colours_what_is_unresolved():
     assert [p.get_hatch() for p in axes.patches] == ["//////"]
 
 
+@pytest.mark.parametrize("solvers", [1, 3, 60])
+def test_no_word_of_the_heat_map_leaves_the_figure(solvers):
+    cases = facts.prepare_records([record(solver=f"s{i}") for i in range(solvers)])
+    figure = heatmap.heat_map(tables.grid_table(cases), "mixture-1d", ["uniform_lam"])
+    figure.canvas.draw()
+    for ax in figure.axes:
+        box = ax.get_tightbbox()
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+
+
 def test_the_convergence_figure_names_what_is_refuted():
     cases = facts.prepare_records([record(), record(solver="slow", slope=1.0)])
     figure = figures_module.convergence(cases, "mixture-1d", "uniform_lam")

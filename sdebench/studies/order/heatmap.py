@@ -14,6 +14,7 @@ from sdebench.report.table import Table
 from sdebench.studies.order.judged import CONFIRMED, EXACT, FAILED, OPEN, REFUTED
 
 _ROW, _HEAD, _GAP = 0.165, 1.3, 0.5  # inches a row; rows of a family's heading and of the space after it
+_LEAST = 4.6  # inches: the words under the colours have room
 _RANGE = 2.0
 _MARK = {DETERMINISTIC: "", STOCHASTIC: " ~"}
 _UNRESOLVED = {OPEN: "?", FAILED: "!"}
@@ -94,10 +95,12 @@ def heat_map(grids: Table, problem: str, names: list[str]) -> Figure:
     longest = max(len(solver + _MARK[sort]) for solver, sort in zip(frame["solver"], frame["sort"]))
     names_wide = 0.0575 * (longest + 5)  # inches, at this size of type
     cells_wide = 0.35 * len(names)
-    width, height = (names_wide + cells_wide) * count + 0.25, max(tall * _ROW + 1.15, 2.0)
+    drawn = (names_wide + cells_wide) * count + 0.25
+    width, height = max(drawn, _LEAST), max(tall * _ROW + 1.15, 2.0)
+    left = (width - drawn) / 2
     figure = Figure(figsize=(width, height))
     axes = figure.subplots(1, count, squeeze=False)[0]
-    box = (names_wide / width, 0.7 / height, 1 - 0.25 / width, 1 - 0.45 / height)
+    box = ((left + names_wide) / width, 0.7 / height, (left + drawn - 0.25) / width, 1 - 0.45 / height)
     figure.subplots_adjust(*box, wspace=names_wide / cells_wide)
     for c, ax in enumerate(axes):
         _draw_column(ax, [f for f, p in zip(families, place) if p == c], names, tall)
