@@ -26,8 +26,6 @@ from sdebench.integration.prediction import lincomb
 from sdebench.noise import TIME
 from sdebench.schedules import NoiseSchedule
 
-Rate = Callable[[float], float]
-
 _NODES, _AGREE, _ROUNDING = 16, 1e-13, 1e-8
 
 
@@ -74,7 +72,7 @@ def _rule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return c, w, primitive @ to_coefficients / 2
 
 
-def _panel(f: Rate, g2: Rate, a: float, b: float) -> tuple[float, float]:
+def _panel(f: Callable[[float], float], g2: Callable[[float], float], a: float, b: float) -> tuple[float, float]:
     """`(int f, int g2 / alpha^2)` over [a, b], alpha = 1 at a."""
     c, w, matrix = _rule()
     times = (a + (b - a) * c).tolist()
@@ -84,7 +82,14 @@ def _panel(f: Rate, g2: Rate, a: float, b: float) -> tuple[float, float]:
     return float(w @ values), float(w @ (noise * np.exp(-2 * (matrix @ values))))
 
 
-def _integrals(f: Rate, g2: Rate, a: float, b: float, whole: tuple[float, float], before: float = inf) -> tuple[float, float]:
+def _integrals(
+    f: Callable[[float], float],
+    g2: Callable[[float], float],
+    a: float,
+    b: float,
+    whole: tuple[float, float],
+    before: float = inf,
+) -> tuple[float, float]:
     """The same, by halving until a panel agrees with its two halves, or differs from them by rounding alone.
 
     `before` is by how much the panel twice as long differed: near a singular end f and g2 are known to a few digits less,
