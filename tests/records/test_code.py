@@ -578,6 +578,22 @@ WAYS = {
         def half(x):
             return 0.5 * x
     {STEP}""",
+    "a definition under a condition in another file": f"""
+    # w.py
+    import sys
+
+    if sys.version_info > (3,):
+        def half(x):
+            return 0.5 * x
+    # a.py
+    from way.w import half
+    {STEP}""",
+    "a name that is made at run time": f"""
+    # w.py
+    globals()["half"] = lambda x: 0.5 * x
+    # a.py
+    from way.w import half
+    {STEP}""",
     "a lambda": f"""
     # a.py
     half = lambda x: 0.5 * x
