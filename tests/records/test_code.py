@@ -661,6 +661,28 @@ def test_a_coefficient_counts_in_whatever_way_it_comes(write, way):
     assert changed(package, lambda: package.replace(where, "0.5", "0.25"), {"a:A"}) == {"a:A"}
 
 
+def test_two_names_that_change_places_count(write):
+    """Both functions are in the code before and after."""
+    files = """
+    # w.py
+    def half(x):
+        return 0.5 * x
+
+
+    def third(x):
+        return 0.3125 * x
+    # a.py
+    from way.w import half as p, third as q
+
+
+    class A:
+        def step(self, x):
+            return p(x) - q(x)
+    """
+    way = write({"__init__": ""} | files_of(files), "way")
+    assert changed(way, lambda: way.replace("a", "half as p, third as q", "third as p, half as q"), {"a:A"}) == {"a:A"}
+
+
 def test_a_folder_without_an_init_file_is_a_package_too(write):
     """Whether or not its modules are loaded already."""
     lazy = """
