@@ -17,7 +17,10 @@ def test_every_fresh_row_is_what_is_measured():
 
 
 def test_listing_loads_no_torch():
-    code = "import sys; from sdebench.cli import main\ntry: main(['list', 'solvers'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    code = (
+        "import sys; from sdebench.cli import main\n"
+        "try: main(['list', 'solvers'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "unipc-3" in done.stdout
@@ -25,7 +28,7 @@ def test_listing_loads_no_torch():
 
 def test_a_row_whose_file_has_changed_is_measured_anew(monkeypatch, tmp_path):
     table = json.loads(kept.FILE.read_text())
-    digest, row = table["ddim"]
+    row = table["ddim"][1]
     table["ddim"] = ["0" * 16, row | {"claimed_order": 7}]
     (tmp_path / "solvers.json").write_text(json.dumps(table))
     monkeypatch.setattr(kept, "FILE", tmp_path / "solvers.json")
