@@ -142,6 +142,11 @@ class Registry:
         files = (found for package in self.packages for found in _files(package))
         return {name: module for module, path in files for name in line.findall(path.read_text(encoding="utf-8"))}
 
+    def files(self) -> dict[str, Path]:
+        """name -> file, of every name that a file of `packages` registers."""
+        paths = {module: path for package in self.packages for module, path in _files(package)}
+        return {name: paths[module] for name, module in self._homes.items()}
+
     @cached_property
     def _points(self) -> dict[str, EntryPoint]:
         """The entry points of the group, by name."""

@@ -8,19 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from sdebench._support.errors import UsageError, near_miss
-from sdebench.cli.order import counted
+from sdebench.cli.kept import solver_rows
 from sdebench.cli.output import Csv, Json, emit, report_broken, say, table, write_csv
 
 
 def _solvers(which: list[str]) -> list[dict[str, Any]]:
-    from sdebench.catalogue import expand_solvers, get_solver
-    from sdebench.records import Claims
-
-    rows = [{"name": spec} | Claims.of(get_solver(spec)).to_json() for spec in expand_solvers(which or ["all"])]
-    for row in rows:
-        count = counted(row["name"], "gaussian")
-        row |= {"nfe_counted": count and count.counted, "nfe_more": count and count.more}
-    return rows
+    return solver_rows(which or None)
 
 
 def _problems(which: list[str]) -> list[dict[str, Any]]:

@@ -294,7 +294,7 @@ def _imported(module: str, attribute: str, rest: tuple[str, ...], home: str, see
     if attribute and _file(f"{module}.{attribute}") and not _defines(module, attribute):
         module, attribute = f"{module}.{attribute}", ""
     if attribute:
-        yield from _lookup(module, attribute, home, seen)
+        yield from list(_lookup(module, attribute, home, seen)) or _whole(module, home)  # a name that is made at run time
         return
     while rest and _file(f"{module}.{rest[0]}") and not _defines(module, rest[0]):
         module, rest = f"{module}.{rest[0]}", rest[1:]

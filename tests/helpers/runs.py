@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dummy_study  # noqa: F401  registers the study
 import pytest
 
-import dummy_study  # noqa: F401  registers the study
 from sdebench.engine import suite as suites
 from sdebench.engine.suite import Task
 from sdebench.records.code import Code

@@ -578,6 +578,22 @@ WAYS = {
         def half(x):
             return 0.5 * x
     {STEP}""",
+    "a definition under a condition in another file": f"""
+    # w.py
+    import sys
+
+    if sys.version_info > (3,):
+        def half(x):
+            return 0.5 * x
+    # a.py
+    from way.w import half
+    {STEP}""",
+    "a name that is made at run time": f"""
+    # w.py
+    globals()["half"] = lambda x: 0.5 * x
+    # a.py
+    from way.w import half
+    {STEP}""",
     "a lambda": f"""
     # a.py
     half = lambda x: 0.5 * x
@@ -643,6 +659,28 @@ def test_a_coefficient_counts_in_whatever_way_it_comes(write, way):
     assert package.get("a:A")().step(1) in (0.5, 1.5), "the package of the test does not work"
     (where,) = (name for name, source in files.items() if "0.5" in source)
     assert changed(package, lambda: package.replace(where, "0.5", "0.25"), {"a:A"}) == {"a:A"}
+
+
+def test_two_names_that_change_places_count(write):
+    """Both functions are in the code before and after."""
+    files = """
+    # w.py
+    def half(x):
+        return 0.5 * x
+
+
+    def third(x):
+        return 0.3125 * x
+    # a.py
+    from way.w import half as p, third as q
+
+
+    class A:
+        def step(self, x):
+            return p(x) - q(x)
+    """
+    way = write({"__init__": ""} | files_of(files), "way")
+    assert changed(way, lambda: way.replace("a", "half as p, third as q", "third as p, half as q"), {"a:A"}) == {"a:A"}
 
 
 def test_a_folder_without_an_init_file_is_a_package_too(write):

@@ -3,6 +3,8 @@
 import json
 import multiprocessing
 import os
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,7 +46,8 @@ def test_a_record_names_all_that_is_needed_to_repeat_it():
 def test_a_key_depends_on_every_setting_and_on_the_code_and_not_on_their_order():
     key = records.make_key({"study": "a", "n": (1, 2)}, "x")
     assert key == records.make_key({"n": [1, 2], "study": "a"}, "x")
-    assert len({key, records.make_key({"study": "a", "n": [1, 3]}, "x"), records.make_key({"study": "a", "n": [1, 2]}, "y")}) == 3
+    others = records.make_key({"study": "a", "n": [1, 3]}, "x"), records.make_key({"study": "a", "n": [1, 2]}, "y")
+    assert len({key, *others}) == 3
 
 
 def test_nan_and_inf_are_null_and_arrays_are_lists():
@@ -132,6 +135,61 @@ def test_a_stranger_s_status_is_refused(tmp_path):
         records.read(path)
 
 
+def full() -> records.Record:
+    """A record with everything that one may have."""
+    past = records.Rekeyed("k0", "c0", "renamed a folder", "2026-01-01T00:00:00+00:00")
+    made = records.make_record(
+        {"study": "dummy", "n": (1, 2), "deep": {"x": None}},
+        "c0de",
+        "failed",
+        "no",
+        {"span": [0.9, 0.1]},
+        records.Claims(3.0, 2.0, 1.0, 2.0, 1.0, 1, True, 1.5, False, "DEIS", "A paper"),
+        {"rms": [0.5, None]},
+    )
+    return replace(made, arrays=records.ArraysFile("a.safetensors", "0" * 64), rekeyed=(past, replace(past, key="k1")))
+
+
+def test_a_record_comes_back_from_its_line_as_it_was():
+    line = full().to_json()
+    assert records.find_fault(line) == ""
+    assert records.Record.from_json(json.loads(json.dumps(line))) == full()
+    assert next(iter(line)) == "schema", "a torn line is told by it"
+    assert "path" not in line["arrays"]
+    plain = record(1)
+    assert {"arrays", "rekeyed"} & plain.to_json().keys() == set()
+    assert records.Record.from_json(plain.to_json()) == plain
+    assert (plain.is_ok, full().is_ok, plain.claims) == (True, False, None)
+
+
+NOT_RECORDS = {
+    "nothing": (None, "is not a record"),
+    "a list": ([], "is not a record"),
+    "no schema": ({"key": "x"}, "is not a record"),
+    "the future": (full().to_json() | {"schema": 2}, "has schema 2, and this version reads 1"),
+    "a number for a key": (full().to_json() | {"key": 1}, "has no proper 'key'"),
+    "a list for a case": (full().to_json() | {"case": []}, "has no proper 'case'"),
+    "no claims": ({k: v for k, v in full().to_json().items() if k != "claims"}, "has no proper 'claims'"),
+    "another status": (full().to_json() | {"status": "fine"}, "has status 'fine'"),
+    "arrays without a checksum": (full().to_json() | {"arrays": {"file": "x"}}, "has no proper 'arrays'"),
+    "arrays elsewhere": (full().to_json() | {"arrays": {"file": "../x", "sha256": ""}}, "has no proper 'arrays'"),
+    "a key for the keys that it had": (full().to_json() | {"rekeyed": {"key": "x"}}, "has no proper 'rekeyed'"),
+    "keys without a reason": (
+        full().to_json() | {"rekeyed": [{"key": "x", "code": "y", "when": ""}]},
+        "has no proper 'rekeyed'",
+    ),
+    "numbers for keys": (full().to_json() | {"rekeyed": [1]}, "has no proper 'rekeyed'"),
+}
+
+
+@pytest.mark.parametrize("what", NOT_RECORDS)
+def test_what_is_not_a_record_says_why(what):
+    line, fault = NOT_RECORDS[what]
+    assert records.find_fault(line) == fault
+    with pytest.raises(ValueError, match="^" + re.escape(fault) + "$"):
+        records.Record.from_json(line)
+
+
 def test_folders_and_pipes_and_missing_files_are_refused_in_one_line(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe"):
@@ -163,6 +221,7 @@ def _opened_elsewhere(path) -> str:
 def test_one_run_at_a_time_writes_a_file(tmp_path):
     with records.Writer(tmp_path / "r.jsonl"):
         assert "another run is writing" in _opened_elsewhere(tmp_path / "r.jsonl")
+        assert (tmp_path / ".r.jsonl.lock").exists(), "the lock is a file of its own: the results may be replaced"
     assert _opened_elsewhere(tmp_path / "r.jsonl") == "opened"
 
 

@@ -1,12 +1,14 @@
 """Spec strings, settings and near misses.  (Entry points: `test_plugins`.)"""
 
+import importlib
+import sys
 from dataclasses import dataclass
 
 import pytest
 
 import sdebench as sb
 from sdebench._support.errors import UsageError, near_miss
-from sdebench._support.registry import Registry, split_spec
+from sdebench._support.registry import STUDIES, Registry, split_spec
 
 
 @dataclass(frozen=True)
@@ -163,3 +165,56 @@ def test_shipped_names_are_there_and_do_what_they_say():
     for name in ("unipc-3", "lms-4", "ipndm-4", "deis-tab-3", "dpm-solver-2m", "dpm-solver++-2s", "heun-edm"):
         assert name in sb.list_solvers()
     assert {"mixture-1d", "mixture-2d", "product-16d"} <= set(sb.list_problems())
+
+
+SHELF = {
+    "shelf_registry.py": """
+from sdebench._support.registry import Registry
+
+THINGS = Registry("thing", "sdebench.no-such-group", "sdebench list things", ("shelf",))
+register_thing = THINGS.register
+""",
+    "shelf/__init__.py": 'ORDER = ("broken", "sound")\n',
+    "shelf/broken.py": 'from shelf_registry import register_thing\n\n1 / 0\nregister_thing("broken-1")(object)\n',
+    "shelf/sound.py": """
+from shelf_registry import register_thing
+
+
+@register_thing("sound-1")
+class Sound:
+    def __init__(self, r=1):
+        self.r = r
+
+
+register_thing("sound-2", r=2)(Sound)
+""",
+}
+
+
+def test_names_are_known_without_an_import_and_a_file_is_imported_for_its_own_names_only(tmp_path, monkeypatch):
+    for name, source in SHELF.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    things = importlib.import_module("shelf_registry").THINGS
+    assert things.names() == ("broken-1", "sound-1", "sound-2")
+    assert things.entries == {}
+    with pytest.raises(UsageError, match="thing 'sound-1' is registered twice"):
+        things.register("sound-1")(Thing)
+    assert "shelf.sound" not in sys.modules
+    assert (things.get("sound-2").r, things.get("sound-1[r=3]").r) == (2, 3)
+    assert "shelf.broken" not in sys.modules
+    with pytest.raises(ZeroDivisionError):
+        things.get("broken-1")
+
+
+def test_a_registered_study_is_told_its_name(monkeypatch):
+    monkeypatch.setattr(STUDIES, "entries", dict(STUDIES.entries))
+
+    @sb.register_study("a-study-of-a-test")
+    class Mine(sb.Study):
+        pass
+
+    assert Mine.name == "a-study-of-a-test"
+    assert STUDIES.get("a-study-of-a-test").name == Mine.name
+    assert {name: STUDIES.get(name).name for name in STUDIES.names()} == {name: name for name in STUDIES.names()}
