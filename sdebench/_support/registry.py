@@ -221,12 +221,12 @@ class Registry:
 class _Studies(Registry):
     """Studies, each of which is told its name."""
 
-    def register(self, name: str, **preset: Any) -> Callable:
+    def register(self, name: str, **preset: Any) -> Callable[[F], F]:
         """Decorator: make the class under it available as `name`."""
         add = super().register(name, **preset)
 
-        def add_named(study):
-            add(study).name = name
+        def add_named(study: F) -> F:
+            add(study).name = name  # type: ignore[attr-defined]  # a Study has one
             return study
 
         return add_named
