@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kin_base import Parent
+from sdebench.studies.base import Found, Study
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,13 @@ class Child(Parent):
 
     def one(self, case):
         return 0.75 * self.shared(case.twice)
+
+
+class Alone(Study):
+    case = KinCase
+
+    def measure(self, case):
+        return Found(data={"rms": [case.twice + case.thrice()]})
 
 
 class Grandchild(Child):
@@ -132,20 +140,28 @@ def files(tmp_path, monkeypatch):
         ("measure of a parent", "kin_base", "[self.one(case)]", "[2 * self.one(case)]"),
         ("a helper of a parent", "kin_base", "0.5", "0.25"),
         ("a method of its own that a parent's measure calls", "kin", "0.75", "0.25"),
-        ("a property of its cases", "kin", "1.5", "1.25"),
-        ("a method of its cases", "kin", "1.75", "1.25"),
     ],
 )
-def test_what_a_study_has_of_its_parents_and_cases_counts(files, study, what, name, old, new):
-    first = files.study(study)
+def test_what_a_study_has_of_its_parents_counts(files, study, what, name, old, new):
+    first = files.study(study), files.study("Alone")
     files.edit(name, old, new)
+    assert files.study(study) != first[0], what
+    assert files.study("Alone") == first[1]
+
+
+@pytest.mark.parametrize("study", ["Alone", "Child", "Grandchild"])
+@pytest.mark.parametrize(("what", "old", "new"), [("a property", "1.5", "1.25"), ("a method", "1.75", "1.25")])
+def test_what_the_cases_of_a_study_compute_counts(files, study, what, old, new):
+    first = files.study(study)
+    files.edit("kin", old, new)
     assert files.study(study) != first, what
 
 
 def test_what_stands_beside_a_study_does_not_count(files):
-    first = files.study("Child"), files.study("Grandchild")
+    studies = ("Alone", "Child", "Grandchild")
+    first = [files.study(name) for name in studies]
     files.edit("kin", "0.625", "0.25")
-    assert (files.study("Child"), files.study("Grandchild")) == first
+    assert [files.study(name) for name in studies] == first
 
 
 def test_a_grid_and_a_problem_of_a_user_count_and_what_their_names_fix(files):

@@ -808,6 +808,12 @@ OWN = {
 
         import numpy as np
         import sdebench as sb
+        from sdebench._support.errors import UsageError
+        from sdebench.catalogue import get_solver
+        from sdebench.cli.output import emit
+        from sdebench.fit import fit_order
+        from sdebench.records import Record
+        from sdebench.report import Table
         from sdebench.solvers.ddim import DDIM
 
         from . import weights
@@ -823,6 +829,13 @@ OWN = {
 
         class Plain(DDIM):
             pass
+
+
+        class Looks(DDIM):
+            def step(self, model, x, s, t, past=(), noise=None):
+                if not Table or not Record or not emit or not fit_order:
+                    raise UsageError("no")
+                return get_solver("ddim").step(model, x, s, t)
         ''',
     "weights": """
         def half(x):
@@ -846,7 +859,7 @@ def test_a_user_s_own_module_counts_with_what_it_imports_from_its_own_package(wr
 def test_of_the_suite_a_user_s_solver_counts_the_classes_that_it_uses_and_of_others_packages_nothing(write):
     own = write(OWN, "own")
     own.forget()
-    found = {root: closure(Symbol("own.mine", root)) for root in ("Mine", "Plain")}
+    found = {root: closure(Symbol("own.mine", root)) for root in ("Mine", "Plain", "Looks")}
     for root in found:
         own.get(f"mine:{root}")
     names = {root: {f"{s.module}.{s.name}" for s in symbols} for root, symbols in found.items()}
@@ -855,6 +868,9 @@ def test_of_the_suite_a_user_s_solver_counts_the_classes_that_it_uses_and_of_oth
     assert "sdebench.solvers.ddim.DDIM" in names["Plain"]
     assert "sdebench.solvers.ddim.DDIM" not in names["Mine"]
     assert not [name for name in names["Mine"] if name.startswith(("numpy", "sdebench.__", "sdebench._"))]
+    assert "sdebench.fit.fit_order" in names["Looks"]
+    looks = ("catalogue", "cli", "records", "report", "_support")
+    assert not [name for name in names["Looks"] if name.split(".")[:2] in [["sdebench", look] for look in looks]]
 
 
 def measured() -> list[str]:
