@@ -93,7 +93,7 @@ def test_a_command_without_its_extra_says_how_to_install_it(sdebench, tmp_path, 
 def test_any_other_missing_module_is_not_explained_away(sdebench, monkeypatch):
     monkeypatch.setitem(sys.modules, "sdebench.catalogue", None)
     with pytest.raises(ModuleNotFoundError):
-        sdebench("list", "solvers")
+        sdebench("order", "ddim")
 
 
 TOML = """

@@ -76,12 +76,16 @@ def test_a_module_that_one_other_uses_lies_beside_it():
     ] == []
 
 
-def test_a_lonely_module_is_found():
-    graph = grimp.ImportGraph()
-    for module in ("p", "p.a", "p.a.x", "p.b", "p.b.y", "p.b.z"):
-        graph.add_module(module)
-    graph.add_import(importer="p.b.y", imported="p.a.x")
-    graph.add_import(importer="p.b.y", imported="p.b.z")
-    assert lonely(graph) == [("p.a.x", "p.b.y")]
-    graph.add_import(importer="p.b.z", imported="p.a.x")
-    assert lonely(graph) == []
+def test_a_lonely_module_is_found(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "housing"
+    files = {"a/x": "", "b/y": "import housing.a.x\nimport housing.b.z\n", "b/z": "", "c": "import housing.b.y\n"}
+    for name, text in files.items():
+        path = package / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        for folder in (package, path.parent):
+            (folder / "__init__.py").touch()
+    assert lonely(grimp.build_graph("housing", cache_dir=None)) == [("housing.a.x", "housing.b.y")]
+    (package / "b" / "z.py").write_text("import housing.a.x\n")
+    assert lonely(grimp.build_graph("housing", cache_dir=None)) == []
