@@ -5,13 +5,11 @@ import subprocess
 import sys
 import time
 import tomllib
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from sdebench import records
-from sdebench.cli import listing
 from sdebench.engine.suite import load_suite, suites
 from sdebench.studies import ORDER
 from sdebench.studies.order import stochastic
@@ -24,17 +22,6 @@ solvers = ["ddim"]
 grids = ["uniform_lam"]
 points = 8
 """
-
-
-@pytest.fixture(scope="module")
-def counts():
-    return cache(listing.counted)
-
-
-@pytest.fixture(autouse=True)
-def _counted_once(counts, monkeypatch):
-    """The evaluations of a solver, counted once for all lists: a second for each."""
-    monkeypatch.setattr(listing, "counted", counts)
 
 
 def test_help_needs_no_torch_and_half_a_second():
