@@ -5,6 +5,8 @@ Names load on first use, so that reading results and printing help never import 
 
 from importlib import import_module
 
+from sdebench._support import moved
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -43,6 +45,7 @@ _HOMES = {
 }  # module -> the names taken from it; None for the module itself, under its last name
 _WHERE = {name: home for home, names in _HOMES.items() for name in names or (home.rpartition(".")[2],)}
 __all__ = sorted(_WHERE)
+moved.install()
 
 
 def __getattr__(name: str):

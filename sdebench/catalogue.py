@@ -3,20 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sdebench._support.errors import UsageError, near_miss
-from sdebench._support.registry import PROBLEMS, SOLVERS, Registry
-
-
-def _make(registry: Registry, spec: str) -> Any:
-    """What a spec string names; a UsageError also where a stranger's class cannot be made."""
-    try:
-        return registry.get(spec)
-    except UsageError:
-        raise
-    except Exception as error:  # a stranger's code may fail in any way
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        advice = "give a class whose fields all have defaults"
-        raise UsageError(f"cannot make {registry.kind} {spec!r} ({what}): {advice}") from None
+from sdebench._support.errors import UsageError, is_number, near_miss, shown
+from sdebench._support.registry import PROBLEMS, SOLVERS
 
 
 def get_solver(spec: str) -> Any:
@@ -26,13 +14,13 @@ def get_solver(spec: str) -> Any:
     """
     from sdebench.integration.solver import check_solver
 
-    made = _make(SOLVERS, spec)
+    made = SOLVERS.get(spec)
     try:
         return check_solver(made)
     except UsageError as error:
         if ":" not in spec:
             raise
-        raise UsageError(f"{spec!r}: {error}") from None
+        raise UsageError(f"{shown(spec)}: {error}") from None
 
 
 def list_solvers() -> tuple[str, ...]:
@@ -41,8 +29,19 @@ def list_solvers() -> tuple[str, ...]:
 
 
 def get_problem(spec: str) -> Any:
-    """The problem of a spec string, such as `mixture-2d`.  Raises UsageError for one that does not exist."""
-    return _make(PROBLEMS, spec)
+    """The problem of a spec string, such as `mixture-2d`.
+
+    Raises UsageError for one that does not exist, and for what has not what a study asks of a problem.
+    """
+    made = PROBLEMS.get(spec)
+    lacks = [name for name in ("law", "schedule", "span", "dim", "model", "initial") if name not in dir(made)]
+    if lacks:
+        raise UsageError(f"{shown(spec)} makes no problem, it lacks {', '.join(lacks)}: return a sdebench.problems.Problem")
+    s, t = made.span if isinstance(made.span, tuple | list) and len(made.span) == 2 else (None, None)
+    if not (is_number(s) and is_number(t) and type(made.dim) is int):
+        found = f"the span {shown(made.span)} and the dimension {shown(made.dim)}"
+        raise UsageError(f"{shown(spec)} makes a problem with {found}: return a sdebench.problems.Problem")
+    return made
 
 
 def list_problems() -> tuple[str, ...]:
@@ -72,7 +71,7 @@ def _family(name: str) -> list[str]:
     found = [spec for spec, its in family.items() if its.lower() == name.strip().lower()]
     if not found:
         known = sorted(set(family.values()))
-        raise UsageError(f"unknown family {name!r}{near_miss(name, known)} (there are: {', '.join(known)})")
+        raise UsageError(f"unknown family {shown(name)}{near_miss(name, known)} (there are: {', '.join(known)})")
     return found
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, describe_os_error
+from sdebench._support.files import check_own
 
 
 def hold(path: Path, message: str) -> FileLock:
@@ -12,9 +13,13 @@ def hold(path: Path, message: str) -> FileLock:
 
     What is locked is `.NAME.lock` beside the file, so that the file itself may be replaced.
     """
-    lock = FileLock(path.parent / f".{path.name}.lock")
+    place = path.parent / f".{path.name}.lock"
+    check_own(place, lambda content: False, "a lock, which is empty,")
+    lock = FileLock(place)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise UsageError(message) from None
+    except OSError as error:
+        raise UsageError(f"cannot lock {describe_os_error(error, place)}") from None
     return lock

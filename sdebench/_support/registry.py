@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,10 +10,11 @@ from functools import cached_property, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from sdebench._support.errors import UsageError, near_miss, shown
+from sdebench._support.errors import MOST, STRANGERS, UsageError, describe, near_miss, shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,23 +38,26 @@ def split_spec(spec: str) -> tuple[str, dict[str, str]]:
     if not bracket:
         return name, {}
     if not rest.endswith("]"):
-        raise UsageError(f"cannot read {spec!r}: give name[key=value,...], with the closing bracket")
+        raise UsageError(f"cannot read {shown(spec)}: give name[key=value,...], with the closing bracket")
     settings = {}
     for part in filter(None, rest[:-1].split(",")):
         key, equals, value = part.partition("=")
         if not equals or not key.strip() or key.strip() in settings:
-            raise UsageError(f"cannot read {part!r} in {spec!r}: give each setting once, as key=value")
+            raise UsageError(f"cannot read {shown(part)} in {shown(spec)}: give each setting once, as key=value")
         settings[key.strip()] = value.strip()
     return name, settings
 
 
 def _convert(text: str, default: Any, where: str) -> Any:
-    """The text as a value of the type that the default has."""
+    """The text as a value of the type that the default has; numbers are finite and bounded."""
     kind = type(default) if isinstance(default, bool | int | float) else str
     try:
-        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+        value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError):
-        raise UsageError(f"{where} is {text!r}: give a value like {default!r}") from None
+        raise UsageError(f"{where} is {shown(text)}: give a value like {default!r}") from None
+    if isinstance(value, int | float) and not (isfinite(value) and abs(value) <= MOST):
+        raise UsageError(f"{where} is {shown(text)}: give a number, {MOST:,} at most")
+    return value
 
 
 def import_object(kind: str, name: str, what: str = "Class") -> Any:
@@ -60,12 +65,21 @@ def import_object(kind: str, name: str, what: str = "Class") -> Any:
     module, _, attribute = name.partition(":")
     try:
         return getattr(import_module(module), attribute)
-    except (Exception, SystemExit) as error:  # a stranger's code may fail in any way
+    except STRANGERS as error:
         line = _failing_line(error)
-        text = " ".join(str(getattr(error, "msg", error)).split())
+        text = describe(error).partition(": ")[2] or describe(error)
         why = f"{type(error).__name__}: {text}, in {line}" if line else text
-        advice = "mend it" if line else f"give package.module:{what}, on the Python path"
-        raise UsageError(f"cannot load {kind} {name!r} ({why}): {advice}") from None
+        advice = "mend it" if line else f"give package.module:{what}, on the Python path{_shadowed(module)}"
+        raise UsageError(f"cannot load {kind} {shown(name)} ({why}): {advice}") from None
+
+
+def _shadowed(module: str) -> str:
+    """What to do where a library has the name of a file in the working folder, which comes last on the path."""
+    top = module.partition(".")[0]
+    found = getattr(sys.modules.get(top), "__file__", None) or ""
+    own = Path(f"{top}.py")
+    taken = own.is_file() and (top in sys.builtin_module_names or (found and Path(found).resolve() != own.resolve()))
+    return f"; a library is called {top} too, and goes before the file {own} here: give yours another name" if taken else ""
 
 
 def _failing_line(error: BaseException) -> str:
@@ -163,8 +177,8 @@ class Registry:
                 loaded = self._points[name].load()
                 if name not in self.entries and callable(loaded):
                     self.register(name)(loaded)
-            except (Exception, SystemExit) as error:  # a stranger's code may fail in any way; it is reported by name
-                self.broken[name] = f"{type(error).__name__}: {error}"
+            except STRANGERS as error:  # it is reported by name
+                self.broken[name] = describe(error, whole=True)
 
     def names(self) -> tuple[str, ...]:
         """All names: those that the package ships, in the order of the listing, then all others."""
@@ -181,26 +195,67 @@ class Registry:
             raise UsageError(f"{self.kind} plugin {name!r} could not be loaded ({self.broken[name]})")
         near = near_miss(name, [*self._homes, *self._points, *self.entries])
         own = "" if near else "; one of your own that is no entry point: module:Class"
-        raise UsageError(f"unknown {self.kind} {name!r}{near} ('{self.listing}' shows all{own})")
+        raise UsageError(f"unknown {self.kind} {shown(name)}{near} ('{self.listing}' shows all{own})")
+
+    def why_only_here(self, spec: str) -> str:
+        """Why another process does not find what a spec names here, with the remedy; empty where it does."""
+        name = split_spec(spec)[0]
+        if ":" in name:
+            return self._why_no_module(name.partition(":")[0])
+        if name not in self.entries or name in self._homes or name in self._points:
+            return ""
+        module, made = _place(self.entries[name].factory)
+        if module == "__main__":
+            return f"{self.kind} {name!r} is registered in the script that runs, which no worker imports: put it into a module"
+        return f"{self.kind} {name!r} is registered in this process alone: name it {module}:{made}, or make it an entry point"
+
+    @staticmethod
+    def _why_no_module(module: str) -> str:
+        return "a worker cannot import the script that runs: put the class into a module" if module == "__main__" else ""
 
     def get(self, spec: str) -> Any:
         """The plugin that a spec string `name[key=value,...]` or `package.module:attribute` names.
 
-        Raises UsageError for a name or a setting that does not exist.
+        Raises UsageError for a name or a setting that does not exist, and for a stranger's class that cannot be made.
         """
         if not isinstance(spec, str):
             raise UsageError(f"{shown(spec)} cannot name a {self.kind}: give a string ('{self.listing}' shows all)")
         name, settings = split_spec(spec)
-        factory, preset = Entry(import_object(self.kind, name), {}) if ":" in name else self.entry(name)
-        parameters = inspect.signature(factory).parameters.items()
+        factory, preset = Entry(self._imported(name), {}) if ":" in name else self.entry(name)
+        try:
+            parameters = inspect.signature(factory).parameters.items()
+        except STRANGERS:  # some classes of Python's own do not tell theirs
+            raise UsageError(
+                f"{shown(name)} cannot make a {self.kind}: give package.module:Class, a class of your own"
+            ) from None
         allowed = {k: p.default for k, p in parameters if k not in preset and (not self.binds or p.default is not p.empty)}
         for key in settings:
             if key not in allowed:
                 what = f"settings: {', '.join(allowed)}" if allowed else "no settings"
-                raise UsageError(f"unknown setting {key!r} of {self.kind} {name!r}{near_miss(key, allowed)} (it has {what})")
-        values = {k: _convert(v, allowed[k], f"setting {k!r} of {name!r}") for k, v in settings.items()}
+                near = near_miss(key, allowed)
+                raise UsageError(f"unknown setting {shown(key)} of {self.kind} {shown(name)}{near} (it has {what})")
+        values = {k: _convert(v, allowed[k], f"setting {k!r} of {shown(name)}") for k, v in settings.items()}
         values = self._resolve(preset) | values
-        return (partial(factory, **values) if values else factory) if self.binds else factory(**values)
+        if self.binds:
+            return partial(factory, **values) if values else factory
+        try:
+            return factory(**values)
+        except UsageError:
+            raise
+        except STRANGERS as error:
+            advice = "give a class whose fields all have defaults"
+            raise UsageError(f"cannot make {self.kind} {shown(spec)} ({describe(error)}): {advice}") from None
+
+    def _imported(self, name: str) -> Callable[..., Any]:
+        """The class or the function that `package.module:name` means.
+
+        Raises UsageError for anything else: what Python itself is made of (`sys:exit`, `os:abort`) makes no plugin.
+        """
+        found: Callable[..., Any] = import_object(self.kind, name)
+        is_own = self.binds and callable(found) and type(found).__module__ != "builtins"  # such as sdebench.grids.IrregularGrid
+        if not (inspect.isclass(found) or inspect.isfunction(found) or is_own):
+            raise UsageError(f"{shown(name)} cannot make a {self.kind}: give package.module:Class, a class of your own")
+        return found
 
     def _resolve(self, preset: dict[str, Any]) -> dict[str, Any]:
         return {k: self.get(v.name) if isinstance(v, Name) else v for k, v in preset.items()}

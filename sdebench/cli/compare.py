@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, cut
 from sdebench.cli.output import Csv, Json, emit, say, table, write_csv
 
 
@@ -26,7 +26,9 @@ def _show(found: list[dict[str, Any]]) -> None:
 
 def compare(
     paths: Annotated[list[Path], typer.Argument(help="JSON files of pytest-benchmark, earlier first, or folders of them.")],
-    fail_on_slower: Annotated[bool, typer.Option("--fail-on-slower", help="Exit status 1 where one takes longer.")] = False,
+    fail_on_slower: Annotated[
+        bool, typer.Option("--fail-on-slower", help="Exit status 1 where one takes longer, or is gone.")
+    ] = False,
     as_json: Json = False,
     csv: Csv = None,
 ) -> int:
@@ -39,11 +41,15 @@ def compare(
     machines = histories.by_machine(histories.load_all(paths))
     pairs = {machine: runs[-2:] for machine, runs in machines.items() if len(runs) > 1}
     if not pairs:
-        raise UsageError(f"no machine has two runs ({'; '.join(machines)}): give two files that one machine made")
+        raise UsageError(f"no machine has two runs ({cut('; '.join(machines))}): give two files that one machine made")
     found: list[dict[str, Any]] = [
         {"machine": machine, "before": str(a.path), "now": str(b.path), "rows": histories.rows(a, b)}
         for machine, (a, b) in pairs.items()
     ]
+    lost = [name for a, b in pairs.values() for name in histories.gone(a, b)]
+    if not any(pair["rows"] for pair in found):
+        missing = cut(", ".join(lost) or "none")
+        raise UsageError(f"no benchmark is in both runs (in the earlier one: {missing}): give two runs of the same benchmarks")
     slower = [row.name for pair in found for row in pair["rows"] if row.told and row.change > 0]
     if as_json:
         emit([pair | {"rows": [row._asdict() for row in pair["rows"]]} for pair in found])
@@ -52,5 +58,8 @@ def compare(
     write_csv(csv, [{"machine": pair["machine"]} | row._asdict() for pair in found for row in pair["rows"]])
     for machine in machines.keys() - pairs.keys():
         say(f"one run only, not compared: {machine}")
-    say(f"{sum(len(pair['rows']) for pair in found)} benchmarks compared: {len(slower)} slower")
-    return int(fail_on_slower and bool(slower))
+    for name in lost:
+        say(f"in the earlier run only: {name}")
+    more = f", {len(lost)} not in the later run" if lost else ""
+    say(f"{sum(len(pair['rows']) for pair in found)} benchmarks compared: {len(slower)} slower{more}")
+    return int(fail_on_slower and bool(slower or lost))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, cut, shown
 from sdebench.cli.output import Csv, Json, emit, report_broken, say, table, write_csv
 
 BASELINE = Path("results/baseline.json")
@@ -38,13 +38,19 @@ def _count(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
-def _measured(names: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """(figures of the solvers that there are, what keeps each of the others from being made)."""
+def _measured(names: Sequence[str], asked: Sequence[str] | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """(figures of the solvers that there are, what keeps each of the others from being made).
+
+    What a baseline names is looked up among the registered solvers; what somebody `asked` for is imported, too.
+    """
     from sdebench.catalogue import get_solver
     from sdebench.gate import figures as gate
 
     lost, there = {}, []
     for name in names:
+        if _is_import(name) and name not in (asked or ()):
+            lost[name] = f"{shown(name)} is not registered, and a file's names are not imported: add it to the command"
+            continue
         try:
             get_solver(name)
             there.append(name)
@@ -52,6 +58,11 @@ def _measured(names: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
             lost[name] = str(error)
     report_broken()
     return gate.measure(there), lost
+
+
+def _is_import(name: str) -> bool:
+    """Whether a name is `package.module:Class`, which would be imported and called."""
+    return ":" in name.partition("[")[0]
 
 
 def _times(names: list[str], held: dict[str, Any]) -> tuple[dict[str, list[float]], dict[str, Any]]:
@@ -92,13 +103,16 @@ def _held(path: Path, command: str) -> dict[str, Any]:
 
 def _asked(names: list[str] | None, held: dict[str, Any], path: Path) -> list[str]:
     """The solvers to check.  Raises UsageError for one that the baseline does not name."""
+    if not held:
+        raise UsageError(f"{path} has no solver, so that there is nothing to check: 'sdebench baseline all' takes them in")
     if not names:
         return list(held)
     found = _meant(names, held)
     strange = [name for name in found if name not in held]
     if strange:
         option = "" if path == BASELINE else f" --out {path}"
-        raise UsageError(f"{', '.join(strange)} not in {path}: 'sdebench baseline {' '.join(strange)}{option}' takes it in")
+        which = cut(" ".join(strange))
+        raise UsageError(f"{cut(', '.join(strange))} not in {path}: 'sdebench baseline {which}{option}' takes it in")
     return found
 
 
@@ -118,7 +132,7 @@ def find_moved(names: Sequence[str], path: Path) -> dict[str, str]:
         name: f"{path} has no figures of it ('sdebench baseline {name}' takes them)" for name in names if name not in held
     }
     there = [name for name in names if name in held]
-    now, lost = _measured(there)
+    now, lost = _measured(there, names)
     moved = gate_diff.compare({name: held[name] for name in now}, now)
     return strange | lost | {m.solver: f"{m.what} moved ({m.change})" for m in reversed(moved)}
 
@@ -138,9 +152,10 @@ def check(
     from sdebench.gate import diff as gate_diff
 
     host = gate_output.host(annotate)
+    gate_output.check_files(junit, code_quality)
     held = _held(baseline, "sdebench baseline" if baseline == BASELINE else f"sdebench baseline --out {baseline}")
     asked = _asked(names, held, baseline)
-    now, lost = _measured(asked)
+    now, lost = _measured(asked, names)
     moved = gate_diff.compare({name: held[name] for name in asked}, now)
     differ = _times(list(now), held)[1]
     if as_json:
@@ -156,6 +171,9 @@ def check(
     write_csv(csv, [m._asdict() for m in moved])
     for message in lost.values():
         say(message)
+    for name, figures in now.items():
+        for part, message in figures["failures"].items():
+            say(f"{name} fails ({part}: {message})")
     slower = _tell_times(differ, list(now))
     outcome = gate_output.GateOutcome(asked, moved, slower if fail_on_slower else [], baseline)
     gate_output.write(outcome, junit, code_quality, host, as_json)
@@ -166,22 +184,24 @@ def check(
     return int(failed)
 
 
-def _entries(names: list[str], held: dict[str, Any]) -> tuple[dict[str, Any], list[Any], list[str], int]:
-    """(new entries, what moved, solvers that are gone, how many got new times): what did not move stays to the last bit."""
+def _entries(
+    names: list[str], held: dict[str, Any], asked: list[str] | None
+) -> tuple[dict[str, Any], list[Any], dict[str, str], int]:
+    """(new entries, what moved, solver -> why it is gone, how many got new times): what did not move stays to the last bit."""
     from sdebench.gate import diff as gate_diff
     from sdebench.records import provenance
 
-    now, lost = _measured(names)
+    now, lost = _measured(names, asked)
     ratios, differ = _times(list(now), held)
     moved = gate_diff.compare({name: held[name] for name in now if name in held}, now)
     changed, timed, out = {m.solver for m in moved}, 0, {}
     for name, figures in now.items():
         old = held.get(name)
-        keeps_times = old and name in differ and not differ[name].told
+        keeps_times = old and "times" in old and name in differ and not differ[name].told
         times = old["times"] if old and keeps_times else {"machine": provenance()["machine"], "ratios": ratios[name]}
-        timed += bool(old and times != old["times"])
+        timed += bool(old and times != old.get("times"))
         out[name] = (figures if not old or name in changed else old) | {"times": times}
-    return out, moved, list(lost), timed
+    return out, moved, lost, timed
 
 
 def baseline(
@@ -196,7 +216,12 @@ def baseline(
     from sdebench.gate.diff import Moved
 
     held = {} if names and not out.exists() else _held(out, "sdebench baseline")
-    new, moved, removed, timed = _entries(_meant(names, held) if names else list(held), held)
+    new, moved, lost, timed = _entries(_meant(names, held) if names else list(held), held, names)
+    for why in lost.values():
+        say(why)
+    removed = [name for name in lost if not _is_import(name) or names]
+    if not (new or removed or held):
+        raise UsageError("no solver is measured: name some, as 'sdebench baseline all'")
     added = [name for name in new if name not in held]
     if as_json:
         emit({"added": added, "removed": removed, "moved": [m._asdict() for m in moved], "written": not dry_run})

@@ -4,13 +4,13 @@ import hashlib
 import inspect
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sdebench._support.errors import UsageError
-from sdebench._support.files import write_atomic
+from sdebench._support.errors import UsageError, shown
+from sdebench._support.escape import workflow, xml
+from sdebench._support.files import check_own, write_own
 
 HOSTS = ("github", "none")
 
@@ -22,6 +22,11 @@ class GateOutcome(NamedTuple):
     moved: list[Any]
     slower: list[str]
     baseline: Path
+
+    @property
+    def gone(self) -> set[str]:
+        """The solvers that could not be made."""
+        return {m.solver for m in self.moved if m.what == "solver"}
 
     def lines(self, solver: str) -> list[str]:
         """What failed of a solver, a line a figure."""
@@ -40,16 +45,35 @@ def host(asked: str | None) -> str:
     if asked is None:
         return "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "none"
     if asked not in HOSTS:
-        raise UsageError(f"--annotate {asked}: give one of {', '.join(HOSTS)}; GitLab reads --junit and --code-quality")
+        raise UsageError(
+            f"--annotate is {shown(asked)}: give one of {', '.join(HOSTS)}; GitLab reads --junit and --code-quality"
+        )
     return asked
+
+
+def _is_junit(content: bytes) -> bool:
+    return b'<testsuites name="sdebench check"' in content
+
+
+def _is_code_quality(content: bytes) -> bool:
+    return content.split() == [b"[]"] or (content.startswith(b"[\n {") and b'"check_name": "sdebench check"' in content)
+
+
+def check_files(junit: Path | None, code_quality: Path | None) -> None:
+    """Raise UsageError where a file that is asked for would replace a stranger's: before anything is measured."""
+    if junit:
+        check_own(junit, _is_junit, "JUnit XML of a check")
+    if code_quality:
+        check_own(code_quality, _is_code_quality, "a code quality report")
 
 
 def write(outcome: GateOutcome, junit: Path | None, code_quality: Path | None, annotate: str, as_json: bool) -> None:
     """Write the files that are asked for; print annotations on stdout, on stderr where stdout is JSON."""
     if junit:
-        write_atomic(junit, _junit(outcome))
+        write_own(junit, _junit(outcome), _is_junit, "JUnit XML of a check")
     if code_quality:
-        write_atomic(code_quality, json.dumps(_code_quality(outcome), indent=1) + "\n")
+        content = json.dumps(_code_quality(outcome), indent=1) + "\n"
+        write_own(code_quality, content, _is_code_quality, "a code quality report")
     if annotate == "github":
         for line in _github(outcome):
             print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
@@ -70,49 +94,54 @@ def _junit(outcome: GateOutcome) -> bytes:
     root = ET.Element("testsuites", counts)
     suite = ET.SubElement(root, "testsuite", counts)
     for solver in outcome.solvers:
-        case = ET.SubElement(suite, "testcase", classname="sdebench.check", name=_plain(solver))
+        case = ET.SubElement(suite, "testcase", classname="sdebench.check", name=xml(solver))
         if solver in failures:
-            lines = [_plain(line) for line in failures[solver]]
+            lines = [xml(line) for line in failures[solver]]
             failure = ET.SubElement(case, "failure", message=_summary(lines), type="moved")
             failure.text = "\n".join(lines)
     ET.indent(root)
     return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
-def _plain(text: str) -> str:
-    """The text without the characters that XML has not."""
-    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
-
-
 def _summary(lines: list[str]) -> str:
     return lines[0] + (f"; and {len(lines) - 1} more" if len(lines) > 1 else "")
 
 
-def _place(solver: str, baseline: Path) -> tuple[str, int]:
-    """(file, line) of the solver's class, if that is below the working folder; else of its figures in the baseline."""
+def _place(solver: str, outcome: GateOutcome) -> tuple[str, int]:
+    """(file, line) of the solver's class, if its file, or a copy that was installed, is below the working folder; else of its
+    figures in the baseline."""
     from sdebench.catalogue import get_solver
     from sdebench.gate.baseline import line_of
 
+    baseline = outcome.baseline
     try:
+        if solver in outcome.gone:
+            raise UsageError("it could not be made, and is not tried again")
         made = type(get_solver(solver))
-        path = Path(inspect.getsourcefile(made) or "").resolve().relative_to(Path.cwd())
-        return path.as_posix(), inspect.getsourcelines(made)[1]
+        path = _in_the_folder(Path(inspect.getsourcefile(made) or "").resolve(), made.__module__)
+        return path.relative_to(Path.cwd()).as_posix(), inspect.getsourcelines(made)[1]
     except (UsageError, TypeError, OSError, ValueError):
         return baseline.as_posix(), line_of(baseline, solver)
 
 
+def _in_the_folder(source: Path, module: str) -> Path:
+    """The file of a module in the working folder, or in its src, from which the one that was imported was installed."""
+    own = Path(*module.split("."))
+    for folder in (Path.cwd(), Path.cwd() / "src"):
+        for path in (folder / own.with_suffix(".py"), folder / own / "__init__.py"):
+            if path != source and path.is_file() and path.read_bytes() == source.read_bytes():
+                return path
+    return source
+
+
 def _github(outcome: GateOutcome) -> list[str]:
     """Workflow commands `::error file=...,line=...,title=...::message`, their special characters escaped."""
-
-    def escaped(text: str, more: str = "") -> str:
-        return "".join(f"%{ord(c):02X}" if c in "%\r\n" + more else c for c in text)
-
     found = []
     for solver, lines in _failed(outcome):
-        path, line = _place(solver, outcome.baseline)
-        where = f"file={escaped(path, ':,')},line={line},title={escaped(f'sdebench check: {solver}', ':,')}"
-        shown = [*lines[:10], *([f"and {len(lines) - 10} more"] if len(lines) > 10 else [])]
-        found.append(f"::error {where}::{escaped(chr(10).join(shown))}")
+        path, line = _place(solver, outcome)
+        where = f"file={workflow(path, ':,')},line={line},title={workflow(f'sdebench check: {solver}', ':,')}"
+        first = [*lines[:10], *([f"and {len(lines) - 10} more"] if len(lines) > 10 else [])]
+        found.append(f"::error {where}::{workflow(chr(10).join(first))}")
     return found
 
 
@@ -120,7 +149,7 @@ def _code_quality(outcome: GateOutcome) -> list[dict[str, Any]]:
     """GitLab's report: an issue a solver."""
     found = []
     for solver, lines in _failed(outcome):
-        path, line = _place(solver, outcome.baseline)
+        path, line = _place(solver, outcome)
         found.append(
             {
                 "description": f"{solver}: {_summary(lines)}",

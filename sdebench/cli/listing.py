@@ -186,7 +186,7 @@ def list_(
     as_json: Json = False,
     csv: Csv = None,
 ) -> None:
-    """Show what there is: solvers with orders, NFE a step and papers; problems; schedules; grids; suites; recipes; networks."""
+    """Show what there is: solvers with orders, NFE a step and papers; problems, schedules, grids, studies, and so on."""
     named, what = what, what or "solvers"
     if what not in _LISTS:
         raise UsageError(f"unknown list {what!r}{near_miss(what, _LISTS)} (there are: {', '.join(_LISTS)})")

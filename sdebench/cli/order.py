@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sdebench._support.errors import STRANGERS, describe
 from sdebench.cli.output import Csv, Json, Plot, emit, report_broken, table, write_csv, write_plot
 
 _MEASURED = ("order", "half_width", "constant", "verdict", "reason", "points")
@@ -51,10 +52,12 @@ def order(
 
 
 def _figure(rows: list[dict]) -> Any:
-    """The errors of all measurements, a panel a kind."""
+    """The errors of all measurements, a panel a kind; the grids of a single solver go by their own names."""
     from sdebench.studies.order.figures import draw_measurements
 
-    return draw_measurements([(f"{row['solver']} {row['grid']}".strip(), row["measurement"]) for row in rows])
+    is_single = len({row["solver"] for row in rows}) == 1
+    names = [row["grid"] if is_single and row["grid"] else f"{row['solver']} {row['grid']}".strip() for row in rows]
+    return draw_measurements([(name, row["measurement"]) for name, row in zip(names, rows)])
 
 
 def counted(spec: str, problem: str) -> Any:
@@ -64,7 +67,7 @@ def counted(spec: str, problem: str) -> Any:
 
     try:
         return evaluations(get_solver(spec), get_problem(problem))
-    except Exception:  # whatever a stranger's solver does wrong
+    except STRANGERS:
         return None
 
 
@@ -90,9 +93,8 @@ def _measured(spec: str, problem: str | None, families: list[str], note: Callabl
             row["claim"], row["stated"] = held_to(claims, kind, grid)
             try:
                 got = measure_order(solver, where, kind=kind, grid=grid, claim=row["claim"])
-            except Exception as error:  # whatever a stranger's solver does wrong
-                lines = f"{type(error).__name__}: {error}".splitlines()
-                yield row | dict.fromkeys(_MEASURED) | {"verdict": "failed", "reason": lines[0], "measurement": None}
+            except STRANGERS as error:
+                yield row | dict.fromkeys(_MEASURED) | {"verdict": "failed", "reason": describe(error), "measurement": None}
             else:
                 yield row | {name: getattr(got, name) for name in _MEASURED} | {"measurement": got}
 

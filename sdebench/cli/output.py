@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from sdebench._support.errors import UsageError
+from sdebench._support import escape
+from sdebench._support.errors import UsageError, shorten
+from sdebench._support.files import write_own
 
 
 def say(message: str, dim: bool = False) -> None:
     """One line for the person, on stderr, so that it never mixes with what a program reads; `dim` in a terminal only."""
-    line = f"sdebench: {message}"
+    line = f"sdebench: {shorten(escape.xml(message))}"
     print(f"\x1b[2m{line}\x1b[0m" if dim and sys.stderr.isatty() else line, file=sys.stderr, flush=True)
 
 
@@ -36,15 +39,15 @@ def write_csv(path: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows as CSV, where a path is given: one column a key, in the order of the first appearance."""
     if path is None:
         return
-    from sdebench._support.files import write_atomic
     from sdebench.records import clean
 
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: "" if value is None else value for key, value in clean(row).items()} for row in rows)
-    write_atomic(path, text.getvalue())
+    writer.writerows({k: "" if value is None else escape.csv(value) for k, value in clean(row).items()} for row in rows)
+    head = text.getvalue().partition("\n")[0].encode() + b"\n"
+    write_own(path, text.getvalue(), lambda content: content.startswith(head), "a table with these columns")
     say(f"rows: {path}")
 
 
@@ -52,18 +55,31 @@ def write_plot(path: Path | None, draw: Callable[[], Any]) -> None:
     """Draw a figure into a file, where a path is given.  Raises UsageError for a format that is not known."""
     if path is None:
         return
-    from sdebench._support.files import write_atomic
-
     kind = path.suffix.removeprefix(".")
     if kind not in _FORMATS:
         raise UsageError(f"--plot is {str(path)!r}: give a file that ends in {', '.join(f'.{name}' for name in _FORMATS)}")
-    buffer = io.BytesIO()
-    draw().savefig(buffer, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    write_atomic(path, buffer.getvalue())
+    write_own(path, _drawn(draw(), kind, path.stem), lambda content: any(mark in content for mark in _MARKS), "a figure")
     say(f"figure: {path}")
 
 
-_FORMATS = ("svg", "png", "pdf")
+def _drawn(figure: Any, kind: str, name: str) -> bytes:
+    """A figure as the content of a file, which says that it is ours."""
+    if kind == "svg":
+        from sdebench.report.style import render
+
+        return render(figure, name).encode() + _MARKS[0]
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, metadata=_FORMATS[kind])
+    return buffer.getvalue()
+
+
+_MAKER = "sdebench"
+_FORMATS: dict[str, dict[str, str | None]] = {
+    "svg": {},
+    "png": {"Software": _MAKER},
+    "pdf": {"CreationDate": None, "Creator": _MAKER},
+}  # format -> what the file says of itself
+_MARKS = (b"<!-- made by sdebench -->\n", b"Software\0sdebench", b"/Creator (sdebench)")
 
 
 def table(columns: Sequence[str], rows: Rows, title: str = "", numbers: Sequence[str] = (), least: int = 0) -> None:
@@ -77,7 +93,7 @@ def table(columns: Sequence[str], rows: Rows, title: str = "", numbers: Sequence
 
     console = Console(highlight=False)
     if title:
-        console.print(title, style="italic", markup=False)
+        console.print("\n".join(map(_clean, title.splitlines())), style="italic", markup=False)
     console.print()
     grid = _grid(columns, rows, numbers)
     if least:
@@ -103,8 +119,8 @@ def _within(text: str, room: int) -> str:
 def _grid(columns: Sequence[str], rows: Rows, numbers: Sequence[str]) -> Any:
     """The table as rich has it."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for i, column in enumerate(columns):
@@ -112,9 +128,15 @@ def _grid(columns: Sequence[str], rows: Rows, numbers: Sequence[str]) -> Any:
             column, justify="right" if column in numbers else "left", no_wrap=i == 0 or column in numbers, overflow="fold"
         )
     for row in rows:
-        cells = ["" if cell is None else escape(str(cell)) for cell in row]
-        grid.add_row(*cells, style="bold" if len(row) == 1 else "")
+        cells = ["" if cell is None else _clean(str(cell)) for cell in row]
+        grid.add_row(*map(Text, cells), style="bold" if len(row) == 1 else "")
     return grid
+
+
+def _clean(text: str) -> str:
+    """Text that does nothing to a terminal, and is no command of a CI host, which begins a line by `::` or `##[`."""
+    text = re.sub(r"[\t\r\n]", " ", escape.xml(text))
+    return f"'{text}" if text.lstrip().startswith(("::", "##[")) else text
 
 
 def report_broken() -> None:

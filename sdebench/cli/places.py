@@ -1,11 +1,11 @@
 """Where the cases of a study are measured: the options of the commands that measure one, and what they mean together."""
 
-import os
 from typing import Annotated, NamedTuple
 
 import typer
 
-from sdebench._support.errors import UsageError, near_miss
+from sdebench._support.errors import UsageError, near_miss, shown
+from sdebench._support.processes import cores, most_jobs
 
 BACKENDS = ("processes", "dask")
 Backend = Annotated[str, typer.Option(help="Where cases are measured: processes, of this machine, or dask, a cluster.")]
@@ -21,21 +21,16 @@ class Workplace(NamedTuple):
     patience: float | None
 
 
-def _cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def place(jobs: int | None, backend: str, scheduler: str, patience: float | None, default: int | None = None) -> Workplace:
     """What was asked for; `default` processes, the number of cores if None.  Raises UsageError for what does not fit."""
     if backend not in BACKENDS:
-        raise UsageError(f"unknown backend {backend!r}{near_miss(backend, BACKENDS)} (there are: {', '.join(BACKENDS)})")
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"--jobs is {jobs}: give the number of processes, 1 or more")
+        raise UsageError(f"unknown backend {shown(backend)}{near_miss(backend, BACKENDS)} (there are: {', '.join(BACKENDS)})")
+    if jobs is not None and not 1 <= jobs <= most_jobs():
+        raise UsageError(f"--jobs is {shown(jobs)}: give the number of processes, 1 or more, {most_jobs()} at most")
     if backend == "processes":
         if scheduler:
-            raise UsageError(f"--scheduler {scheduler} without its backend: give --backend dask")
-        return Workplace(jobs if jobs is not None else default or _cores(), "", patience)
+            raise UsageError(f"--scheduler {shown(scheduler)} without its backend: give --backend dask")
+        return Workplace(jobs if jobs is not None else default or cores(), "", patience)
     if not scheduler:
         raise UsageError("--backend dask without its scheduler: give --scheduler ADDRESS, such as tcp://10.0.0.1:8786")
     if jobs is not None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from sdebench._support.errors import UsageError
+from sdebench._support.files import check_own
 from sdebench.cli.output import Csv, Json, emit, report_broken, say, table, write_csv
 from sdebench.cli.places import Workplace
 from sdebench.cli.quality import listed, numbers
@@ -28,7 +29,7 @@ def profile(
     models: Annotated[str, typer.Option(help="null, problems and networks, with commas.")] = "null",
     batch: Annotated[str, typer.Option(help="Numbers of samples, with commas.")] = "1,16,256",
     executor: Annotated[str, typer.Option(help="eager, fused and graph, with commas.")] = "eager,fused",
-    dtype: Annotated[str, typer.Option(help="float32, float64 and bfloat16, with commas.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16, float16, with commas.")] = "float32",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, with commas.")] = "cpu",
     compiled: Annotated[bool, typer.Option("--compiled", help="Networks by torch.compile, too.")] = False,
     threads: Annotated[int, typer.Option(help="Threads of torch.")] = 1,
@@ -92,6 +93,8 @@ def _check_trace(path: Path | None) -> None:
     """Raise UsageError where the file cannot be: before it is made, not after."""
     if path is not None and path.is_dir():
         raise UsageError(f"--trace is {str(path)!r}, a folder: give a file, as {path / 'trace.json'}")
+    if path is not None:
+        check_own(path, lambda content: content.startswith(b"{") and b'"schemaVersion"' in content[:200], "a trace")
     if path is not None and not path.parent.is_dir():
         raise UsageError(f"--trace is {str(path)!r}, and there is no folder {path.parent}: make it, or give another file")
 

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, shown
 from sdebench.cli.output import Csv, Json, emit, report_broken, table, write_csv
 from sdebench.cli.places import Backend, Patience, Scheduler, place
 from sdebench.cli.run import measure_tasks
 
 if TYPE_CHECKING:
     from sdebench.engine.suite import Task
+
+_DIGITS = 9  # of a whole number, at most
 
 
 def _parts(text: str) -> list[str]:
@@ -24,15 +26,15 @@ def listed(text: str, option: str) -> list[str]:
     """The parts between commas.  Raises UsageError, naming the option, for none."""
     parts = _parts(text)
     if not parts:
-        raise UsageError(f"{option} is {text!r}: give a name, or several with commas")
+        raise UsageError(f"{option} is {shown(text)}: give a name, or several with commas")
     return parts
 
 
 def numbers(text: str, option: str) -> list[int]:
     """The whole numbers between commas.  Raises UsageError, naming the option, for anything else."""
     parts = _parts(text)
-    if not parts or not all(part.isdecimal() and int(part) for part in parts):
-        raise UsageError(f"{option} is {text!r}: give whole numbers with commas, 1 or more, as 5,10,20")
+    if not parts or not all(part.isdecimal() and len(part) <= _DIGITS and int(part) for part in parts):
+        raise UsageError(f"{option} is {shown(text)}: give whole numbers with commas, 1 or more, as 5,10,20")
     return [int(part) for part in parts]
 
 
@@ -58,7 +60,7 @@ def fid(
     features: Annotated[str, typer.Option(help="digits, cifar, inception, or a classifier's folder; else by the data.")] = "",
     inception: Annotated[Path | None, typer.Option(help="The TorchScript file of FID's network.")] = None,
     data: Annotated[str, typer.Option(help="Name or path of images to compare with; else what comes with the features.")] = "",
-    dtype: Annotated[str, typer.Option(help="Of the network: float32, float64, bfloat16, with commas.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="Of the network: float32, float64, bfloat16, float16, with commas.")] = "float32",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     points: Annotated[int, typer.Option(help="Samples of the error to the converged trajectory.")] = 32,
@@ -96,7 +98,7 @@ def fid(
         reference=reference,
     )
     report_broken()
-    out = out or Path("results") / f"fid-{re.sub(r'[^A-Za-z0-9.-]+', '-', model).strip('-.')}.jsonl"
+    out = out or Path("results") / f"fid-{re.sub(r'[^A-Za-z0-9.-]+', '-', model).strip('-.')[:80]}.jsonl"
     return _told(*measure_tasks(cases, out, where), out, as_json, csv)
 
 

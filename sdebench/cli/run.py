@@ -37,7 +37,8 @@ def _tell(summary: "Summary", out: Path) -> None:
     if summary.retried:
         (label, fault), n = summary.retried[0], len(summary.retried)
         say(f"{n} case{'s' * (n > 1)} got a second try, for what happened to a worker ({label}: {fault})")
-    say(f"{summary.measured} cases measured in {summary.seconds:.1f} s, {summary.skipped} held already; see {out}")
+    measured = f"{summary.measured} case{'s' * (summary.measured != 1)}"
+    say(f"{measured} measured in {summary.seconds:.1f} s, {summary.skipped} held already; see {out}")
     if summary.interrupted:
         say(f"stopped with {summary.cases - summary.skipped - summary.measured} cases left: the same command goes on")
 
@@ -49,6 +50,7 @@ def measure_tasks(
     from sdebench.cli.progress import Bar
     from sdebench.engine import runner
     from sdebench.records import latest, read
+    from sdebench.report import sort_out
 
     bar = Bar()
     try:
@@ -57,7 +59,10 @@ def measure_tasks(
         bar.close()
     _tell(summary, out)
     wanted = set(summary.keys)
-    return summary, latest(record for record in read(out) if record.key in wanted)
+    kept, odd = sort_out(latest(record for record in read(out) if record.key in wanted))
+    for one in odd:
+        say(f"a record in {out} cannot be shown ({one.record.key}: {one.why}): remove its line to have it measured again")
+    return summary, kept
 
 
 def _show_sections(sections: Sequence["Section"], rest: str) -> None:
@@ -79,7 +84,8 @@ def _show_table(shown: Any, keys: Sequence[str], rest: str) -> None:
     kept = sorted(all_rows, key=lambda row: problems.index(row.get("problem", "")))[:_ROWS]
     lines: list[Sequence[str]] = []
     for problem, its in groupby(kept, key=lambda row: row.get("problem", "")):
-        lines.append((problem,))
+        if problem:
+            lines.append((problem,))
         for row in its:
             texts = {column.key: written.cell(row, column).text for column in columns}
             short = {key: text.partition(" ")[0] for key, text in texts.items() if key == "verdict"}
@@ -89,7 +95,7 @@ def _show_table(shown: Any, keys: Sequence[str], rest: str) -> None:
     )
     more = f" of {len(all_rows)}; the others {rest}" if len(all_rows) > _ROWS else ""
     heads = ["" if column.key == "verdict" else column.heading for column in columns]
-    title = f"{shown.title}, {len(kept)} rows{more}\n{marks}".rstrip()
+    title = f"{shown.title}, {len(kept)} row{'s' * (len(kept) != 1)}{more}\n{marks}".rstrip()
     table(heads, lines, title, [column.heading for column in columns if column.kind in written.NUMERIC])
 
 

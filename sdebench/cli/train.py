@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sdebench._support.processes import most_threads
 from sdebench.cli.output import emit, say
 
 
@@ -24,16 +25,15 @@ def train(
 
     The folder gets a log, a checkpoint, sample grids and the loss curve as it goes, and `model/` at the end.
     """
-    import json
-
     import torch
 
     from sdebench import training
     from sdebench._support.errors import whole
+    from sdebench.networks import safe
     from sdebench.training import recipe as recipes
 
     if threads is not None:
-        torch.set_num_threads(whole(threads, "--threads", 1))
+        torch.set_num_threads(whole(threads, "--threads", 1, most_threads()))
     chosen = recipes.load(recipe, **({} if steps is None else {"steps": steps}))
     folder = out or Path("runs") / chosen.name
     try:
@@ -42,7 +42,7 @@ def train(
     except KeyboardInterrupt:
         say(f"stopped: the same command with --resume goes on from the checkpoint in {folder}")
         return 130
-    figures = json.loads((model / "card.json").read_text())["figures"]
+    figures = safe.card(model)["figures"]
     if as_json:
         emit({"model": str(model), "figures": figures})
     else:

@@ -4,6 +4,7 @@ One after another: on 32 x 32 pixels threads spend more on waiting for each othe
 4 s on one thread and 7 s on two).
 """
 
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from io import BytesIO
@@ -13,7 +14,10 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from sdebench._support.errors import UsageError
+from sdebench._support.reading import GIB, MIB, read_bytes, size_of
 
+SIDE = 2048  # pixels of a side of an image
+_FILE, _ALL = 64 * MIB, 4 * GIB  # bytes of an encoded image, and of all pixels of a part
 _MODES = {"L": "L", "RGB": "RGB", "P": "RGB"}  # kinds of pixels that are read, and what they become
 
 
@@ -43,7 +47,10 @@ def _stored(image: Image.Image) -> str:
 def _one(name: str, blob: bytes | Path, shape: tuple[int, ...] = ()) -> tuple[np.ndarray, str]:
     """The pixels (H, W) or (H, W, 3) of an image and how it was stored.  `shape`: what it must have, if given."""
     try:
-        with Image.open(BytesIO(blob) if isinstance(blob, bytes) else blob, formats=("PNG", "JPEG")) as image:
+        content = blob if isinstance(blob, bytes) else read_bytes(blob, _FILE, "mend or remove it")
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(content), formats=("PNG", "JPEG")) as image:
+            if max(image.size) > SIDE:
+                raise UsageError(f"{name} has {image.width} x {image.height} pixels: give images of {SIDE} a side at most")
             if image.mode not in _MODES:
                 raise UsageError(f"{name} has pixels of kind {image.mode}: give 8-bit grey or RGB images, none transparent")
             mode = _MODES[image.mode]
@@ -60,9 +67,13 @@ def _one(name: str, blob: bytes | Path, shape: tuple[int, ...] = ()) -> tuple[np
 def decode(names: Sequence[str], blobs: Sequence[bytes | Path]) -> tuple[np.ndarray, set[str]]:
     """uint8 (N, C, H, W) of N > 0 files or their bytes, and the ways they were stored; `names` are for messages.
 
-    Raises UsageError, with the name, for an image that is broken, or not of the size and kind of the first.
+    An image is measured before it is decoded.  Raises UsageError, with the name, for one that is broken, too large, or not of
+    the size and kind of the first.
     """
     first, _ = _one(names[0], blobs[0])
+    if len(blobs) * first.nbytes > _ALL:
+        what = f"{len(blobs)} images of {first.shape}"
+        raise UsageError(f"{what}, as {names[0]} is, take more than {size_of(_ALL)}: give fewer or smaller ones")
     pixels, stored = np.empty((len(blobs), *first.shape), np.uint8), set()
     for i, (name, blob) in enumerate(zip(names, blobs, strict=True)):
         pixels[i], how = _one(name, blob, first.shape)

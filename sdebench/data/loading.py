@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sdebench._support.download import fetch
-from sdebench._support.errors import UsageError, near_miss
+from sdebench._support.errors import UsageError, cut, describe, near_miss, shown
 from sdebench._support.files import cache
 from sdebench.data import archive, digits, folder, parquet
 from sdebench.data.images import Images, Part, gather
@@ -15,6 +15,7 @@ NAMES = ("digits", "cifar10", "cifar10-jpeg75")
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"  # its MD5 is c58f30108f718f92721af3b95e74349a
 CIFAR10 = ((50_000, 3, 32, 32), (10_000, 3, 32, 32), 10)  # its two parts and the number of its classes
+_CLASSES = 10_000  # at most
 JPEG75 = "fc5a6c19d386af9b73ab3f333352f1251417accc792eb4ed29e6cc0c4a707601"  # `Images.sha256` of such a set (libjpeg-turbo)
 
 
@@ -23,18 +24,33 @@ def _parts(root: Path) -> dict[str, Part]:
     if not root.exists():
         raise UsageError(f"there is no data at {root}: give a folder or an archive of images")
     readers = (parquet, archive, folder) if root.is_dir() else (archive,)
-    found = next((parts for reader in readers if (parts := reader.read(root))), {})
+    try:
+        found = next((parts for reader in readers if (parts := reader.read(root))), {})
+    except FileNotFoundError as error:  # somebody cleans up below it
+        raise UsageError(
+            f"{root} changed while it was read ({describe(error)}): load it again, when nobody writes there"
+        ) from None
     for part in ("train", "test"):
         if part not in found:
-            what = f"{part}-*.parquet, {part}/CLASS/*.png, or CIFAR-10's python archive"
-            raise UsageError(f"{root} holds no {part} images: give a folder with {what}")
+            what = f"{part}-*.parquet, {part}/CLASS/*.png, or the python archive of CIFAR-10 or CIFAR-100"
+            raise UsageError(f"{root} holds no {part} images{_seen(root)}: give a folder with {what}")
     train, test = found["train"], found["test"]
     if train.pixels.shape[1:] != test.pixels.shape[1:]:
         sizes = f"{train.pixels.shape[1:]} in train and {test.pixels.shape[1:]} in test"
         raise UsageError(f"{root} has images (C, H, W) of {sizes}: give images of one size and kind")
+    if train.labels.max() >= _CLASSES:
+        raise UsageError(f"{root} has a label {train.labels.max()}: number the classes 0, 1, ..., {_CLASSES} at most")
     if min(train.labels.min(), test.labels.min()) < 0 or test.labels.max() > train.labels.max():
         raise UsageError(f"{root} has labels that are negative, or in test only: number the classes 0, 1, ... as in train")
     return found
+
+
+def _seen(root: Path) -> str:
+    """What is there instead, in a few words."""
+    if not root.is_dir():
+        return ""
+    names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in root.iterdir())
+    return f" (it has {cut(', '.join(names[:6]))}{', ...' if len(names) > 6 else ''})" if names else " (it is empty)"
 
 
 def _named(images: Images, stored: set[str], own: str) -> Images:
@@ -70,6 +86,14 @@ def _cifar10(name: str, root: Path | None, download: bool) -> Images:
     return images
 
 
+def _exists(path: Path) -> bool:
+    """Whether something is there; at a name that no file can have, there is nothing."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def load(name_or_path: str | Path, root: Path | None = None, download: bool = False) -> Images:
     """A data set by name or path.
 
@@ -86,7 +110,7 @@ def load(name_or_path: str | Path, root: Path | None = None, download: bool = Fa
         return digits.load()
     if name in NAMES:
         return _cifar10(name, root, download)
-    if not Path(name).exists():
+    if not _exists(Path(name)):
         allowed = ", ".join(NAMES)
-        raise UsageError(f"no data set or path {name!r}{near_miss(name, NAMES)}; give {allowed}, a folder or an archive")
+        raise UsageError(f"no data set or path {shown(name)}{near_miss(name, NAMES)}; give {allowed}, a folder or an archive")
     return _read(Path(name))

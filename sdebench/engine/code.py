@@ -10,10 +10,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sdebench._support.files import write_atomic
+from sdebench._support.files import write_own
+from sdebench._support.reading import DATA, parse_json, read_bytes
 from sdebench.engine.suite import Task
 from sdebench.records.code import Code, code_of, definitions
 from sdebench.studies.base import Study
+
+_FIRST = b'{"definitions":['  # of a manifest
 
 
 class Codes:
@@ -49,10 +52,16 @@ def manifest_path(results: Path) -> Path:
 def read_manifest(results: Path) -> dict[str, Any]:
     """The manifest of a results file; an empty one where there is none, or it cannot be read."""
     try:
-        found = json.loads(manifest_path(results).read_text(encoding="utf-8"))
-        return {"codes": dict(found["codes"]), "roots": dict(found["roots"]), "definitions": list(found["definitions"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"codes": {}, "roots": {}, "definitions": []}
+        found = parse_json(read_bytes(manifest_path(results), DATA))
+        codes, roots, lines = found["codes"], found["roots"], found["definitions"]
+        whole = all(isinstance(line, str) and " " in line for line in lines)
+        whole &= all(type(i) is int and 0 <= i < len(lines) for places in roots.values() for i in places)
+        whole &= all(root in roots for named in codes.values() for root in named)
+        if whole:
+            return {"codes": dict(codes), "roots": dict(roots), "definitions": list(lines)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return {"codes": {}, "roots": {}, "definitions": []}
 
 
 def write_manifest(results: Path, codes: Iterable[Code], kept: Iterable[str]) -> None:
@@ -73,7 +82,8 @@ def write_manifest(results: Path, codes: Iterable[Code], kept: Iterable[str]) ->
     place = {line: i for i, line in enumerate(table)}
     packed = {digest: [place[line] for line in roots[digest]] for digest in sorted(used)}
     content = {"definitions": table, "roots": packed, "codes": dict(sorted(listed.items()))}
-    write_atomic(manifest_path(results), json.dumps(content, separators=(",", ":")))
+    text = json.dumps(content, separators=(",", ":"))
+    write_own(manifest_path(results), text, lambda old: old.startswith(_FIRST), "a list of definitions")
 
 
 def _expanded(manifest: Mapping[str, Any], root: str) -> list[str]:

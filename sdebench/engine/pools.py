@@ -34,7 +34,7 @@ class JobOutcome(NamedTuple):
     answer: Answer | None
     fault: str = ""
     where: str = ""  # the worker's address
-    final: bool = False  # it has been tried more than once already
+    lost: bool = False  # by the cluster: that says nothing of the case, which is sent again
 
 
 class Pool(Protocol):

@@ -14,7 +14,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, cut
+from sdebench._support.reading import check_plain
 from sdebench.records import Record, clean, make_key
 
 LENGTH = struct.Struct("!Q")
@@ -92,16 +93,16 @@ def unpack(answer: bytes, job: Job) -> Answer:
     """The answer to a job.  Raises Fault for nonsense, and UsageError for a refusal."""
     line, _, rest = answer.partition(b"\n")
     try:
-        head = json.loads(line, parse_constant=_not_finite)
+        head = check_plain(json.loads(line, parse_constant=_not_finite))
         if not isinstance(head, dict) or not ("refused" in head or {"record", "sha256"} <= head.keys()):
             raise ValueError("is not an answer")
         if "refused" in head:
-            raise UsageError(head["refused"])
+            raise UsageError(cut(str(head["refused"])))
         if hashlib.sha256(rest).hexdigest() != head["sha256"]:
             raise ValueError("has not the arrays that it says (another SHA-256)")
         return Answer(_read_record(head["record"], job), _arrays(rest) if rest else None)
     except UsageError:
         raise
-    except (ValueError, SafetensorError, TypeError) as error:
-        why = "is not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else str(error).splitlines()[0]
+    except (ValueError, SafetensorError, TypeError, RecursionError, AttributeError) as error:
+        why = "is not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else cut(str(error))
         raise Fault(f"its worker answered nonsense: what came {why}") from None

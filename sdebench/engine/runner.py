@@ -2,17 +2,19 @@
 
 Only this process writes, arrays too.  A case that raises, or yields no finite number, becomes a failed record; the others
 go on.  A worker that dies, hangs or answers nonsense costs its case one more try, elsewhere and after the other cases; a
-second time, and the case is a failed record too.
+second time, and the case is a failed record too.  What a cluster loses is no failure of a case: it is sent again, later.
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, shown
+from sdebench._support.processes import most_jobs
+from sdebench._support.registry import GRIDS, PROBLEMS, SOLVERS
 from sdebench.engine.code import Codes, write_manifest
 from sdebench.engine.pools import PATIENCE, Here, JobOutcome, Local, Pool
 from sdebench.engine.replies import Answer, Job
@@ -20,6 +22,9 @@ from sdebench.engine.suite import Task, label, unique
 from sdebench.engine.worker import failed
 from sdebench.records import Record, Writer, find_spoilt
 from sdebench.records.code import Code
+
+_LOSSES = 10  # times that a cluster may lose a case
+LONGEST = 1e7  # seconds that a case may take, at most: four months
 
 
 @dataclass
@@ -75,21 +80,25 @@ def _answers(pool: Pool, jobs: list[Job], summary: Summary, watch: Watch) -> Ite
     """Answers as they come, in any order."""
     first, second = deque(jobs), deque()
     faults: dict[str, JobOutcome] = {}  # by key, of first tries
+    losses: Counter[str] = Counter()  # by key, how often its worker was lost
     while first or second or pool.running():
         while first and pool.room():
             pool.send(first.popleft())
         while second and not first and pool.room() and not (pool.alone and pool.running()):
             again = second.popleft()
-            pool.send(again, away=faults[again.key].where)
+            pool.send(again, away=faults[again.key].where if again.key in faults else "")
         watch.running([label(job.case) for job in pool.running()])
-        job, answer, fault, _, final = outcome = pool.next()
+        job, answer, fault, _, lost = outcome = pool.next()
+        losses[job.key] += lost
         if answer is not None:
             yield answer
-        elif job.key in faults or final:
-            earlier = [faults[job.key].fault] if job.key in faults else []
-            yield Answer(failed(job, "; tried again: ".join([*earlier, fault])))
+        elif losses[job.key] > _LOSSES:
+            why = f"the cluster lost {label(job.case)} {_LOSSES + 1} times ({fault}), which is no failure of it"
+            raise UsageError(f"{why}; everything measured is recorded: mend the cluster, and run again to go on")
+        elif job.key in faults and not lost:
+            yield Answer(failed(job, "; tried again: ".join([faults[job.key].fault, fault])))
         else:
-            faults[job.key] = outcome
+            faults |= {} if lost else {job.key: outcome}
             second.append(job)
             summary.retried.append((label(job.case), fault))
 
@@ -122,6 +131,16 @@ def _tell_lost(path: Path, lost: dict[str, str]) -> str:
     return f"{path}: the arrays of {len(lost)} record(s) are measured again (those of {key} {fault})"
 
 
+def _check_known(tasks: Iterable[Task]) -> None:
+    """Raise UsageError for a case whose solver or problem no worker can make: that is no failure of it."""
+    for task in tasks:
+        for key, registry in (("solver", SOLVERS), ("problem", PROBLEMS), ("grid", GRIDS)):
+            spec = task.json.get(key)
+            why = registry.why_only_here(spec) if isinstance(spec, str) and spec else ""
+            if why:
+                raise UsageError(f"{why}; or measure in this process, by sdebench.engine.runner.run(..., jobs=None)")
+
+
 def _pool(jobs: int | None, scheduler: str, patience: float) -> Pool:
     if scheduler:
         from sdebench.engine.cluster import Dask
@@ -148,11 +167,11 @@ def run(
     everything recorded stays.  Raises UsageError for a file that is not one of results, and for a cluster that is not
     there, is lost, or runs other code.
     """
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"jobs is {jobs}: give the number of processes, 1 or more")
+    if jobs is not None and not 1 <= jobs <= most_jobs():
+        raise UsageError(f"jobs is {shown(jobs)}: give the number of processes, 1 or more, {most_jobs()} at most")
     patience = PATIENCE if patience is None else patience
-    if not patience > 0:
-        raise UsageError(f"patience is {patience:g}: give the seconds that a case may take, more than 0")
+    if not 0 < patience <= LONGEST:
+        raise UsageError(f"patience is {patience:g}: give the seconds that a case may take, more than 0, {LONGEST:g} at most")
     watch, begun = watch or Watch(), time.perf_counter()
     with Writer(path) as writer:
         every = plan(tasks)
@@ -162,6 +181,8 @@ def run(
         summary = Summary(len(every), len(every) - len(todo), list(every), repaired)
         watch.begin(len(todo))
         if todo:
+            if jobs is not None or scheduler:
+                _check_known(planned.task for key, planned in every.items() if key not in there)
             write_manifest(writer.path, (p.code for p in every.values()), {r.code for r in writer.records})
             with closing(_pool(jobs, scheduler, patience)) as pool:
                 _drive(pool, todo, writer, summary, watch)

@@ -1,7 +1,5 @@
 """How a suite, a TOML file of `[[study]]` tables, becomes cases to measure."""
 
-import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,13 +7,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sdebench._support.errors import UsageError, near_miss
+from sdebench._support.errors import STRANGERS, UsageError, cut, describe, near_miss, shown
+from sdebench._support.files import check_name
+from sdebench._support.reading import is_file, read_toml
 from sdebench._support.registry import STUDIES
 from sdebench.records import canonical, clean
 from sdebench.studies.base import Study, get_study
 from sdebench.studies.settings import read_settings
 
 _SUITE_KEYS = ("name", "study")
+_CASES, _PRODUCT = 200_000, 5_000_000  # cases of a study, at most, and what its settings multiply to
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,19 @@ def expand(table: Mapping[str, Any]) -> list[Task]:
     if not isinstance(name, str):
         raise UsageError(f"a study without its name: give study = one of {', '.join(map(repr, STUDIES.names()))}")
     study = get_study(name)
-    return [Task(study, case) for case in study.cases(read_settings(study.settings, settings, name))]
+    try:
+        read = read_settings(study.settings, settings, name)
+        cases = list(study.cases(read)) if study.count(read) <= _PRODUCT else range(_CASES + 1)
+    except UsageError:
+        raise
+    except STRANGERS as error:
+        what = describe(error)
+        raise UsageError(f"study {name!r} cannot make its cases ({what}): give other solvers, problems or grids") from None
+    if len(cases) > _CASES:
+        raise UsageError(f"study {name!r} has more than {_CASES:,} cases: give fewer solvers, problems, grids or budgets")
+    if not cases:
+        raise UsageError(f"study {name!r} has no case with these settings: give others, so that something is measured")
+    return [Task(study, case) for case in cases]
 
 
 def suites() -> dict[str, Path]:
@@ -63,10 +76,10 @@ def _find(suite: str) -> Path:
     known, path = suites(), Path(suite)
     if suite in known:
         return known[suite]
-    if path.is_file():
+    if is_file(path):
         return path
     near = near_miss(suite, known)
-    what = f"there is no file {suite}" if path.suffix == ".toml" else f"unknown suite {suite!r}{near}"
+    what = f"there is no file {cut(suite)}" if path.suffix == ".toml" else f"unknown suite {shown(suite)}{near}"
     raise UsageError(f"{what} (there are: {', '.join(known)}; or give a TOML file)")
 
 
@@ -75,10 +88,9 @@ def _check_suite(content: dict[str, Any]) -> None:
     for key in content:
         if key not in _SUITE_KEYS:
             near = near_miss(key, _SUITE_KEYS)
-            raise UsageError(f"unknown key {key!r}{near} (a suite has: name, and [[study]] tables)")
+            raise UsageError(f"unknown key {shown(key)}{near} (a suite has: name, and [[study]] tables)")
     name, tables = content["name"], content.get("study")
-    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
-        raise UsageError(f"name is {name!r}: give letters, digits, '-', '_' or '.'; it names the results file")
+    check_name(name, "name")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise UsageError("no study in it: give one [[study]] table or more")
 
@@ -89,17 +101,13 @@ def load_suite(suite: str) -> tuple[str, list[Task]]:
     Raises UsageError, in one line that names the file, for everything that is wrong with it.
     """
     path = _find(suite)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # bad TOML, or not text at all
-        what = str(error).splitlines()[0]
-        raise UsageError(f"cannot read {path} ({what}): give a TOML file of [[study]] tables") from None
+    content = read_toml(path, "give a TOML file of [[study]] tables")
     content.setdefault("name", path.stem)
     try:
         _check_suite(content)
         return content["name"], [task for table in content["study"] for task in expand(table)]
     except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
+        raise UsageError(f"{cut(str(path))}: {error}") from None
 
 
 def unique(tasks: Iterable[Task]) -> list[Task]:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from multiprocessing.connection import wait
 from typing import Any
 
+from sdebench._support.errors import STRANGERS, describe
 from sdebench._support.registry import import_object
 from sdebench.engine.code import Codes
 from sdebench.engine.replies import LENGTH, Answer, Job, is_diverged, pack, refusal
@@ -38,7 +39,7 @@ def _claims(case: dict) -> Claims | None:
 
     try:
         return Claims.of(get_solver(case["solver"]))
-    except Exception:  # the record is of a failure already
+    except STRANGERS:  # the record is of a failure already
         return None
 
 
@@ -68,17 +69,16 @@ def answer(job: Job) -> bytes:
     """The record of one case, by its study, packed.  Raises nothing."""
     try:
         return pack(_measure(job))
-    except (Exception, SystemExit) as error:  # whatever a solver does wrong is a fact about it
-        lines = f"{type(error).__name__}: {error}".splitlines()
-        return pack(Answer(failed(job, lines[0])))
+    except STRANGERS as error:  # whatever a solver does wrong is a fact about it
+        return pack(Answer(failed(job, describe(error))))
 
 
 def _other_code(job: Job) -> str:
     """What is wrong with the code here, for a job that another machine wants measured, or ""."""
     try:
         here = Codes().of(_task(job)).hash
-    except Exception as error:  # a solver's file that is not here
-        return f"cannot make the case's solver or problem ({type(error).__name__}: {error})".splitlines()[0]
+    except STRANGERS as error:  # a solver's file that is not here
+        return f"cannot make the case's solver or problem ({describe(error)})"
     return "" if here == job.code else f"runs other code ({here}; here it is {job.code})"
 
 
@@ -143,7 +143,7 @@ def serve() -> None:
             job = Job(*order["job"])
             other = _other_code(job) if order["check"] else ""
             if not other:
-                with suppress(Exception):  # the answer will tell
+                with suppress(*STRANGERS):  # the answer will tell
                     _task(job)  # imports may take long, and are not the case's doing
                 _say(driver, b"")
             found = refusal(other) if other else answer(job)

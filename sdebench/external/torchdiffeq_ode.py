@@ -12,11 +12,14 @@ from sdebench.solvers.runge_kutta import slope_t
 
 @dataclass(frozen=True)
 class TorchdiffeqODE(BlackBox):
-    """dopri5, dopri8 or tsit5 of torchdiffeq.  Time runs as u = s - tau, upwards, in float64 whatever the state."""
+    """torchdiffeq's dopri5 and dopri8, and tsit5 added to them.  Time runs as u = s - tau, upwards, always in float64."""
 
     # Its answer is a quartic through both ends and the middle, read at the end: 2 dt (f_1 - f_0) - 8 (y_1 + y_0) + 16 y_m + ...
     roundings: ClassVar[float] = 8.0
-    reference = "torchdiffeq.odeint"
+
+    @property
+    def reference(self) -> str:
+        return "Tsitouras 2011, Comput. Math. Appl. 62; in torchdiffeq" if self.method == "tsit5" else "torchdiffeq.odeint"
 
     def _solve(self, model, x, times):
         from torchdiffeq import odeint  # a slow import, for those who ask

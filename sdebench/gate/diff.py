@@ -39,7 +39,7 @@ def _change(before: Any, now: Any, tolerance: float) -> str:
 
 def _tolerance(group: str, row: dict[str, Any], before: Any) -> float:
     """How far a figure of a row may move."""
-    if group == "errors":
+    if group == "errors" or (group == "ends" and isinstance(before, float)):
         return ERROR_RTOL * abs(before) + ERROR_ATOL
     if group == "coefficients":
         return COEFFICIENT_TOLERANCE * max((abs(c) for c in row.values() if _number(c)), default=0.0)

@@ -6,6 +6,8 @@
                    Brownian path
     orders         between the two errors
     calls          of the model, counted
+    ends           errors of a run from noise alone, alpha = 0, to data, sigma = 0, against the exact flow, and its calls; of a
+                   stochastic solver its distance from that flow, on fixed noise
     float32        what a run in float32 loses, in roundings: eps sqrt(n) |x|
     coefficients   the tableau on a fixed grid: of every evaluation, step and noise
     failures       of each part that raises, how
@@ -26,6 +28,7 @@ from torch import Tensor
 
 from sdebench import grids
 from sdebench._support.clock import threads
+from sdebench._support.errors import STRANGERS, describe
 from sdebench.catalogue import get_problem, get_solver
 from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Counted
@@ -34,11 +37,13 @@ from sdebench.laws.gaussian import law_of
 from sdebench.laws.oracle import Reference
 from sdebench.laws.pathwise import Tau, on_path
 from sdebench.noise.brownian import BrownianPath
+from sdebench.noise.white import WhiteNoise
 from sdebench.problems import Problem
+from sdebench.records import Claims
 from sdebench.studies.setting import error_norms
 
 SETTING: dict[str, Any] = {
-    "version": 2,
+    "version": 3,
     "problem": "mixture-1d",
     "grid": "irregular",
     "points": 64,
@@ -50,20 +55,12 @@ SETTING: dict[str, Any] = {
     "path_steps": 16,
     "fine_steps": 96,
     "coefficient_steps": 6,
+    "ends": {
+        "mixture-1d[schedule=Rectified]": [1.0, 0.8, 0.6, 0.3, 0.0],
+        "mixture-1d[schedule=EDM]": [80.0, 20.0, 2.0, 0.2, 0.0],
+    },
 }
-GROUPS = ("failures", "claims", "orders", "errors", "calls", "float32", "coefficients")
-_CLAIMS = (
-    "claimed_order",
-    "order",
-    "order_irregular",
-    "main_order",
-    "nfe_per_step",
-    "memory",
-    "embedded",
-    "stochastic",
-    "strong_order",
-)
-
+GROUPS = ("failures", "claims", "orders", "errors", "calls", "ends", "float32", "coefficients")
 _STAGES = (1 / 3, 1 / 2, 2 / 3)  # of a step in lam: a path that knows the times of stages is cheap to ask
 
 Figures = dict[str, dict[str, Any]]  # group -> figure -> value; of coefficients: row -> {symbol: value}
@@ -128,10 +125,14 @@ def _on_path(tau: Tau | float) -> Reference:
 
 
 def _end(solver: Any, x: Tensor, grid: grids.Grid) -> tuple[Tensor, int]:
+    """(the state at the end of a run, model calls) on the path that all share."""
+    return _run(solver, _place().problem, x, grid, _path() if solver.stochastic else None)
+
+
+def _run(solver: Any, problem: Problem, x: Tensor, grid: grids.Grid, noise: Any) -> tuple[Tensor, int]:
     """(the state at the end of a run, model calls); raises where the run does what no run may."""
-    model, given = Counted(_place().problem.model), x.clone()
-    noise = _Path(_path(), x.dtype) if solver.stochastic else None
-    out = integrate(solver, model, given, grid, noise)
+    model, given = Counted(problem.model), x.clone()
+    out = integrate(solver, model, given, grid, noise and _Path(noise, x.dtype))
     if not torch.equal(given, x):
         raise RuntimeError("the state that was given is changed")
     if out.dtype != x.dtype:
@@ -181,7 +182,7 @@ def _table(solver: Any, problem: Problem, grid: grids.Grid) -> Tableau | None:
     """The solver as numbers; None for one that is not linear in its vectors."""
     try:
         return tableau(solver, problem.schedule, grid, gamma=problem.model.gamma)
-    except Exception:  # a stranger's step may do anything to a symbol; its runs tell of what is wrong
+    except STRANGERS:  # a step may do anything to a symbol; its runs tell of what is wrong
         return None
 
 
@@ -197,6 +198,27 @@ def _weak(solver: Any) -> Figures:
         square = (mean - exact.mean()).square().sum() + (cov - exact.cov()).square().sum()
         errors[f"law, {n} steps"] = sqrt(float(square))
     return {"errors": errors, "orders": {"weak order": _order(list(errors.values()), SETTING["law_steps"])}}
+
+
+@lru_cache(maxsize=4)
+def _whole(name: str) -> GateProblem:
+    """A problem from the first of its times, alpha = 0 where its schedule has that, to sigma = 0."""
+    problem, start = get_problem(name), SETTING["ends"][name][0]
+    x = problem.law.marginal(problem.schedule, start).sample(SETTING["points"], SETTING["seed"])
+    return GateProblem(problem, x, problem.solution(x, start, 0.0))
+
+
+def _ends(solver: Any) -> Figures:
+    """Errors, or distances, and calls of runs that reach both ends."""
+    found: dict[str, Any] = {}
+    for name, times in SETTING["ends"].items():
+        problem, x, exact = _whole(name)
+        noise = WhiteNoise(problem.schedule, tuple(x.shape), SETTING["seed"]) if solver.stochastic else None
+        made = solver.at_tolerance(SETTING["tolerances"][0]) if solver.adaptive else solver
+        grid = (times[0], times[-1]) if solver.adaptive else tuple(times)
+        out, found[f"calls on {name}"] = _run(made, problem, x, grid, noise)
+        found[f"error on {name}"] = error_norms(out, exact)["rms"]
+    return {"ends": found}
 
 
 def _float32(solver: Any) -> Figures:
@@ -230,20 +252,20 @@ def _rows(table: Tableau) -> Iterator[tuple[str, dict[str, float]]]:
 
 def _claims(solver: Any) -> Figures:
     frozen = is_dataclass(solver) and solver.__dataclass_params__.frozen  # type: ignore[union-attr]  # a frozen dataclass
-    stated = {name: getattr(solver, name) for name in _CLAIMS} | {"adaptive": solver.adaptive}
-    return {"claims": stated | {"frozen": frozen}}
+    stated = Claims.of(solver).to_json() | {"embedded": solver.embedded, "frozen": frozen}
+    return {"claims": {name: value for name, value in stated.items() if name not in ("family", "reference")}}
 
 
 def figures(solver: Any) -> Figures:
     """All figures of a solver, by group; None for a figure that is not finite."""
     out: Figures = {group: {} for group in GROUPS}
     measured: tuple[Callable, ...] = (_strong, _weak) if solver.stochastic else (_runs,)
-    for part in (_claims, *measured, _float32, _coefficients):
+    for part in (_claims, *measured, _ends, _float32, _coefficients):
         try:
             for group, found in part(solver).items():
                 out[group] |= found
-        except Exception as error:  # a solver that begins to raise has moved too
-            out["failures"][part.__name__.strip("_")] = f"{type(error).__name__}: {error}".splitlines()[0]
+        except STRANGERS as error:  # a solver that begins to raise has moved too
+            out["failures"][part.__name__.strip("_")] = describe(error)
     return _digits(out)
 
 

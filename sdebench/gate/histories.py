@@ -1,13 +1,16 @@
 """Histories of pytest-benchmark: its JSON files by machine, and the last run of each machine beside the one before."""
 
-import json
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, cut
+from sdebench._support.reading import DATA, read_json
 from sdebench.gate.timing import rank_test
+
+_ADVICE = "give one of 'pytest --benchmark-json FILE'"
 
 
 class BenchmarkRun(NamedTuple):
@@ -45,17 +48,24 @@ def _machine(info: dict[str, Any]) -> str:
 def load(path: Path) -> BenchmarkRun:
     """The run of a file of `pytest --benchmark-json` or `--benchmark-save`.  Raises UsageError for another file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found = {bench["fullname"]: bench["stats"] for bench in content["benchmarks"]}
-        whole = all(float(stats["median"]) > 0 for stats in found.values())
+        content = read_json(path, _ADVICE, DATA)
+        found = {str(bench["fullname"]): bench["stats"] for bench in content["benchmarks"]}
+        whole = all(map(_is_whole, found.values()))
         run = BenchmarkRun(path, _machine(content["machine_info"]), str(content["datetime"]), found)
     except FileNotFoundError:
-        raise UsageError(f"there is no file {path}: give files, or a folder, of 'pytest --benchmark-json'") from None
+        raise UsageError(f"there is no file {cut(str(path))}: give files, or a folder, of 'pytest --benchmark-json'") from None
+    except UsageError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
-        raise UsageError(f"{path} is not a file of pytest-benchmark: give one of 'pytest --benchmark-json FILE'")
+        raise UsageError(f"{cut(str(path))} is not a file of pytest-benchmark: {_ADVICE}")
     return run
+
+
+def _is_whole(stats: Any) -> bool:
+    """Whether the times of a benchmark are: a median, and the samples where it has them."""
+    return all(type(time) in (int, float) and 0 < time < inf for time in (stats["median"], *(stats.get("data") or ())))
 
 
 def load_all(paths: Sequence[Path]) -> list[BenchmarkRun]:
@@ -75,8 +85,8 @@ def load_all(paths: Sequence[Path]) -> list[BenchmarkRun]:
 def _is_benchmark(path: Path) -> bool:
     """Whether a file of a folder is pytest-benchmark's: others may lie there."""
     try:
-        return {"machine_info", "benchmarks"} <= json.loads(path.read_text(encoding="utf-8")).keys()
-    except (ValueError, AttributeError):
+        return {"machine_info", "benchmarks"} <= read_json(path, _ADVICE, DATA).keys()
+    except (UsageError, OSError, AttributeError):
         return False
 
 
@@ -86,6 +96,11 @@ def by_machine(runs: Sequence[BenchmarkRun]) -> dict[str, list[BenchmarkRun]]:
     for run in runs:
         found.setdefault(run.machine, []).append(run)
     return found
+
+
+def gone(before: BenchmarkRun, now: BenchmarkRun) -> list[str]:
+    """The benchmarks that only the earlier run has: they were renamed or dropped, or did not run."""
+    return sorted(before.benchmarks.keys() - now.benchmarks.keys())
 
 
 def rows(before: BenchmarkRun, now: BenchmarkRun) -> list[TimeChange]:

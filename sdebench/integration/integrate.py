@@ -10,7 +10,8 @@ from torch import Tensor
 
 from sdebench import grids
 from sdebench._support.errors import UsageError, is_number, near_miss, shown
-from sdebench.integration.prediction import ModelLike, check_model, not_like
+from sdebench.integration.ends import at_no_end, failed_there, inner_step, is_of_an_end, place
+from sdebench.integration.prediction import ModelLike, check_model, name_not_finite, not_like
 from sdebench.integration.solver import Node, Sampler, Solver, Step, check_solver
 
 EXECUTORS = ("eager", "fused", "graph")
@@ -25,9 +26,12 @@ def integrate(
     combinations in the fewest passes over memory, "graph" these as one CUDA graph.  Both agree with it to rounding, record no
     gradients, and take the methods that are linear in their vectors and choose no steps.
 
+    A grid may begin where alpha = 0 and end where sigma = 0: the method states how it crosses there (`ends.ENDS`).
+
     Raises UsageError for a method or a model that is none, a stochastic method without noise, a noise on another schedule, a
-    grid that is not strictly decreasing, a time outside the schedule's domain, a step that does not return a Step, an end
-    state of another shape, and an executor that is none or cannot run this method.
+    grid that is not strictly decreasing, a time outside the schedule's domain, an end that the method cannot cross or where
+    the model does not tell enough, a step that does not return a Step, an end state of another shape, and an executor that
+    is none or cannot run this method.
     """
     if executor not in EXECUTORS:
         raise UsageError(f"unknown executor {executor!r}{near_miss(str(executor), EXECUTORS)}: give {', '.join(EXECUTORS)}")
@@ -36,7 +40,13 @@ def integrate(
     model.schedule.alpha(grid[0]), model.schedule.alpha(grid[-1])  # refuses an end outside its domain
     if solver.stochastic:
         _check_noise(solver, model, noise, x)
-    end = (eager if executor == "eager" else find_executor(executor))(solver, model, x, grid, noise)
+    run = eager if executor == "eager" else find_executor(executor)
+    try:
+        end = run(solver, model, x, grid, noise)
+    except (ArithmeticError, ValueError) as error:
+        if at_no_end(model.schedule, grid) or not is_of_an_end(error):
+            raise
+        raise failed_there(solver, model.schedule, grid[0], grid[-1], error) from error
     if not (isinstance(end, Tensor) and end.shape == x.shape):
         raise not_like(end, x, type(solver).__name__)
     return end
@@ -78,8 +88,9 @@ def cross(
     solver: Solver, model: ModelLike, x: Tensor, times: Sequence[float], past: tuple[Node, ...], noise: Any = None
 ) -> Tensor:
     """The state at times[-1], by the steps of the solver from the state x at times[0] with that past."""
-    for s, t in pairwise(times):
-        step = solver.step(model, x, s, t, past, noise)
+    first, inner, last = solver.step, inner_step(solver), len(times) - 2
+    for i, (s, t) in enumerate(pairwise(times)):
+        step = (inner if 0 < i < last else first)(model, x, s, t, past, noise)
         if not isinstance(step, Step):
             raise UsageError(f"{type(solver).__name__}.step returned {type(step).__name__}: return sdebench.Step(x, past)")
         x, past, _ = step
@@ -113,7 +124,8 @@ def integrate_adaptive(
     In the manner of Lu et al. 2022, arXiv:2206.00927, appendix C: accept when the scaled error E is at most 1, then
     h <- min(safety h E^(-1/p), what is left), p the order of the pair's lower method plus one, h growing or shrinking by 5 at
     most.  `atol` is `rtol` unless given; the first step is a twentieth of the span unless given.  Raises UsageError where the
-    solver has no embedded error, RuntimeError when the step size vanishes or `max_steps` is passed.
+    solver has no embedded error, or lam is infinite at s or t; RuntimeError when the step size vanishes or `max_steps` is
+    passed.
     """
     _check_run(model, x)
     if not isinstance(check_solver(solver), Solver) or solver.stochastic:
@@ -123,6 +135,8 @@ def integrate_adaptive(
     if not (numbers and s > t and rtol > 0 and atol >= 0 and (h is None or h > 0)):
         raise UsageError(f"s={s}, t={t}, rtol={rtol}, atol={atol}, h={h}: give s > t, rtol > 0, atol >= 0, and h > 0 or none")
     ns, past = model.schedule, ()
+    if not at_no_end(ns, (s, t)):
+        raise UsageError(f"{place(solver, ns, s, t)}, where lam is infinite and no error bounds a step: give s and t inside")
     lam, lam_end = ns.lam(s), ns.lam(t)
     h = (lam_end - lam) / 20 if h is None else min(h, lam_end - lam)
     taken = [s]
@@ -139,7 +153,7 @@ def integrate_adaptive(
             if last:
                 return x, tuple(taken)
         if not error < float("inf"):
-            raise RuntimeError(f"the error estimate at t = {s:.6g} is {error}: the step diverged")
+            raise RuntimeError(f"the error estimate at t = {s:.6g} is {error}: the step diverged ({name_not_finite(step.x)})")
         h = min(min(5.0, max(0.2, safety * max(error, 1e-12) ** (-1 / solver.order))) * h, lam_end - lam)
         if h < 1e-14 * max(1.0, sqrt(abs(lam))):
             raise RuntimeError(f"the step size vanished at t = {s:.6g}: rtol = {rtol:g} cannot be met")

@@ -27,16 +27,38 @@ _PARTS: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {  # of numbers, or o
 }
 KINDS = tuple(_PARTS)
 _ZERO = torch.zeros(())
+_ROUNDING = 2.0**-52  # a level below it is 0: cos(pi/2) is 6e-17
+
+
+class Untold(UsageError):
+    """A reading that a prediction does not tell: x0 from noise where alpha = 0, noise from x0 where sigma = 0.
+
+    `what` is told by no model of that kind, `where` says at which levels, or which method begins or ends there.
+    """
+
+    def __init__(self, what: str, where: str, advice: str):
+        super().__init__(f"{what} {where}: {advice}" if where.startswith("where ") else f"{where}, where {what}: {advice}")
+        self.what, self.advice = what, advice
 
 
 def conversion(source: str, target: str, alpha: float, sigma: float) -> tuple[float, float]:
-    """`(c, d)` with `target = c x + d source` at signal `alpha` and noise `sigma`."""
-    p, q = _PARTS[source](alpha, sigma)
-    p_new, q_new = _PARTS[target](alpha, sigma)
+    """`(c, d)` with `target = c x + d source` at signal `alpha` and noise `sigma`.  Raises Untold at an end."""
+    try:
+        p, q = _PARTS[source](alpha, sigma)
+        p_new, q_new = _PARTS[target](alpha, sigma)
+    except ZeroDivisionError:  # a score, where sigma = 0
+        if source != "score" or target == "score":
+            raise _untold(source, target, alpha, sigma) from None
+        return conversion("eps", target, alpha, sigma)[0], 0.0  # eps = -sigma score
     det = alpha * q - sigma * p
-    if det == 0.0:
-        raise UsageError(f"{source} does not tell {target} where alpha = {alpha:g} and sigma = {sigma:g}: end the grid before")
+    if -_ROUNDING < det < _ROUNDING:
+        raise _untold(source, target, alpha, sigma)
     return (p_new * q - q_new * p) / det, (alpha * q_new - sigma * p_new) / det
+
+
+def _untold(source: str, target: str, alpha: float, sigma: float) -> Untold:
+    advice = "end the grid before" if alpha > sigma else "give a model that predicts x0, v or velocity, or begin the grid later"
+    return Untold(f"{source} does not tell {target}", f"where alpha = {alpha:g} and sigma = {sigma:g}", advice)
 
 
 def target(kind: str, x0: Tensor, eps: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Tensor:
@@ -118,6 +140,15 @@ class Prediction:
     def score(self) -> Tensor:
         """grad log p_t."""
         return self.read("score")
+
+
+def name_not_finite(x: Tensor) -> str:
+    """Which sample of a batch, (B, *D), is the first with a NaN or an infinity, and how many there are; "" for none."""
+    bad = ~x.isfinite().flatten(1).all(1)
+    if not bool(bad.any()):
+        return ""
+    first, many = int(bad.int().argmax()), int(bad.sum())
+    return f"sample {first} is not finite" + (f", as are {many - 1} more of {len(x)}" if many > 1 else "")
 
 
 def not_like(value: Any, x: Tensor, who: str) -> UsageError:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sdebench._support.errors import UsageError, shown
 from sdebench.grids import check
+from sdebench.integration.ends import is_noise
 from sdebench.integration.prediction import conversion
 from sdebench.integration.solver import Solver
 from sdebench.integration.tableau import Tableau, tableau
@@ -47,11 +48,20 @@ class _Chain:
         """m = E[eps | x] = sigma (x - alpha mu)/(alpha^2 v + sigma^2), read as the model's kind."""
         ns = self.table.schedule
         alpha, sigma = ns.alpha(t), ns.sigma(t)
+        if is_noise(ns, t):
+            return self._at_noise(sigma, state)
         slope = sigma / (alpha * alpha * self.variances + sigma * sigma)
         eps = slope * state
         eps[-1] -= slope * alpha * self.mean
         c, d = conversion("eps", self.table.kind, alpha, sigma)
         return d * eps + c * state
+
+    def _at_noise(self, sigma: float, state: np.ndarray) -> np.ndarray:
+        """The same at alpha = 0, where x0 = mu and eps = x/sigma."""
+        x0 = np.zeros_like(state)
+        x0[-1] = self.mean
+        c, d = conversion("x0", self.table.kind, 0.0, sigma)
+        return c * state + d * x0
 
     def run(self) -> np.ndarray:
         """The last state, (sources, d)."""
@@ -91,7 +101,9 @@ def gaussian_law(
     """
     if not hasattr(gm, "weights"):
         raise UsageError(f"{shown(gm)} is not a law: give a GaussianMixture of one component, or a problem's .law")
-    return law_of(tableau(solver, check_schedule(ns), check(grid), gamma=lambda t: mean_square_eps(gm, ns, t)), gm, start)
+    grid = check(grid)
+    kind = "v" if is_noise(check_schedule(ns), grid[0]) else "eps"  # at alpha = 0 eps tells nothing
+    return law_of(tableau(solver, ns, grid, kind, lambda t: mean_square_eps(gm, ns, t)), gm, start)
 
 
 def law_of(table: Tableau, gm: GaussianMixture, start: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sdebench._support.errors import UsageError, is_number, near_miss, shown, whole
-from sdebench.integration.prediction import Counted, ModelLike, check_model
+from sdebench.integration.prediction import Counted, ModelLike, check_model, name_not_finite
 from sdebench.matching.losses import hutchinson
 from sdebench.noise import normals, stream
 from sdebench.process.family import divergence as exact_divergence
@@ -85,6 +85,8 @@ def _check(model, x, s, t, prior, divergence, probes, seed, tol, first) -> Noise
     if not (isinstance(x, Tensor) and x.is_floating_point() and x.ndim > 1 and x.numel()):
         what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else shown(x)
         raise UsageError(f"the states are {what}: give a floating tensor (B, *D), one sample a row")
+    if lost := name_not_finite(x):
+        raise UsageError(f"{lost}: leave it out, or mend what made it")
     if not (is_number(s) and is_number(t) and s > t):
         raise UsageError(f"from s = {shown(s)} to t = {shown(t)}: give s > t, s the noisy time and t that of x")
     if prior is not None and not callable(prior):
@@ -92,7 +94,7 @@ def _check(model, x, s, t, prior, divergence, probes, seed, tol, first) -> Noise
     if divergence not in DIVERGENCES:
         known = f"{near_miss(str(divergence), DIVERGENCES)} (there are: {', '.join(DIVERGENCES)})"
         raise UsageError(f"unknown divergence {shown(divergence)}{known}")
-    whole(probes, "the number of probes", 1), whole(seed, "seed"), whole(first, "the first sample", 0)
+    whole(probes, "the number of probes", 1, 100_000), whole(seed, "seed"), whole(first, "the first sample", 0)
     if not (is_number(tol) and 0 < tol < inf):
         raise UsageError(f"tol = {shown(tol)}: give a positive number")
     d = prod(x.shape[1:])

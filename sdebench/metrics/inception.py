@@ -22,15 +22,17 @@ import torch
 from torch import Tensor, nn
 
 from sdebench._support.download import fetch
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import STRANGERS, UsageError, cut
 from sdebench._support.files import cache
 from sdebench._support.float32 import full_float32
+from sdebench._support.reading import GIB, read_bytes
 from sdebench.metrics.features import pixels
 from sdebench.metrics.statistics import Statistics
 
 URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
 SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 SIZE, DIM = 299, 2048
+_FILE = 2 * GIB  # bytes of the file; the one of 2015 has 96 MB
 _BATCH = 50  # images of 1 MB each, and what the network makes of them
 
 
@@ -51,8 +53,8 @@ class Inception:
         self.name = "fid" if self.sha256 == SHA256 else f"fd_{self.sha256[:8]}"
         try:
             found = tuple(self._features(torch.zeros(2, 3, SIZE, SIZE)).shape)
-        except Exception as error:  # a stranger's program may fail in any way
-            found = str(error).strip().splitlines()[-1]  # type: ignore[assignment]  # from here on a text
+        except STRANGERS as error:  # a program may fail in any way
+            found = cut((str(error).strip().splitlines() or [type(error).__name__])[-1])  # type: ignore[assignment]  # from here on a text
         if found != (2, DIM):
             raise UsageError(
                 f"{path}: two images, and return_features=True, give {found}, not (2, {DIM}): give a file with "
@@ -118,15 +120,16 @@ def standard_file(download: bool = False) -> Path:
 
 
 def _load(path: Path, expected: str, device: str) -> tuple[nn.Module, str]:
+    advice = f"give the file {Path(URL).name}, from {URL}"
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path} ({error.strerror}): give the file {Path(URL).name}, from {URL}") from None
+        content = read_bytes(path, _FILE, advice)
+    except FileNotFoundError as error:
+        raise UsageError(f"cannot read {cut(str(path))} ({error.strerror}): {advice}") from None
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         what = "that of the Inception of 2015" if expected == SHA256 else "what you gave"
         raise UsageError(
-            f"{path} has SHA-256 {found}, not {expected}, {what}: get {URL}; or, if you trust this program as "
+            f"{path} has SHA-256 {found}, not {cut(expected, 80)}, {what}: get {URL}; or, if you trust this program as "
             f"your own, give inception:{path}#{found}"
         )
     try:

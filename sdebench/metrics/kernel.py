@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, is_number, shown
 from sdebench.metrics.statistics import matrix
 
 _ROWS = 1024  # rows of the kernel matrix that are held at a time
@@ -25,7 +25,9 @@ def kernel_distance(x: Any, y: Any, within_y: float | None = None) -> float:
     x, y = matrix(x, 2), matrix(y, 2)
     if x.shape[1] != y.shape[1]:
         raise UsageError(f"features of {x.shape[1]} and {y.shape[1]} dimensions: give those of one feature space")
-    within_y = within(y) if within_y is None else within_y
+    if not (within_y is None or is_number(within_y)):
+        raise UsageError(f"within_y is {shown(within_y)}: give what `within` gave of y, or None")
+    within_y = within(y) if within_y is None else float(within_y)
     return within(x) + within_y - 2 * _total(x, y) / (len(x) * len(y))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, shown
 from sdebench.metrics.statistics import matrix
 
 _HELD = 1 << 22  # distances that are held at a time
@@ -26,7 +26,7 @@ def precision_recall(real: Any, fake: Any, k: int = 3) -> tuple[float, float]:
 
     Raises UsageError for k < 1, for k samples or fewer, values not finite, and different d.
     """
-    real, fake = _both(real, fake, k, least=k + 1)
+    real, fake = _both(real, fake, k, least=_checked(k) + 1)
     of_real, of_fake = _radii(real, k), _radii(fake, k)
     return float((_about(fake, real, of_real) > 0).mean()), float((_about(real, fake, of_fake) > 0).mean())
 
@@ -52,11 +52,16 @@ def expected_coverage(n: int, m: int, k: int) -> float:
     return float(1 - np.prod((n - 1 - i) / (n + m - 1 - i)))
 
 
+def _checked(k: Any) -> int:
+    """The number of neighbours."""
+    if type(k) is not int or k < 1:
+        raise UsageError(f"k = {shown(k)}: give the number of neighbours, a whole number, 1 or more")
+    return k
+
+
 def _both(real: Any, fake: Any, k: int, least: int) -> tuple[np.ndarray, np.ndarray]:
     """Both as arrays about the data's mean, which keeps squares of distances from cancelling."""
-    if type(k) is not int or k < 1:
-        raise UsageError(f"k = {k!r}: give the number of neighbours, a whole number, 1 or more")
-    real, fake = matrix(real, k + 1, "features of data"), matrix(fake, least, "features of samples")
+    real, fake = matrix(real, _checked(k) + 1, "features of data"), matrix(fake, least, "features of samples")
     if real.shape[1] != fake.shape[1]:
         raise UsageError(f"features of {real.shape[1]} and {fake.shape[1]} dimensions: give those of one feature space")
     return real - real.mean(0), fake - real.mean(0)

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, shown
 from sdebench.metrics.statistics import matrix
+
+_MOST = 100_000  # directions
 
 
 def sliced_wasserstein(x: Any, y: Any, projections: int = 128, seed: int = 0) -> float:
@@ -24,8 +26,8 @@ def sliced_wasserstein(x: Any, y: Any, projections: int = 128, seed: int = 0) ->
     x, y = matrix(x), matrix(y)
     if x.shape[1] != y.shape[1]:
         raise UsageError(f"features of {x.shape[1]} and {y.shape[1]} dimensions: give those of one feature space")
-    if type(projections) is not int or projections < 1:
-        raise UsageError(f"projections = {projections!r}: give a whole number, 1 or more")
+    if type(projections) is not int or not 1 <= projections <= _MOST:
+        raise UsageError(f"projections = {shown(projections)}: give a whole number, 1 or more, {_MOST:,} at most")
     w = directions(x.shape[1], projections, seed)
     a, b = np.sort(x @ w, axis=0), np.sort(y @ w, axis=0)
     i, j, mass = _coupling(len(x), len(y))

@@ -24,8 +24,9 @@ def matrix(features: Any, least: int = 1, what: str = "features") -> np.ndarray:
     if len(x) < least:
         raise UsageError(f"{what} of {len(x)} samples: give {least} or more")
     if not np.isfinite(x).all():
-        bad = int((~np.isfinite(x)).any(1).sum())
-        raise UsageError(f"{what}: {bad} of {len(x)} samples are not finite: leave them out, or mend what made them")
+        bad = (~np.isfinite(x)).any(1)
+        which = f"{bad.sum()} of {len(x)} samples are not finite, the first is sample {bad.argmax()}"
+        raise UsageError(f"{what}: {which}: leave them out, or mend what made them")
     return x
 
 

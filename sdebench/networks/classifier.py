@@ -1,5 +1,6 @@
 """The small convolutional classifiers whose penultimate features are the suite's own feature spaces."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, describe, shown
+from sdebench._support.reading import GIB
 from sdebench.networks import safe
 
 WEIGHTS = "model.safetensors"
+_WIDEST, _DEEPEST, _MOST = 10_000, 16, 100_000_000  # a number of the settings, resolutions, weights
 
 
 class _Residual(nn.Module):
@@ -53,6 +56,27 @@ class Classifier(nn.Module):
         return self.last(self.features(x))
 
 
+def make(shape: Sequence[int], classes: int, network: dict[str, Any]) -> Classifier:
+    """A new classifier of images (C, H, W).  Raises UsageError for settings that are none, or too large for memory."""
+    if not isinstance(network, dict) or len(shape) != 3:
+        raise UsageError(f"no classifier of shape {shown(shape)} with {shown(network)}: give (C, H, W) and a table of settings")
+    channels = network.get("channels")
+    inside = channels if isinstance(channels, list | tuple) and 1 <= len(channels) <= _DEEPEST else [0]
+    if not all(type(n) is int and 1 <= n <= _WIDEST for n in (*shape, classes, network.get("features"), *inside)):
+        raise UsageError(
+            f"no classifier of {shown(classes)} classes with {shown(network)}: give channels, at most {_DEEPEST} of them, and "
+            f"features, whole numbers from 1 to {_WIDEST:,}"
+        )
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            weights = sum(parameter.numel() for parameter in Classifier(shape[0], classes, **network).parameters())
+        if weights <= _MOST:
+            return Classifier(shape[0], classes, **network)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"no classifier of these settings ({describe(error)}): give channels that 8 divides") from None
+    raise UsageError(f"a classifier of these settings has {weights:,} weights: give one of {_MOST:,} at most")
+
+
 def save(folder: Path, net: nn.Module, card: dict[str, Any]) -> Path:
     """Write weights (float16) and card into a new folder, whole or not at all; one that is there is replaced."""
     with safe.new_folder(folder) as made:
@@ -63,11 +87,12 @@ def save(folder: Path, net: nn.Module, card: dict[str, Any]) -> Path:
 def load(folder: Path) -> Classifier:
     """The classifier of a folder.  Raises UsageError for one that is damaged."""
     card = safe.card(folder)
-    weights = safe.load_weights(folder / WEIGHTS, card.get("sha256"))
+    weights = safe.load_weights(folder / WEIGHTS, safe.digest_of(card, folder), 4 * GIB)
     try:
-        net = Classifier(card["shape"][0], card["classes"], **card["recipe"]["network"])
+        net = make(card["shape"], card["classes"], card["recipe"]["network"])
         net.load_state_dict({name: value.float() for name, value in weights.items()})
-    except (KeyError, TypeError, RuntimeError) as error:
-        what = str(error).splitlines()[0]
-        raise UsageError(f"{folder} holds no classifier whose card and weights agree ({what}): make it anew") from None
+    except (KeyError, IndexError, TypeError, RuntimeError) as error:
+        raise UsageError(
+            f"{folder} holds no classifier whose card and weights agree ({describe(error)}): make it anew"
+        ) from None
     return net.eval().requires_grad_(False)

@@ -20,7 +20,7 @@ from math import exp, expm1, log, log1p, sqrt
 import numpy as np
 
 from sdebench._support.errors import UsageError
-from sdebench.schedules import NoiseSchedule, softplus
+from sdebench.schedules import NoiseSchedule, OutsideDomain, softplus
 
 _EPS = 2.0**-52
 
@@ -139,9 +139,11 @@ class Discrete(NoiseSchedule):
         k = min(max(bisect_right(self._levels, b) - 1, 0), self.steps - 2)
         return (k + 1 + _root(*self._pieces[k][:3], b - self._levels[k])) / self.steps
 
-    def _outside(self, t: float) -> UsageError:
+    def _outside(self, t: float) -> OutsideDomain:
         n = self.steps
-        return UsageError(f"time {t!r} is outside the domain of {self}: give 1/{n} <= t <= 1, from its first level to its last")
+        return OutsideDomain(
+            f"time {t!r} is outside the domain of {self}: give 1/{n} <= t <= 1, from its first level to its last"
+        )
 
     def _lam_outside(self, lam: float) -> UsageError:
         ends = f"[{self.lam_min:.6g}, {self.lam(1 / self.steps):.6g}]"

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sdebench._support.errors import UsageError, near_miss
+from sdebench._support.errors import UsageError, describe, near_miss, shown
 from sdebench._support.files import write_atomic
 from sdebench._support.float32 import full_float32
+from sdebench._support.reading import GIB, check_file, is_file
 from sdebench.data import Images, to_state
 from sdebench.metrics.features import FeatureSpace, pixels
 from sdebench.metrics.statistics import Statistics, pack, unstack
@@ -44,7 +45,7 @@ class ClassifierFeatures:
         self._net, self._folder, self._device = classifier.load(folder).to(device), folder, device
         card = safe.card(folder)
         about = card.get("data", {})
-        self.data = Data(about.get("name", ""), about.get("sha256", ""), tuple(card["shape"]))
+        self.data = Data(str(about.get("name", "")), str(about.get("sha256", "")), tuple(card["shape"]))
         self.name, self.sha256 = name, safe.sha256(folder / classifier.WEIGHTS)
         self.dim = self._features(torch.zeros(1, *self.data.shape, dtype=torch.uint8)).shape[1]
 
@@ -79,12 +80,13 @@ class ClassifierFeatures:
 
         path = self._folder / REFERENCE
         try:
+            check_file(path, 4 * GIB, "name the data to compare with")
             with safe_open(path, "numpy") as file:
                 if (file.metadata() or {}).get("network") == self.sha256:
                     return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 fault = "it was made with other weights than those beside it"
         except (OSError, SafetensorError) as error:
-            fault = str(error).splitlines()[0]
+            fault = error.strerror if isinstance(error, OSError) and error.strerror else describe(error)
         raise UsageError(f"cannot use {path} ({fault}): name the data to compare with, or train the network anew")
 
 
@@ -122,10 +124,10 @@ def get_features(spec: str, device: str = "cpu", download: bool = False) -> Feat
         return inception.Inception(path, sha256 or inception.SHA256, device)
     if spec in SPACES:
         return ClassifierFeatures(f"fd_{spec}", SHIPPED / SPACES[spec], device)
-    if (Path(spec) / classifier.WEIGHTS).is_file():
+    if is_file(Path(spec) / classifier.WEIGHTS):
         return ClassifierFeatures(f"fd_{safe.card(Path(spec)).get('data', {}).get('name', 'features')}", Path(spec), device)
     near = near_miss(spec, (*SPACES, "inception"))
     raise UsageError(
-        f"unknown feature space {spec!r}{near} (there are: {', '.join(SPACES)}, inception, inception:PATH, and "
+        f"unknown feature space {shown(spec)}{near} (there are: {', '.join(SPACES)}, inception, inception:PATH, and "
         "folders of classifiers)"
     )

@@ -9,22 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdebench._support.errors import UsageError, near_miss
+from sdebench._support.errors import UsageError, cut, near_miss, shown
 from sdebench.networks.model import NetworkModel, cast
 from sdebench.noise import normals, stream
 from sdebench.schedules import NoiseSchedule
 
-DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
 
 CPU = torch.device("cpu")
 
 
 def dtype_of(name: str | torch.dtype) -> torch.dtype:
     """The dtype of that name.  Raises UsageError where a network is not run in it."""
-    if name in DTYPES.values():
-        return name  # type: ignore[return-value]  # a dtype
-    if name not in DTYPES:
-        raise UsageError(f"unknown dtype {str(name)!r}{near_miss(str(name), DTYPES)} (there are: {', '.join(DTYPES)})")
+    if isinstance(name, torch.dtype) and name in DTYPES.values():
+        return name
+    if not isinstance(name, str) or name not in DTYPES:
+        raise UsageError(f"unknown dtype {shown(str(name))}{near_miss(str(name), DTYPES)} (there are: {', '.join(DTYPES)})")
     return DTYPES[name]
 
 
@@ -33,11 +33,11 @@ def device_of(name: str | torch.device) -> torch.device:
     try:
         found = torch.empty(1, device=name)
         found.cpu()  # what has no numbers, as meta, is refused
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError) as error:
         there = ["cpu", *(kind for kind in ("cuda", "mps") if getattr(torch, kind).is_available())]
         known = str(name).partition(":")[0] in there  # and then torch knows what is the matter with it
-        what = f" ({str(error).splitlines()[0].rstrip('.')})" if known else ""
-        raise UsageError(f"no device {str(name)!r} here{what}: give {' or '.join(there)}") from None
+        what = f" ({cut(str(error).splitlines()[0]).rstrip('.')})" if known else ""
+        raise UsageError(f"no device {shown(str(name))} here{what}: give {' or '.join(there)}") from None
     return found.device
 
 

@@ -7,13 +7,14 @@ from functools import cached_property
 from torch import Tensor
 
 from sdebench._support.errors import UsageError, is_number, shown, whole
+from sdebench.integration.ends import is_noise
 from sdebench.integration.prediction import Prediction
 from sdebench.problems.energy import mean_square_eps
 from sdebench.problems.mixture import GaussianMixture
 from sdebench.problems.product import ProductMixture
 from sdebench.problems.quantile import check_states
 from sdebench.process.family import Dynamics
-from sdebench.schedules import NoiseSchedule, check_schedule
+from sdebench.schedules import NoiseSchedule, check, check_schedule
 
 Law = GaussianMixture | ProductMixture
 _KEPT_BYTES = 64 << 20
@@ -28,6 +29,8 @@ def checked_law(law: Law) -> Law:
 
 class ExactModel:
     """The perfect network of a law: `model(x, t)` predicts `eps = -sigma_t score_t(x)`, `gamma(t)` is E|eps|^2/d.  Pure.
+
+    At alpha = 0, where eps is x/sigma whatever the data are, it predicts x0: the mean of the law.
 
     Computed in float64, returned in the dtype of x.  The marginals of the last times are kept (bounded in number and
     bytes): a study comes back to the same grid with every solver.
@@ -53,6 +56,8 @@ class ExactModel:
 
     def __call__(self, x: Tensor, t: float) -> Prediction:
         check_states(x, self.law.dim)
+        if t >= self.schedule.t_max and is_noise(self.schedule, t):
+            return Prediction("x0", self.law.mean().to(x).expand_as(x).clone(), x, t, self.schedule)
         kept = None if x.requires_grad else self._kept.get(t)  # made in inference mode, it could not be differentiated
         score, factor = kept or self._at(t)
         eps = score(x.double()).mul_(factor).to(x.dtype)
@@ -80,7 +85,7 @@ class Problem:
     span: tuple[float, float]
 
     def __post_init__(self):
-        checked_law(self.law), check_schedule(self.schedule)
+        checked_law(self.law), check(self.schedule)
         if not (isinstance(self.span, tuple | list) and len(self.span) == 2 and all(map(is_number, self.span))):
             raise UsageError(f"the span of {self.name!r} is {shown(self.span)}: give two times (s, t), s > t")
 

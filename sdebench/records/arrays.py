@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, not_written
 from sdebench._support.files import sha256, write_atomic
+from sdebench._support.reading import GIB, read_bytes
 from sdebench.records.record import ArraysFile
+
+MOST = 2 * GIB  # bytes of the arrays of a record
 
 
 def folder(results: Path) -> Path:
@@ -29,7 +32,7 @@ def write(results: Path, key: str, arrays: Mapping[str, np.ndarray]) -> ArraysFi
     try:
         write_atomic(path, data)
     except OSError as error:
-        raise UsageError(f"no room for {path} ({error.strerror}): free some, then run again to go on") from None
+        raise UsageError(not_written(error, path)) from None
     return ArraysFile(path.name, hashlib.sha256(data).hexdigest())
 
 
@@ -37,19 +40,25 @@ def fault(said: ArraysFile) -> str:
     """What is wrong with the file of a record's arrays, or ""."""
     try:
         digest = sha256(Path(said.path))
-    except OSError:
+    except FileNotFoundError:
         return "are gone"
+    except (UsageError, OSError):
+        return "cannot be read"
     return "" if digest == said.sha256 else "are not those that were measured (another SHA-256)"
 
 
 def read(said: ArraysFile) -> dict[str, np.ndarray]:
     """The arrays of a record.  Raises UsageError where their file is gone or has changed."""
+    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        data = Path(said.path).read_bytes()
-    except OSError:
-        data = b""
-    if hashlib.sha256(data).hexdigest() != said.sha256:
-        raise UsageError(f"arrays {said.path} {fault(said)}: the command that measured them measures them again")
-    return load(data)
+        data = read_bytes(said.path, MOST, "give the file that belongs to the results")
+        if hashlib.sha256(data).hexdigest() == said.sha256:
+            return load(data)
+        what = fault(said)
+    except FileNotFoundError:
+        what = "are gone"
+    except SafetensorError:
+        what = "are no arrays"
+    raise UsageError(f"arrays {said.path} {what}: the command that measured them measures them again")

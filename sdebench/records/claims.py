@@ -4,9 +4,10 @@ Knows no solver and no torch: measuring and reading follow one rule.
 """
 
 from dataclasses import asdict, dataclass, fields
-from math import nan
+from math import isinf, nan
 from typing import Any
 
+from sdebench._support.errors import MOST, STRANGERS, UsageError, describe, is_number, shown
 from sdebench.grids import is_irregular
 
 WHOLE_RUNS = ("global", "weak")  # the error of a state, and of a law, over whole runs on each grid
@@ -26,21 +27,34 @@ class Claims:
     stochastic: bool = False
     strong_order: float | None = None
     adaptive: bool = False
+    from_noise: str = "not stated"
+    to_data: str = "not stated"
     family: str = ""
     reference: str = ""
 
     @classmethod
     def of(cls, method: Any) -> "Claims":
-        """What a method states."""
-        return cls(**{key.name: getattr(method, key.name) for key in fields(cls)})
+        """What a method states.  Raises UsageError for what no method can state."""
+        values = {}
+        for key in fields(cls):
+            try:
+                values[key.name] = _read(key.name, key.default, getattr(method, key.name))
+            except ValueError as error:
+                raise UsageError(f"{type(method).__name__} states {key.name} = {error}") from None
+            except STRANGERS as error:
+                raise UsageError(f"{type(method).__name__} cannot tell its {key.name} ({describe(error)}): mend it") from None
+        return cls(**values)
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> "Claims | None":
-        """The claims in a record; None where it has none, of a solver that could not even be made."""
+        """The claims in a record; None where it has none, of a solver that could not even be made.
+
+        Raises ValueError, which says what is wrong, for what no method can state.
+        """
         if not said:
             return None
-        known = {key.name for key in fields(cls)}
-        found = {name: value for name, value in said.items() if name in known}
+        known = {key.name: key.default for key in fields(cls)}
+        found = {name: _read(name, known[name], value) for name, value in said.items() if name in known}
         order = found.get("order", nan)
         irregular = found.get("order_irregular", order)
         return cls(**{"order_irregular": irregular, "main_order": irregular} | found)
@@ -48,6 +62,19 @@ class Claims:
     def to_json(self) -> dict[str, Any]:
         """The claims as a record has them."""
         return asdict(self)
+
+
+def _read(name: str, default: Any, value: Any) -> Any:
+    """A claim of the type that its field has; null in JSON is a number that is not there.  Raises ValueError."""
+    if isinstance(default, bool | str):
+        if type(value) is not type(default):
+            raise ValueError(f"{shown(value)}: give {'true or false' if isinstance(default, bool) else 'a text'}")
+        return value
+    if value is None:
+        return None if name == "strong_order" else nan
+    if not is_number(value) or isinstance(value, bool) or isinf(float(value)) or abs(float(value)) > MOST:
+        raise ValueError(f"{shown(value)}: give a number, {MOST:,} at most")
+    return value if isinstance(value, int | float) else float(value)
 
 
 def held_to(claims: Claims | None, kind: str, grid: str) -> Exponents:

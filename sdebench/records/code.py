@@ -102,6 +102,8 @@ class _Walk:
             return
         if isinstance(node, ast.Attribute | ast.Name) and (chain := self._chain(node)):
             self.names.add(chain)
+            self._digest.update(f"name {'.'.join(chain)};".encode())
+            return
         self._digest.update(type(node).__name__.encode())
         for name, value in ast.iter_fields(node):
             if self._counts(node, name, value):
@@ -124,6 +126,17 @@ class _Walk:
         if name in ("exc", "cause") and isinstance(node, ast.Raise) and isinstance(value, ast.Call):
             return value.func
         return value
+
+
+class _Unannotated(ast.NodeTransformer):
+    """`x: T = v` becomes `x = v`, except in a class, where it makes a field."""
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+        node.body = [inner if isinstance(inner, ast.AnnAssign) else self.visit(inner) for inner in node.body]
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        return node.value and ast.copy_location(ast.Assign([node.target], node.value), node)
 
 
 def _is_registration(node: ast.expr) -> bool:
@@ -192,7 +205,7 @@ def _source(module: str) -> Source | None:
     if path is None:
         return None
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = _Unannotated().visit(ast.parse(path.read_bytes()))
     except (SyntaxError, ValueError):
         return None
     found = Source(module, path.name == "__init__.py")

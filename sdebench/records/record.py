@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sdebench import __version__
+from sdebench._support.errors import shown
+from sdebench._support.files import is_name, is_sha256
 from sdebench.records.claims import Claims
 
 SCHEMA = 1
@@ -33,6 +35,7 @@ _JSON = {
     "made": str,
 }  # what a line must have
 _REKEYED = ("key", "code", "reason", "when")
+_TEXTS = ("study", "kind", "solver", "problem", "model", "grid", "dtype", "loss", "statement")  # of a case, where it has them
 
 
 def clean(value: Any) -> Any:
@@ -139,10 +142,12 @@ def find_fault(line: Any) -> str:
     if not isinstance(line, dict) or "schema" not in line:
         return "is not a record"
     if line["schema"] != SCHEMA:
-        return f"has schema {line['schema']!r}, and this version reads {SCHEMA}"
+        return f"has schema {shown(line['schema'])}, and this version reads {SCHEMA}"
     wrong = [name for name, kind in _JSON.items() if not isinstance(line.get(name), kind)]
     if wrong:
         return f"has no proper {wrong[0]!r}"
+    if fault := _find_odd_leaf(line):
+        return fault
     if "arrays" in line and not _names_a_file(line["arrays"]):
         return "has no proper 'arrays'"
     past = line.get("rekeyed", [])
@@ -150,14 +155,28 @@ def find_fault(line: Any) -> str:
         isinstance(past, list) and all(isinstance(p, dict) and all(isinstance(p.get(k), str) for k in _REKEYED) for p in past)
     ):
         return "has no proper 'rekeyed'"
-    return "" if line["status"] in ("ok", "failed") else f"has status {line['status']!r}"
+    return "" if line["status"] in ("ok", "failed") else f"has status {shown(line['status'])}"
+
+
+def _find_odd_leaf(line: Mapping[str, Any]) -> str:
+    """What in a case, its claims or its versions is of no kind that one of them has, or ""."""
+    for name in _TEXTS:
+        if not isinstance(line["case"].get(name, ""), str):
+            return f"has a case whose {name} is {shown(line['case'][name])}"
+    if line["case"].get("study") != line["study"]:
+        return f"has a case of {shown(line['case'].get('study'))} in a record of {shown(line['study'])}"
+    if not all(isinstance(value, str) for value in line["versions"].values()):
+        return "has versions that are no text"
+    try:
+        Claims.from_json(line["claims"])
+    except ValueError as error:
+        return f"has a claim that is {error}"
+    return ""
 
 
 def _names_a_file(said: Any) -> bool:
     """Whether that says where arrays are: a file name without a folder, and a checksum."""
-    if not isinstance(said, dict) or not all(isinstance(said.get(name), str) for name in ("file", "sha256")):
-        return False
-    return said["file"] not in ("", ".", "..") and Path(said["file"]).name == said["file"]
+    return isinstance(said, dict) and is_name(said.get("file")) and is_sha256(said.get("sha256"))
 
 
 def _processor() -> str:

@@ -6,7 +6,7 @@ moment tears the last line at most.  `Writer` mends such a line and refuses, unt
 
 import json
 import os
-import stat
+import time
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -14,12 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sdebench._support.errors import UsageError
-from sdebench._support.files import write_atomic
+from sdebench._support.errors import UsageError, cut, not_written
+from sdebench._support.files import check_path, make_folder, write_atomic
 from sdebench._support.locks import hold
+from sdebench._support.reading import DATA, parse_json, read_bytes
 from sdebench.records import arrays as files
 from sdebench.records.record import Record, Rekeyed, make_key
 
+_ADVICE = "give a .jsonl file that 'sdebench run' wrote"
+_MARK = b"\xef\xbb\xbf"  # of UTF-8, which some editors put first
 _FIRST = b'{"schema": '  # every line begins so: how a torn record is told from a stranger's last line
 
 
@@ -37,7 +40,7 @@ class _Content(NamedTuple):
 
 
 def _refuse(path: Path, number: int, what: str) -> UsageError:
-    return UsageError(f"{path} is not a results file (line {number} {what}): give one that 'sdebench run' wrote")
+    return UsageError(f"{cut(str(path))} is not a results file (line {number} {what}): {_ADVICE}")
 
 
 def _parse(path: Path, raw: bytes) -> _Content:
@@ -45,12 +48,13 @@ def _parse(path: Path, raw: bytes) -> _Content:
     *lines, tail = raw.split(b"\n")
     records: list[Record] = []
     for number, line in enumerate([*lines, *([tail] if tail else [])], 1):
+        line = line.removeprefix(_MARK) if number == 1 else line
         try:
-            parsed = json.loads(line)
-        except ValueError:  # a UnicodeDecodeError is one too
+            parsed = parse_json(line)
+        except ValueError as error:
             if number > len(lines) and line[: len(_FIRST)] == _FIRST[: len(line)]:
                 return _Content(records, len(raw) - len(tail), True, False)
-            raise _refuse(path, number, "is not JSON") from None
+            raise _refuse(path, number, str(error)) from None
         try:
             record = Record.from_json(parsed)
         except ValueError as error:
@@ -62,12 +66,6 @@ def _parse(path: Path, raw: bytes) -> _Content:
     return _Content(records, len(raw), False, bool(tail))
 
 
-def _load(path: Path) -> bytes:
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        raise UsageError(f"{path} is not a file: give a .jsonl file that 'sdebench run' wrote")
-    return path.read_bytes()
-
-
 def read(path: str | Path) -> list[Record]:
     """The records of a file, in the order of making.  Changes nothing; a torn last line is left out, with a
     TornLine warning.
@@ -76,9 +74,9 @@ def read(path: str | Path) -> list[Record]:
     """
     path = Path(path)
     try:
-        content = _parse(path, _load(path))
+        content = _parse(path, read_bytes(path, DATA, _ADVICE))
     except FileNotFoundError:
-        raise UsageError(f"there is no results file {path}: 'sdebench run --out {path}' makes one") from None
+        raise UsageError(f"there is no results file {cut(str(path))}: 'sdebench run --out FILE' makes one") from None
     if content.torn:
         message = f"{path}: left out a torn last line; 'sdebench run --out {path}' mends it"
         warnings.warn(message, TornLine, stacklevel=2)
@@ -115,43 +113,93 @@ class Writer:
     """
 
     def __init__(self, path: str | Path):
-        self.path, self.repaired = Path(path), ""
-        if self.path.exists():
-            _parse(self.path, _load(self.path))  # before anything is opened for writing
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.repaired = check_path(Path(path)), ""
+        if os.path.lexists(self.path):
+            _parse(self.path, read_bytes(self.path, DATA, _ADVICE))  # before anything is opened for writing
+        make_folder(self.path.parent)
         self._lock = hold(self.path, f"another run is writing {self.path}: wait for it, or give another --out")
+        self._added: list[bytes] = []
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
-            self.records = self._mend(_parse(self.path, _load(self.path)))
+            self._open(os.O_CREAT)
+            self.records = self._mend(_parse(self.path, read_bytes(self.path, DATA, _ADVICE)))
         except BaseException:
             self._lock.release()
             raise
+
+    def _open(self, more: int = 0) -> None:
+        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | more | getattr(os, "O_CLOEXEC", 0), 0o644)
+        self._size = os.fstat(self._fd).st_size
 
     def _mend(self, content: _Content) -> list[Record]:
         if content.unended:
             self._write(b"\n")
             self.repaired = f"{self.path}: ended the last line, whose record is whole"
         elif content.torn:
-            cut = os.fstat(self._fd).st_size - content.whole
+            torn = os.fstat(self._fd).st_size - content.whole
             os.ftruncate(self._fd, content.whole)
             os.fsync(self._fd)
-            self.repaired = f"{self.path}: removed a torn last line of {cut} bytes; its case is measured again"
+            self._size = content.whole
+            self.repaired = f"{self.path}: removed a torn last line of {torn} bytes; its case is measured again"
         return content.records
 
     def _write(self, line: bytes) -> None:
         """One write of the whole line, then to the disk; a line that does not fit is taken back."""
-        size = os.fstat(self._fd).st_size
-        written = os.write(self._fd, line)
-        if written < len(line):
-            os.ftruncate(self._fd, size)
-            raise UsageError(f"no room for a record in {self.path}: free some, then run again to go on")
-        os.fsync(self._fd)
+        try:
+            written = os.write(self._fd, line)
+            if written < len(line):
+                os.ftruncate(self._fd, self._size)
+                raise UsageError(f"no room for a record in {self.path}: free some, then run again to go on")
+            os.fsync(self._fd)
+        except OSError as error:
+            raise UsageError(not_written(error, self.path)) from None
+        self._size += written
 
     def append(self, record: Record, arrays: Mapping[str, Any] | None = None) -> None:
-        """Add a record and its arrays, {name: numpy array}; when this returns, both are on the disk."""
+        """Add a record and its arrays, {name: numpy array}; when this returns, both are on the disk.
+
+        A file that was removed since the last record is written again.  Raises UsageError for one that somebody else has
+        replaced or changed, which is not touched.
+        """
+        self._look_after()
         if arrays:
             record = replace(record, arrays=files.write(self.path, record.key, arrays))
-        self._write(_line(record))
+        line = _line(record)
+        self._write(line)
+        self._added.append(line)
+
+    def _look_after(self) -> None:
+        """See that the name still leads to the file that is open, and that nobody else has written there."""
+        mine = os.fstat(self._fd)
+        try:
+            there = os.stat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            self._restore()
+            return
+        if (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino):
+            raise self._rescue("was replaced", self._content())
+        if there.st_size != self._size:
+            raise self._rescue("was changed", b"".join(self._added))
+
+    def _content(self) -> bytes:
+        """All that the open file holds, whether or not it still has a name."""
+        return os.pread(self._fd, self._size, 0)
+
+    def _restore(self) -> None:
+        """Write the file that was removed again, and go on in that."""
+        write_atomic(self.path, self._content())
+        os.close(self._fd)
+        self._open()
+        if not os.path.exists(self._lock.lock_file):
+            self._lock = hold(self.path, f"another run is writing {self.path}: wait for it, or give another --out")
+        warnings.warn(f"{self.path} was removed while a run wrote it: it is there again, with all its records", stacklevel=4)
+
+    def _rescue(self, what: str, content: bytes) -> UsageError:
+        """Put the records where nobody looks for them, and say so."""
+        beside = self.path.with_name(f"{self.path.stem}-rescued-{int(time.time())}-{os.getpid()}.jsonl")
+        if content:
+            write_atomic(beside, content)
+        kept = f"the records of this run are in {beside}" if content else "no record of this run is lost"
+        return UsageError(f"{self.path} {what} while a run wrote it, and is left as it is; {kept}: give another --out")
 
     def rekey(self, codes: Mapping[str, str], reason: str) -> int:
         """Give records another code and the key that goes with it, and keep what they had: key -> new code.
@@ -166,12 +214,13 @@ class Writer:
                 record = replace(record, key=make_key(record.case, code), code=code, rekeyed=past)
                 count += 1
             out.append(record)
+        self._look_after()
         try:
             write_atomic(self.path, b"".join(map(_line, out)))
         except OSError as error:
-            raise UsageError(f"no room for {self.path} ({error.strerror}): free some, then type the command again") from None
+            raise UsageError(not_written(error, self.path)) from None
         os.close(self._fd)
-        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0))
+        self._open()
         self.records = out
         return count
 

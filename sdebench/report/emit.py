@@ -4,47 +4,15 @@ from math import floor, isnan, log10
 from typing import Any, NamedTuple
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
+from sdebench._support import escape
 from sdebench.report.table import Column, Table
 
 DASH = "—"
 SYMBOLS = {"confirmed": "✓", "refuted": "✗", "not asymptotic": "?", "exact": "=", "failed": "!"}
 PARTIAL = ("smooth grids only", "tolerance")  # what a confirmation must say when it does not speak of all grids
 NUMERIC = ("order", "count", "error", "distance", "fixed", "seconds", "bound", "plain", "percent")
-_LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "±": r"$\pm$",
-        "✓": r"\checkmark{}",
-        "✗": r"$\times$",
-        "≤": r"$\leq$",
-        "−": "$-$",
-        DASH: "---",
-        "α": r"$\alpha$",
-        "β": r"$\beta$",
-        "η": r"$\eta$",
-        "λ": r"$\lambda$",
-        "σ": r"$\sigma$",
-        "²": "$^2$",
-        "∫": r"$\int$",
-        "ρ": r"$\rho$",
-        "≈": r"$\approx$",
-        "★": r"$\star$",
-        "→": r"$\to$",
-        "∞": r"$\infty$",
-    }
-)
 
 
 class TableCell(NamedTuple):
@@ -115,31 +83,29 @@ def cells(table: Table) -> list[list[TableCell]]:
 
 def csv(table: Table) -> str:
     """All plain values of the table, shown or not, with full precision."""
-    return table.frame.to_csv(index=False, lineterminator="\n")
+    frame = table.frame.rename(columns=escape.csv)
+    for name in frame.columns[[not is_numeric_dtype(kind) for kind in frame.dtypes]]:
+        frame[name] = [escape.csv(value) for value in frame[name]]
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def markdown(table: Table, limit: int | None = None) -> str:
-    """A GitHub table of the first `limit` rows; pipes are escaped."""
+    """A GitHub table of the first `limit` rows; no text of a cell is taken for markup."""
 
     def line(texts):
-        return "| " + " | ".join(str(t).replace("|", "\\|").replace("\n", " ") for t in texts) + " |"
+        return "| " + " | ".join(map(escape.markdown, texts)) + " |"
 
     rule = ["---:" if c.kind in NUMERIC else "---" for c in table.columns]
     body = [line(c.text for c in row) for row in cells(table)[:limit]]
-    return "\n".join([line(c.heading for c in table.columns), line(rule), *body]) + "\n"
-
-
-def latex_escape(text: str) -> str:
-    """Text that LaTeX prints as it stands."""
-    return str(text).translate(_LATEX)
+    return "\n".join([line(c.heading for c in table.columns), f"| {' | '.join(rule)} |", *body]) + "\n"
 
 
 def latex(table: Table) -> str:
     r"""A `longtable` with the rules of booktabs, to be `\input` where both packages are loaded."""
-    rows = [[latex_escape(c.text) for c in row] for row in cells(table)]
-    frame = pd.DataFrame(rows, columns=[latex_escape(c.heading) for c in table.columns])
+    rows = [[escape.latex(c.text) for c in row] for row in cells(table)]
+    frame = pd.DataFrame(rows, columns=[escape.latex(c.heading) for c in table.columns])
     align = "".join("r" if c.kind in NUMERIC else "l" for c in table.columns)
-    caption = latex_escape(f"{table.title}. {table.caption}")
+    caption = escape.latex(f"{table.title}. {table.caption}")
     return frame.to_latex(
         index=False, escape=False, longtable=True, column_format=align, caption=caption, label=f"tab:{table.name}"
     )

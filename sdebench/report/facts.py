@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
 
 from sdebench._support.errors import UsageError
-from sdebench.fit import Fit, fit_order
+from sdebench.fit import Fit, fit_ladder
 from sdebench.records import Claims, Record, latest
 
 FAMILIES = (
@@ -51,7 +50,7 @@ def sort_of(claims: Claims) -> str:
 def _family_rank(record: Record) -> tuple:
     claims = record.claims or _NO_CLAIMS
     place = FAMILIES.index(claims.family) if claims.family in FAMILIES else len(FAMILIES)
-    return sort_of(claims), place, claims.family, claims.claimed_order, record.case.get("solver", "")
+    return sort_of(claims), place, claims.family, claims.claimed_order, str(record.case.get("solver", ""))
 
 
 def prepare_records(records: Iterable[Record]) -> list[Record]:
@@ -78,11 +77,6 @@ def group_by(items: Iterable[_Item], key: Callable[[_Item], Any]) -> dict[Any, l
     return groups
 
 
-@cache
-def _fit(h: tuple, error: tuple, floor: tuple) -> Fit:
-    return fit_order(h, error, floor)
-
-
 def slope(record: Record) -> Fit:
     """The fitted order of a record's RMS error against h (or the tolerance)."""
-    return _fit(*(tuple(series(record, k)) for k in ("h", "rms", "floor")))
+    return fit_ladder(record.data)

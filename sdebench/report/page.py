@@ -30,11 +30,6 @@ def provenance(records: list[Record]) -> list[tuple[str, str]]:
     ]
 
 
-def stem(name: str) -> str:
-    """A name that is safe in a path: problems may be given as `package.module:attribute`."""
-    return re.sub(r"[^\w.+-]+", "-", name)
-
-
 def _brief(row: dict[str, Any], keys: tuple[str, ...]) -> list[str]:
     """The claim and the measured orders, a few words each, for telephones, where their columns are out of sight."""
     shown = [key for key in keys if key in row and not isnan(row[key])]
@@ -90,6 +85,7 @@ def html(
     """The whole page as one string.  `drawings` are all figures, name -> SVG: the page links `figures/NAME.svg`, or with
     `single_file` has them inside and links nothing."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     environment.globals.update(
         rows=_rows,
         key=_key,

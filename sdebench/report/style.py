@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogFormatter, LogLocator, NullLocator
 
+from sdebench._support import escape
 from sdebench.report.compact import compact
 
 INK, GREY, PALE, BAND = "#1a1a1a", "#808080", "#c9c9c9", "#dedede"
@@ -20,6 +21,8 @@ _HIGHER = "#7a4fa3"
 REFUTED = "#c24e00"
 RC: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.usetex": False,
+    "text.parse_math": False,  # a dollar sign in a name is one
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "axes.titlesize": 9.5,
@@ -62,9 +65,18 @@ def order_legend(figure: Figure, claimed: Iterable[float], more: Iterable, what:
     figure.legend(handles=[*orders, *more], loc="upper center", ncols=columns, frameon=False)
 
 
-def _power_of_ten(value: float, _position: int) -> str:
+def power_of_ten(value: float, _position: int) -> str:
+    """The label of a tick of a logarithmic axis, 10⁻³: text, as matplotlib's formatters ask for it."""
     exponent = f"{value:.0e}".partition("e")[2]
     return "10" + str(int(exponent)).translate(_SUPERSCRIPT)
+
+
+def plain_log(ax) -> None:
+    """Both axes logarithmic, their labels text and no formulas: those are off, for the dollar signs of names."""
+    ax.set(xscale="log", yscale="log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(FuncFormatter(power_of_ten))
+        axis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
 
 
 def log_axes(ax) -> None:
@@ -74,7 +86,7 @@ def log_axes(ax) -> None:
     for axis, most in ((ax.xaxis, 6), (ax.yaxis, 9)):
         axis.set_minor_locator(NullLocator())
         axis.set_major_locator(LogLocator(numticks=most))
-        axis.set_major_formatter(FuncFormatter(_power_of_ten))
+        axis.set_major_formatter(FuncFormatter(power_of_ten))
 
 
 def label_steps(axes: list) -> None:
@@ -133,12 +145,13 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return inside
 
 
-def render(figure: Figure, name: str) -> str:
-    """The figure as SVG; no dates are written, so equal figures are equal files.
+def render(figure: Figure | Callable[[], Figure], name: str) -> str:
+    """A figure, or the one that a function draws, as SVG; no dates are written, so equal figures are equal files.
 
     `name` makes the ids inside the SVG unlike those of any other figure on the same page.
     """
     with rc_context(RC | {"svg.hashsalt": f"sdebench {name}"}):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
-    return compact(buffer.getvalue(), name)
+        drawn = figure() if callable(figure) else figure
+        drawn.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+    return compact(escape.xml(buffer.getvalue().decode(errors="replace")).encode(), name)

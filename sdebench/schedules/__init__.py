@@ -8,11 +8,24 @@ r"""Noise schedules: `x_t = alpha_t x_0 + sigma_t eps`, floats in, floats out, f
 nothing cancels near an end: `sigma` comes from `expm1` or a product of sines, never from `sqrt(1 - alpha**2)`.
 """
 
-from sdebench.schedules.base import NoiseSchedule, check_schedule, softplus
+from sdebench.schedules.base import NoiseSchedule, OutsideDomain, check_schedule, softplus
+from sdebench.schedules.consistency import check
 from sdebench.schedules.rectified import Rectified
 from sdebench.schedules.ve import EDM, VE
 from sdebench.schedules.vp import VPCosine, VPLinear
 
 SCHEDULES = {c.__name__: c for c in (VPLinear, VPCosine, VE, EDM, Rectified)}
 
-__all__ = ["EDM", "SCHEDULES", "VE", "NoiseSchedule", "Rectified", "VPCosine", "VPLinear", "check_schedule", "softplus"]
+__all__ = [
+    "EDM",
+    "SCHEDULES",
+    "VE",
+    "NoiseSchedule",
+    "OutsideDomain",
+    "Rectified",
+    "VPCosine",
+    "VPLinear",
+    "check",
+    "check_schedule",
+    "softplus",
+]

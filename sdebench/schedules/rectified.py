@@ -18,6 +18,10 @@ class Rectified(NoiseSchedule):
     def sigma(self, t: float) -> float:
         return self._inside(t)
 
+    def levels(self, t: float) -> tuple[float, float]:
+        self._inside(t)
+        return 1.0 - t, t
+
     def lam(self, t: float) -> float:
         if self._inside(t) in (0.0, 1.0):
             raise self._outside(t)
@@ -34,6 +38,10 @@ class Rectified(NoiseSchedule):
 
     def f(self, t: float) -> float:
         return -1.0 / self._left(t)
+
+    def slopes(self, t: float) -> tuple[float, float]:
+        self._inside(t)
+        return -1.0, 1.0
 
     def g2(self, t: float) -> float:
         left = self._left(t)  # refuses what is no time before it is multiplied

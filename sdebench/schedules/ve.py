@@ -64,6 +64,9 @@ class EDM(NoiseSchedule):
     def sigma(self, t: float) -> float:
         return self._inside(t)
 
+    def levels(self, t: float) -> tuple[float, float]:
+        return 1.0, self._inside(t)
+
     def lam(self, t: float) -> float:
         if self._inside(t) == 0.0:
             raise self._outside(t)

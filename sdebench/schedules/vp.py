@@ -70,7 +70,8 @@ class VPCosine(NoiseSchedule):
     r"""Variance preserving, `alpha = cos(a)/cos(b)`, `a = pi/2 (t + s)/(1 + s)`, `b = a(0)`, t in (0, 1).
 
     Nichol and Dhariwal 2021, arXiv:2102.09672, eq. 17; their alpha-bar is this alpha squared.  `lam` is -inf at t = 1,
-    so `t_max` is the largest t below 1 at which every coefficient is still accurate.
+    so `t_max` is the largest t below 1 at which every coefficient is still accurate.  `alpha` and `sigma` hold up to t = 1,
+    where they are 0 and 1: zero terminal SNR.
     """
 
     s: float = 0.008
@@ -80,10 +81,10 @@ class VPCosine(NoiseSchedule):
         if not (all_numbers(self) and 0 <= self.s < inf):
             raise UsageError(f"VPCosine got s={self.s}: give s >= 0")
 
-    def _angles(self, t: float) -> tuple[float, float]:
+    def _angles(self, t: float, last: float = 1.0) -> tuple[float, float]:
         """(b, a - b): the offset, and the angle beyond it."""
         try:
-            if 0.0 <= t <= self.t_max:
+            if 0.0 <= t <= last:
                 unit = 0.5 * pi / (1 + self.s)
                 return unit * self.s, unit * t
         except NO_NUMBER:
@@ -100,7 +101,7 @@ class VPCosine(NoiseSchedule):
 
     def lam(self, t: float) -> float:
         sigma = self.sigma(t)
-        if sigma == 0.0:
+        if sigma == 0.0 or t > self.t_max:
             raise self._outside(t)
         return log(self.alpha(t) / sigma)
 
@@ -118,7 +119,7 @@ class VPCosine(NoiseSchedule):
         return self._checked_inverse(atan2(sin_d, cos_d) / unit, lam)
 
     def f(self, t: float) -> float:
-        b, d = self._angles(t)
+        b, d = self._angles(t, self.t_max)
         return -0.5 * pi / (1 + self.s) * tan(b + d)
 
     def g2(self, t: float) -> float:

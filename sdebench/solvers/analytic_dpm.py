@@ -33,8 +33,12 @@ class AnalyticDPM(StochasticSolver):
     The total variance of q(x_t | x_s), averaged over x_s: between DDPM's small one (Gamma = 1) and its large one over
     (alpha_s/alpha_t)^2 (Gamma = 0).  Exact for isotropic Gaussian data; for any other one number cannot be right in all
     directions and at all points, and the weak order is 1.  Gamma is a property of the model: `model.gamma(t)`.
+
+    The last step, to sigma = 0, has no noise, as in the official code.  From alpha = 0, where Gamma = 1, e^{2h} (1 - Gamma) is
+    inf times 0, alpha_t^2/sigma_t^2 times the variance of the data, which Gamma does not tell: the step is DDPM's.
     """
 
+    from_noise, to_data = "first-order", "paper"
     weak_order, strong_order, nfe_per_step = 1, 1, 1
     family = "Analytic-DPM"
     reference = "Bao et al. 2022, arXiv:2201.06503, theorem 1"

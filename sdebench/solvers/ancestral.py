@@ -15,6 +15,8 @@ from math import exp, expm1, log1p, sqrt
 
 from sdebench._support.errors import UsageError
 from sdebench._support.registry import register_solver
+from sdebench.integration.ends import ddim
+from sdebench.integration.prediction import lincomb
 from sdebench.integration.solver import Step, StochasticSolver
 from sdebench.noise import DATA, Exponential
 from sdebench.schedules import NoiseSchedule
@@ -30,9 +32,13 @@ def split_level(ns: NoiseSchedule, s: float, t: float, eta: float = 1.0) -> tupl
 
 @dataclass(frozen=True)
 class _Ancestral(StochasticSolver):
-    """`x_t = alpha_t (y_down + rho_up z)`; `eta` in [0, 1] is the part of the noise that is new."""
+    """`x_t = alpha_t (y_down + rho_up z)`; `eta` in [0, 1] is the part of the noise that is new.
+
+    The step to sigma = 0 is Euler's, `alpha_t x0`, in k-diffusion.  Where one begins at rho_s = inf, rho_up = eta rho_t.
+    """
 
     eta: float = 1.0
+    to_data = "paper"
     strong_order = 1
     family = "k-diffusion"
 
@@ -42,6 +48,9 @@ class _Ancestral(StochasticSolver):
 
     def noise_scale(self, ns):
         return self.eta
+
+    def kept_noise(self, ns, s, t):
+        return sqrt(1 - self.eta * self.eta)
 
 
 @register_solver("euler-ancestral")
@@ -54,6 +63,7 @@ class EulerAncestral(_Ancestral):
     Euler in rho is DDIM, so this is `ddim-eta`, and at eta = 1 `ddpm`, on every schedule.
     """
 
+    from_noise = "limit"
     weak_order, nfe_per_step = 1, 1
     reference = "k-diffusion 2022, sample_euler_ancestral"
 
@@ -71,8 +81,11 @@ class DPM2Ancestral(_Ancestral):
 
     u   = alpha_m [x/alpha_s + (rho_m - rho_s) eps_s],     rho_m = sqrt(rho_s rho_down), rho_t itself at eta = 1
     x_t = alpha_t [x/alpha_s + (rho_down - rho_s) eps_m + rho_up z]
+
+    From alpha = 0 rho_s (eps_m - eps_s) has no limit, and the step is `euler-ancestral`'s.
     """
 
+    from_noise = "first-order"
     weak_order, nfe_per_step = 2, 2
     reference = "k-diffusion 2022, sample_dpm_2_ancestral"
 
@@ -98,9 +111,11 @@ class DPMPP2SAncestral(_Ancestral):
         u   = alpha_m [e^{-q/2} x/alpha_s - (e^{-q/2} - 1) x0_s],     q = lam_down - lam_s, lam_m = lam_s + q/2
         x_t = alpha_t [e^{-q} x/alpha_s - (e^{-q} - 1) x0_m + rho_up z]
 
-    rho_down/rho_s = e^{-q}; q = 2h and m = t at eta = 1.
+    rho_down/rho_s = e^{-q}; q = 2h and m = t at eta = 1.  From alpha = 0 then u is DDIM's state at t, and the step
+    `alpha_t x0_m + sigma_t z`; for eta < 1 the stage tends to the start, and the step to `euler-ancestral`'s.
     """
 
+    from_noise = "limit"
     weak_order, nfe_per_step = 2, 2
     reference = "k-diffusion 2022, sample_dpmpp_2s_ancestral"
 
@@ -111,6 +126,13 @@ class DPMPP2SAncestral(_Ancestral):
         u = combine(exp(-q / 2) * ns.alpha(m) / ns.alpha(s), x, (-ns.alpha(m) * expm1(-q / 2), model(x, s).x0))
         a, b = exp(-q) * ns.alpha(t) / ns.alpha(s), -ns.alpha(t) * expm1(-q)
         return Step(combine(a, x, (b, model(u, m).x0), (ns.alpha(t) * up, noise.normal(s, t, DATA))))
+
+    def leave_noise(self, model, x, s, t, past=(), noise=None):
+        if self.eta < 1.0:
+            return self.first_order(model, x, s, t, past, noise)
+        ns = model.schedule
+        x0_m = model(ddim(ns, model(x, s), x, s, t), t).x0
+        return Step(lincomb(ns.alpha(t), x0_m, ns.sigma(t), noise.normal(s, t, DATA)))
 
 
 SIGMA = Exponential(-0.5)  # the plain increment in the clock of rho: drho = -rho dlam
@@ -127,8 +149,13 @@ class DPMPPSDE(StochasticSolver):
     z_1 and z_2 are increments, over [s, m] and over [s, t], of ONE path that is Brownian in the clock of rho (its Brownian
     tree), each over its standard deviation: their correlation is sqrt((rho_s - rho_m)/(rho_s - rho_t)), which tends to sqrt(r).
     The second order rests on that limit: with independent ones (`dpm++-sde-independent-shipped`) it is lost.
+
+    To sigma = 0 k-diffusion takes Euler's step, alpha_t x0.  From alpha = 0 the formula tends to a step from other noise than
+    x, `alpha_t x0(sigma_s z) + sigma_t z` at r = 1/2; taken is `alpha_t x0 + sigma_t z`, whose law is the same where x0 is
+    the mean.
     """
 
+    from_noise, to_data = "first-order", "paper"
     r: float = 0.5
     weak_order, strong_order, nfe_per_step = 2, 1, 2
     family = "k-diffusion"

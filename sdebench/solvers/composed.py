@@ -36,6 +36,14 @@ class Composition(Sampler):
         return self.tail
 
     @property
+    def from_noise(self) -> str:
+        return self.body.from_noise
+
+    @property
+    def to_data(self) -> str:
+        return self.tail[-1].to_data
+
+    @property
     def order(self) -> int:
         return self.true_order
 

@@ -21,9 +21,10 @@ class Consistency(StochasticSolver):
 
     Not a discretisation: z belongs to no path.  With a denoiser E[x_0 | x_t] for f, of one Gaussian of variance C, the variance
     of x0 is below C after every step; on ever finer grids it tends to C^2/(2 C + rho_t^2), half of C at the end.  So weak
-    order 0.
+    order 0.  Nothing is divided by a level: the formula holds at both ends.
     """
 
+    from_noise, to_data = "formula", "formula"
     weak_order, nfe_per_step = 0, 1
     family = "Consistency"
     reference = "Song et al. 2023, arXiv:2303.01469, algorithm 1"

@@ -18,16 +18,19 @@ class DDIM(Solver):
         x_t = alpha_t x0 + sigma_t eps
 
     The paper's `alpha_t` is alpha^2 here.  One map with `dpm-solver-1`, and with Euler's method in sigma where alpha = 1.
+    To sigma = 0 it is alpha_t x0 (the paper sets alpha_0 = 1); from alpha = 0 it is `alpha_t x0 + sigma_t/sigma_s x`, as Lin et
+    al. 2023, arXiv:2305.08891, use it at zero terminal SNR.
     """
 
     order, nfe_per_step = 1, 1
+    from_noise, to_data = "limit", "paper"
     family = "DDIM"
     reference = "Song et al. 2020, arXiv:2010.02502, eq. 12"
 
     def step(self, model, x, s, t, past=(), noise=None):
-        ns = model.schedule
-        ratio = ns.alpha(t) / ns.alpha(s)  # of x, once x0 = (x - sigma_s eps)/alpha_s is put in
-        return Step(combine(ratio, x, (ns.sigma(t) - ratio * ns.sigma(s), model(x, s))))
+        (alpha_s, sigma_s), (alpha_t, sigma_t) = model.schedule.levels(s), model.schedule.levels(t)
+        ratio = alpha_t / alpha_s  # of x, once x0 = (x - sigma_s eps)/alpha_s is put in
+        return Step(combine(ratio, x, (sigma_t - ratio * sigma_s, model(x, s))))
 
 
 @register_solver("ddim-eta")
@@ -38,11 +41,12 @@ class DDIMEta(StochasticSolver):
         x_t = alpha_t x0 + sqrt(sigma_t^2 - n^2) eps + n z,     n = eta sigma_t sqrt(1 - e^{-2h})
 
     n is eq. 16's, for any schedule.  eta = 0 is `ddim`, eta = 1 is `ddpm`; in between a process of the family with noise eta g,
-    which is what its strong order is measured against.
+    which is what its strong order is measured against.  n = eta sigma_t where the step begins at alpha = 0.
     """
 
     eta: float = 1.0
     weak_order, strong_order, nfe_per_step = 1, 1, 1
+    from_noise, to_data = "limit", "paper"
     family = "DDIM"
     reference = "Song et al. 2020, arXiv:2010.02502, eq. 12 and 16"
 
@@ -52,6 +56,9 @@ class DDIMEta(StochasticSolver):
 
     def noise_scale(self, ns):
         return self.eta
+
+    def kept_noise(self, ns, s, t):
+        return sqrt(1 - self.eta * self.eta)
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns = model.schedule

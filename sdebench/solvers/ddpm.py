@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import expm1, sqrt
 
 from sdebench._support.registry import register_solver
+from sdebench.integration.prediction import lincomb
 from sdebench.integration.solver import Step, StochasticSolver
 from sdebench.noise import DATA, EPS
 from sdebench.solvers.shared.linear import combine
@@ -28,8 +29,10 @@ class DDPM(StochasticSolver):
 
     The paper's `tilde beta`, eq. 7, for any schedule; its alpha-bar is alpha^2 here, its beta 1 - (alpha_s/alpha_t)^2.
     One map with `ddim-eta` at eta = 1 and with `euler-ancestral`; its noise is the reverse SDE's own while x0 stands still.
+    The last step, to sigma = 0, has no noise (algorithm 2: z = 0); one from alpha = 0 is `alpha_t x0 + sigma_t z`.
     """
 
+    from_noise, to_data = "limit", "paper"
     weak_order, strong_order, nfe_per_step = 1, 1, 1
     family = "DDPM"
     reference = "Ho et al. 2020, arXiv:2006.11239, algorithm 2, tilde beta"
@@ -49,8 +52,10 @@ class DDPMLarge(StochasticSolver):
 
     beta is `sigma_s^2 - (alpha_s/alpha_t)^2 sigma_t^2`, the variance of the forward step.  Right for data that are N(0, I) on
     a variance-preserving schedule, as the small one is for a single point; either is of order 1 for anything else.
+    The last step, to sigma = 0, has no noise (algorithm 2: z = 0); one from alpha = 0 is `alpha_t x0 + sigma_s z`.
     """
 
+    from_noise, to_data = "limit", "paper"
     weak_order, strong_order, nfe_per_step = 1, 1, 1
     family = "DDPM"
     reference = "Ho et al. 2020, arXiv:2006.11239, algorithm 2, beta"
@@ -59,3 +64,7 @@ class DDPMLarge(StochasticSolver):
         ns = model.schedule
         a, mean = ancestral_mean(model, x, s, t)
         return Step(combine(a, x, mean, (ns.sigma(s) * sqrt(-expm1(-2 * (ns.lam(t) - ns.lam(s)))), noise.normal(s, t, EPS))))
+
+    def leave_noise(self, model, x, s, t, past=(), noise=None):
+        ns = model.schedule
+        return Step(lincomb(ns.alpha(t), model(x, s).x0, ns.sigma(s), noise.normal(s, t, EPS)))

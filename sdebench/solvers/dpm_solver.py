@@ -11,7 +11,14 @@ from sdebench.solvers.shared.linear import check_fraction
 
 
 class _DPMSolver(Solver):
+    """Its paper ends before sigma = 0; its official code goes there by a step of order 1 (`denoise_to_zero`).
+
+    From alpha = 0 a method with a stage at lam_s + r h has no limit that can be evaluated: `sigma_t e^h (eps_m - eps_s)` goes
+    as e^{(1 - 2 r) lam_s}, so for r > 1/2 it grows as alpha_s falls, and for r = 1/2 tends to a derivative of the model.
+    """
+
     family = "DPM-Solver"
+    from_noise, to_data = "first-order", "paper"
     reference = "Lu et al. 2022, arXiv:2206.00927"
 
 
@@ -24,12 +31,13 @@ class DPMSolver1(_DPMSolver):
     """
 
     order, nfe_per_step = 1, 1
+    from_noise = "limit"
     reference = "Lu et al. 2022, arXiv:2206.00927, eq. 3.7"
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns = model.schedule
-        h = ns.lam(t) - ns.lam(s)
-        return Step(lincomb(ns.alpha(t) / ns.alpha(s), x, -ns.sigma(t) * expm1(h), model(x, s).eps))
+        h, (alpha_t, sigma_t) = ns.lam(t) - ns.lam(s), ns.levels(t)
+        return Step(lincomb(alpha_t / ns.alpha(s), x, -sigma_t * expm1(h), model(x, s).eps))
 
 
 @register_solver("dpm-solver-2")

@@ -17,11 +17,13 @@ class DPMSolver2M(Solver):
         x_t = a x + b h phi_1(z) [(1 + 1/(2 r)) m_0 - 1/(2 r) m_1],   r = (lam_s - lam_1)/h
 
     (a, b, z as in `linear`.)  `m''` is neglected, and `phi_2` replaced by `phi_1/2`: both errors are O(h^3).
-    The first step is of order 1, which costs O(h^2) once.
+    The first step is of order 1, which costs O(h^2) once; from alpha = 0 it is DDIM's.  The step to sigma = 0 is DDIM's in the
+    official code (`denoise_to_zero`), k-diffusion and diffusers: what extrapolates in lam to infinity has no limit.
     """
 
     form: str
     order, nfe_per_step, memory = 2, 1, 1
+    from_noise, to_data = "limit", "paper"
     reference = "Lu et al. 2022, arXiv:2211.01095, algorithm 2"
 
     @property
@@ -48,11 +50,12 @@ class DPMSolver3M(Solver):
         x_t = a x + b h [phi_1 m_0 + phi_2 (d_0 + r_0 q (d_0 - d_1)) + 2 phi_3 q (d_0 - d_1)]
 
     The bracket's last difference is `h^2 m''/2`: the factor 2 in front of phi_3 is Taylor's, and is what the code in use
-    lacks (`dpm-solver++-3m-shipped`).  Started by steps of order 1 and 2, so that a whole run is of order 2.
+    lacks (`dpm-solver++-3m-shipped`).  Started by steps of order 1 and 2, so that a whole run is of order 2.  The ends as 2M.
     """
 
     form: str
     order, claimed_order, main_order, nfe_per_step, memory = 2, 3, 3, 1, 2
+    from_noise, to_data = "limit", "paper"
     reference = "official code, after Lu et al. 2022, arXiv:2211.01095"
     _taylor = 2.0
 
@@ -95,10 +98,14 @@ class DPMSolverPP2S(Solver):
 
     u   = sigma_m/sigma_s x - alpha_m (e^{-r h} - 1) x0_s
     x_t = sigma_t/sigma_s x - alpha_t (e^{-h} - 1) [(1 - 1/(2 r)) x0_s + 1/(2 r) x0_m]
+
+    From alpha = 0 the stage tends to the start, x0_m to x0_s, and the step to DDIM's, for one evaluation.  To sigma = 0 DDIM's
+    step is the official code's (`denoise_to_zero`), and the limit too.
     """
 
     r: float = 0.5
     order, nfe_per_step = 2, 2
+    from_noise, to_data = "limit", "paper"
     family = "DPM-Solver++"
     reference = "Lu et al. 2022, arXiv:2211.01095, algorithm 1"
 
@@ -125,10 +132,13 @@ class DPMSolverPP3S(Solver):
         u_1 = sigma_1/sigma_s x - alpha_1 (e^{-r1 h} - 1) x0_s
         u_2 = sigma_2/sigma_s x - alpha_2 (e^{-r2 h} - 1) x0_s + alpha_2 r2/r1 ((e^{-r2 h} - 1)/(r2 h) + 1) D_1
         x_t = sigma_t/sigma_s x - alpha_t (e^{-h} - 1) x0_s + alpha_t/r2 ((e^{-h} - 1)/h + 1) D_2,   D_i = x0_i - x0_s
+
+    The ends as `dpm-solver++-2s`.
     """
 
     r1: float = 1 / 3
     order, nfe_per_step = 3, 3
+    from_noise, to_data = "limit", "paper"
     family = "DPM-Solver++"
     reference = "official code, after Lu et al. 2022, arXiv:2211.01095"
 

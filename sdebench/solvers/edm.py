@@ -17,11 +17,14 @@ class HeunEDM(Solver):
             = [u + alpha_t (x/alpha_s + (rho_t - rho_s) eps_t)]/2
 
     rho = sigma/alpha; the paper's `d_i` is eps.  The second form reads three vectors, not four.  One map with `deis-rhork-2`,
-    and on the paper's schedules, where alpha = 1, its own.  Without the paper's special last step to sigma = 0, which is one
-    of Euler's.
+    and on the paper's schedules, where alpha = 1, its own.
+
+    To sigma = 0 the paper's step is Euler's, `x_t = alpha_t x0`, so that N steps cost 2 N - 1 evaluations.  From alpha = 0,
+    which the paper does not have, it is Euler's too: rho_s (eps_t - eps_s) has no limit there.
     """
 
     order, nfe_per_step = 2, 2
+    from_noise, to_data = "first-order", "paper"
     family = "EDM"
     reference = "Karras et al. 2022, arXiv:2206.00364, algorithm 1"
 
@@ -42,12 +45,14 @@ class MidpointLogSigma(Solver):
         u   = alpha_m (x/alpha_s + (rho_m - rho_s) eps_s),   rho_m = sqrt(rho_s rho_t)
         x_t = alpha_t (x/alpha_s + (rho_t - rho_s) eps_m)
 
-    `sample_dpm_2` there, after Karras et al. 2022, arXiv:2206.00364.  One map with `dpm-solver-2` at r = 1/2.
+    `sample_dpm_2` there, after DPM-Solver-2 and Karras et al. 2022, arXiv:2206.00364, with Euler's step to sigma = 0.  One
+    map with `dpm-solver-2` at r = 1/2, and without a limit from alpha = 0, as that one.
     """
 
     order, nfe_per_step = 2, 2
+    from_noise, to_data = "first-order", "paper"
     family = "EDM"
-    reference = "k-diffusion 2022, after Karras et al. 2022, arXiv:2206.00364"
+    reference = "k-diffusion 2022, after Lu et al. 2022, arXiv:2206.00927, and Karras et al. 2022, arXiv:2206.00364"
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns = model.schedule

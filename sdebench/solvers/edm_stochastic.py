@@ -24,8 +24,13 @@ MOST = sqrt(2) - 1  # the paper's bound on gamma: no more new noise than there i
 
 @dataclass(frozen=True)
 class _Churn:
-    """`s_noise`, and the levels [s_min, s_max] of rho at which noise is added."""
+    """`s_noise`, and the levels [s_min, s_max] of rho at which noise is added, to the schedule's noisiest level at most.
 
+    The step to sigma = 0 is Euler's, as in the paper, after its noise.  At alpha = 0 more noise leaves the level where it is,
+    `x/(1 + gamma) + sigma sqrt(1 - (1 + gamma)^-2) z`, and the step down from there is Heun's, which is DDIM's.
+    """
+
+    from_noise, to_data = "first-order", "paper"
     s_noise: float = 1.0
     s_min: float = 0.0
     s_max: float = inf
@@ -44,10 +49,20 @@ class _Churn:
         """The step s -> t with noise factor gamma."""
         ns = model.schedule
         if gamma > 0.0 and self.s_min <= ns.rho(s) <= self.s_max:
-            up = ns.t(ns.lam(s) - log1p(gamma))
+            try:
+                up = ns.t(ns.lam(s) - log1p(gamma))
+            except UsageError:  # a level above the schedule's
+                up, gamma = ns.t_max, ns.rho(ns.t_max) / ns.rho(s) - 1
             new = self.s_noise * ns.rho(s) * sqrt(gamma * (2 + gamma))
             x, s = combine(ns.alpha(up) / ns.alpha(s), x, (ns.alpha(up) * new, noise.fresh(s))), up
         return HeunEDM().step(model, x, s, t)
+
+    def _churned_at_noise(self, model, x, s, t, gamma, noise):
+        """The same where alpha_s = 0."""
+        if gamma > 0.0 and self.s_max == inf:
+            new = self.s_noise * model.schedule.sigma(s) * sqrt(gamma * (2 + gamma)) / (1 + gamma)
+            x = combine(1 / (1 + gamma), x, (new, noise.fresh(s)))
+        return HeunEDM().first_order(model, x, s, t)
 
 
 @register_solver("edm-stochastic-gamma")
@@ -73,6 +88,12 @@ class EDMStochasticGamma(_Churn, StochasticSolver):
     def step(self, model, x, s, t, past=(), noise=None):
         return self._churned(model, x, s, t, self.gamma, noise)
 
+    def leave_noise(self, model, x, s, t, past=(), noise=None):
+        return self._churned_at_noise(model, x, s, t, self.gamma, noise)
+
+    def reach_data(self, model, x, s, t, past=(), noise=None):
+        return self._churned(model, x, s, t, self.gamma, noise)
+
 
 @register_solver("edm-stochastic-rate")
 @dataclass(frozen=True)
@@ -80,7 +101,8 @@ class EDMStochasticRate(_Churn, StochasticSolver):
     r"""EDM's stochastic sampler with noise in proportion to the step, `gamma = min(churn h, sqrt(2) - 1)`.
 
     What algorithm 2 of Karras et al. 2022, arXiv:2206.00364, does on equal steps in lam, with `churn` = S_churn over the span
-    of lam: refined, the process of the family with noise `eta = sqrt(churn) g`.  Its noise belongs to no interval.
+    of lam: refined, the process of the family with noise `eta = sqrt(churn) g`.  Its noise belongs to no interval.  At both
+    ends h is infinite, and gamma its bound.
     """
 
     churn: float = 1.0
@@ -100,6 +122,12 @@ class EDMStochasticRate(_Churn, StochasticSolver):
         h = model.schedule.lam(t) - model.schedule.lam(s)
         return self._churned(model, x, s, t, min(self.churn * h, MOST), noise)
 
+    def leave_noise(self, model, x, s, t, past=(), noise=None):
+        return self._churned_at_noise(model, x, s, t, MOST if self.churn else 0.0, noise)
+
+    def reach_data(self, model, x, s, t, past=(), noise=None):
+        return self._churned(model, x, s, t, MOST if self.churn else 0.0, noise)
+
 
 @register_solver("edm-stochastic")
 @dataclass(frozen=True)
@@ -109,7 +137,7 @@ class EDMStochastic(_Churn, Sampler):
         gamma = min(S_churn/N, sqrt(2) - 1),     N the number of steps of the grid
 
     So a run, not a step: S_churn is the noise of the whole run, and at fixed S_churn the weak order is 2.  The paper's
-    S_churn = 40 is for some ten units of lam.  Without its special last step to sigma = 0.
+    S_churn = 40 is for some ten units of lam.
     """
 
     s_churn: float = 3.0

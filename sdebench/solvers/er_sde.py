@@ -86,10 +86,14 @@ class ERSDE(StochasticSolver):
 
     The paper's Taylor series has the one-sided difference D_s in the place of the first derivative, which is off by O(h) there:
     the third method is of order 2 even without noise (phi = rho).  With noise, the law of any of them is of order 2 at most.
+
+    From alpha = 0 phi_t/phi_s falls to 0 faster than rho_t/rho_s, and the step is `alpha_t x0 + sigma_t z` (DDIM's where phi =
+    rho); phi of sde-4 grows more slowly than rho, and has no limit.  To sigma = 0 it is alpha_t x0, as in the official code.
     """
 
     k: int
     scale: str = "sde-5"
+    to_data = "paper"
     nfe_per_step = 1
     family = "ER-SDE-Solver"
     reference = "Cui et al. 2023, arXiv:2309.06169"
@@ -113,6 +117,13 @@ class ERSDE(StochasticSolver):
     @property
     def memory(self) -> int:
         return self.k - 1
+
+    @property
+    def from_noise(self) -> str:
+        return "not possible" if self.scale == "sde-4" else "limit"
+
+    def kept_noise(self, ns, s, t):
+        return 1.0 if self.scale == "ode" else 0.0
 
     def noise_scale(self, ns):
         return _noise_scale(self.scale, ns)

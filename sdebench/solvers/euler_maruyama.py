@@ -56,8 +56,12 @@ class EulerMaruyama(_OfTheFamily):
         x_t = x - (s - t) [f x - (g^2 + eta^2)/2 score] + eta_s (W_s - W_t),      coefficients at s
 
     Strong order 1 and not 1/2, for the noise is additive.
+
+    At alpha = 0 drift and noise of the reverse SDE are infinite.  To sigma = 0 the paper's code leaves out the noise ("x_mean",
+    sampling.py).
     """
 
+    from_noise, to_data = "first-order", "paper"
     weak_order, strong_order, nfe_per_step = 1, 1, 1
     reference = "Song et al. 2021, arXiv:2011.13456, eq. 6; Kloeden and Platen 1992, section 10.2"
 
@@ -66,6 +70,10 @@ class EulerMaruyama(_OfTheFamily):
         a, b = self.drift(ns, s)
         dw = noise.normal(s, t, TIME)
         return Step(combine(1 - h * a, x, (-h * b, model(x, s)), (self.diffusion(ns, s) * sqrt(h), dw)))
+
+    def reach_data(self, model, x, s, t, past=(), noise=None):
+        (a, b), h = self.drift(model.schedule, s), s - t
+        return Step(combine(1 - h * a, x, (-h * b, model(x, s))))
 
 
 @register_solver("srk-additive")
@@ -76,9 +84,10 @@ class SRKAdditive(_OfTheFamily):
         H   = x - 3/4 h a(x, s) + 3/2 eta_t I_10/h,                 I_10 = int (W_s - W_u) du = int (u - t) dW_u
         x_t = x - h [1/3 a(x, s) + 2/3 a(H, s - 3/4 h)] + eta_t I_1 + (eta_s - eta_t) I_10/h,         I_1 = W_s - W_t
 
-    a is the drift, h = s - t.
+    a is the drift, h = s - t.  At alpha = 0 it is infinite; at sigma = 0 no stage stands, so the formula holds, noise and all.
     """
 
+    from_noise, to_data = "first-order", "formula"
     weak_order, strong_order, nfe_per_step = 2, 1.5, 2
     reference = "Roessler 2010, SIAM J. Numer. Anal. 48, 922, scheme SRA1"
 

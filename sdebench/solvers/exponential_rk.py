@@ -16,14 +16,20 @@ from sdebench._support.registry import register_solver
 from sdebench.integration.prediction import lincomb
 from sdebench.integration.solver import Solver, Step
 from sdebench.phi import phis
-from sdebench.solvers.shared.linear import linear
+from sdebench.solvers.shared.linear import endless, linear
 
 Row = dict[int, float]  # stage -> coefficient, without stage 0
 
 
 class ExponentialRK(Solver):
-    """The step of a tableau: `c`, and `rows(z)`, a row a stage and the last for x_t."""
+    """The step of a tableau: `c`, and `rows(z)`, a row a stage and the last for x_t.
 
+    The ends are its limits.  At alpha = 0 a stage with c < 1 tends to the start, and shares its evaluation; one with c = 1
+    stands at t, and keeps a weight there.  At sigma = 0 x0 is x/alpha: all stages beyond the first give back x0_s, and DDIM's
+    step is left.
+    """
+
+    from_noise, to_data = "limit", "limit"
     family = "exponential RK"
     c: ClassVar[tuple[float, ...]]
     rows: ClassVar[Callable[[float], list[Row]]]
@@ -44,6 +50,17 @@ class ExponentialRK(Solver):
                 x_i = lincomb(a, x, b * step * first, x0[0], *(y for j, w in row.items() for y in (b * h * w, x0[j])))
             if len(x0) < len(self.c):
                 x0.append(model(x_i, t_i).x0)
+        return Step(x_i)
+
+    def leave_noise(self, model, x, s, t, past=(), noise=None):
+        (a, b, h, z), x0_s = endless(model.schedule, s, t), model(x, s).x0
+        x0 = []
+        for c, row in zip((*self.c, 1.0), type(self).rows(z)):
+            at_t = {j: h * w for j, w in row.items() if self.c[j] == 1.0}
+            if c == 1.0:
+                x_i = lincomb(a, x, b * (1 - sum(at_t.values())), x0_s, *(y for j, w in at_t.items() for y in (b * w, x0[j])))
+            if len(x0) < len(self.c):
+                x0.append(model(x_i, t).x0 if c == 1.0 else x0_s)
         return Step(x_i)
 
 
@@ -79,7 +96,7 @@ def _strehmel_weiner(z: float) -> list[Row]:
 @register_solver("strehmel-weiner-4")
 @dataclass(frozen=True)
 class StrehmelWeiner4(ExponentialRK):
-    r"""Strehmel and Weiner 1987, BIT 27; in this notation Hochbruck and Ostermann 2005, SIAM J. Numer. Anal. 43.
+    r"""Strehmel and Weiner 1992, example 4.5.5; in this notation Hochbruck and Ostermann 2005, SIAM J. Numer. Anal. 43.
 
         a_32 = phi_2(z/2)/2,  a_42 = -2 phi_2,  a_43 = 4 phi_2,  b_3 = 4 phi_2 - 8 phi_3,  b_4 = 4 phi_3 - phi_2
 
@@ -87,7 +104,7 @@ class StrehmelWeiner4(ExponentialRK):
     """
 
     order = 4
-    reference = "Strehmel and Weiner 1987, BIT 27"
+    reference = "Strehmel and Weiner 1992, Linear-implizite Runge-Kutta-Methoden und ihre Anwendung, example 4.5.5"
     c = (0.0, 0.5, 0.5, 1.0)
     rows = staticmethod(_strehmel_weiner)
 

@@ -18,10 +18,12 @@ class GradientEstimation(Solver):
     Permenter and Yuan 2024, arXiv:2306.04848.
     The paper's gamma is 2, at every ratio of steps: of order 1, as DDIM, which is gamma = 1.  Order 2 wants
     `gamma = 1 + (rho_t - rho_s)/(2 (rho_s - rho_{-1}))`, 3/2 for equal steps in rho = sigma/alpha: then it is `lms-2`.
+    From alpha = 0 the first step is DDIM's; at sigma = 0 the formula holds.
     """
 
     gamma: float = 2.0
     order = 1
+    from_noise, to_data, remembers_noise = "limit", "formula", True
     nfe_per_step = 1
     memory = 1
     family = "gradient estimation"

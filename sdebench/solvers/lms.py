@@ -9,6 +9,8 @@ from sdebench.integration.solver import Node, Step, remember
 from sdebench.solvers.shared.multistep import Adams
 from sdebench.solvers.shared.weights import adams, quadrature
 
+_AS_ZERO = 40  # of lam: beyond, rho is below the rounding of what it was
+
 
 @dataclass(frozen=True)
 class LMS(Adams):
@@ -17,11 +19,13 @@ class LMS(Adams):
         x_t = alpha_t [ x/alpha_s + sum_j eps_j int_{rho_s}^{rho_t} l_j(rho) drho ]
 
     l_j the Lagrange polynomials of the last k noise levels.  Linear multistep sampler: Crowson 2022 (k-diffusion); Hairer,
-    Norsett and Wanner 1993, section III.5.  The start-up uses as many nodes as there are.
+    Norsett and Wanner 1993, section III.5.  The start-up uses as many nodes as there are: from alpha = 0, where rho is
+    infinite, it is DDIM's step.  At sigma = 0 the formula holds, and k-diffusion uses it there.
     """
 
     k: int
     family = "LMS"
+    from_noise, to_data = "limit", "formula"
     reference = "Hairer, Norsett and Wanner 1993, III.5; k-diffusion 2022"
 
     def step(self, model, x, s, t, past=(), noise=None):
@@ -50,10 +54,14 @@ class DEISTimeAB(Adams):
 
     The integrals are Gauss-Legendre sums in lam, where `drho = -e^{-lam} dlam` is smooth up to both ends of time (in t it is
     singular there): to rounding for steps up to 5 in lam.  The paper counts from 0: its tAB0 is k = 1, and DDIM.
+
+    From alpha = 0 the first step is DDIM's, and its node serves later ones: t is finite there.  To sigma = 0 the integrals are
+    finite: they are summed over steps of 2 in lam, as far as rho counts.
     """
 
     k: int
     family = "DEIS"
+    from_noise, to_data, remembers_noise = "limit", "limit", True
     reference = "Zhang and Chen 2022, arXiv:2204.13902"
 
     def step(self, model, x, s, t, past=(), noise=None):
@@ -65,6 +73,18 @@ class DEISTimeAB(Adams):
             return -h * exp(-lam), (ns.t(lam) - s) / (t - s)
 
         w = quadrature([(node.t - s) / (t - s) for node in nodes], drho, 12 if h < 1 else 24)
+        terms = [term for w_j, node in zip(w, nodes) for term in (alpha_t * w_j, node.prediction.eps)]
+        return Step(lincomb(alpha_t / ns.alpha(s), x, *terms), remember(nodes[0], past, self.memory))
+
+    def reach_data(self, model, x, s, t, past=(), noise=None):
+        ns, alpha_t, lam_s = model.schedule, model.schedule.alpha(t), model.schedule.lam(s)
+        nodes = (Node(s, model(x, s)), *past[: self.memory])
+
+        def drho(q: float) -> tuple[float, float]:
+            lam = lam_s + q * _AS_ZERO
+            return -_AS_ZERO * exp(-lam), (ns.t(lam) - s) / (t - s)
+
+        w = quadrature([(node.t - s) / (t - s) for node in nodes], drho, 12, _AS_ZERO // 2)
         terms = [term for w_j, node in zip(w, nodes) for term in (alpha_t * w_j, node.prediction.eps)]
         return Step(lincomb(alpha_t / ns.alpha(s), x, *terms), remember(nodes[0], past, self.memory))
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sdebench._support.errors import UsageError
 from sdebench._support.registry import register_solver
+from sdebench.integration.ends import ddim
 from sdebench.integration.solver import Step, StochasticSolver
 from sdebench.solvers.shared.linear import combine
 
@@ -22,8 +23,12 @@ class AnnealedLangevin(StochasticSolver):
     Not a discretisation of the reverse SDE: between levels nothing moves.  Refined, the chain settles at the invariant law
     of this Langevin chain, whose step does not shrink, and not at the marginal: weak order 0.  As long as it lags behind the
     levels, which at small sigma^2/variance it does for thousands of steps, errors still fall, as if of order 1.
+
+    To sigma = 0 its steps have no size: by the limit nothing moves, the model is not asked, and the noise of the level before
+    stays.  From alpha = 0, where x/alpha is infinite, DDIM's step takes the state to level t.
     """
 
+    from_noise, to_data = "first-order", "limit"
     ratio: float = 0.2
     k: int = 5
     weak_order = 0
@@ -39,10 +44,18 @@ class AnnealedLangevin(StochasticSolver):
         return self.k
 
     def step(self, model, x, s, t, past=(), noise=None):
-        ns = model.schedule
-        sigma, rescale = ns.sigma(t), ns.alpha(t) / ns.alpha(s)
-        if rescale != 1.0:
-            x = combine(rescale, x)
+        rescale = model.schedule.alpha(t) / model.schedule.alpha(s)
+        return Step(self._langevin(model, x if rescale == 1.0 else combine(rescale, x), t, noise))
+
+    def _langevin(self, model, x, t, noise):
+        """The k steps at level t."""
+        sigma = model.schedule.sigma(t)
         for j in range(self.k):  # score = -eps/sigma
             x = combine(1.0, x, (-0.5 * self.ratio * sigma, model(x, t)), (self.ratio**0.5 * sigma, noise.fresh(t, j)))
-        return Step(x)
+        return x
+
+    def leave_noise(self, model, x, s, t, past=(), noise=None):
+        return Step(self._langevin(model, ddim(model.schedule, model(x, s), x, s, t), t, noise))
+
+    def reach_data(self, model, x, s, t, past=(), noise=None):
+        return Step(combine(model.schedule.alpha(t) / model.schedule.alpha(s), x))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sdebench._support.registry import register_solver
+from sdebench.integration.ends import is_data
 from sdebench.integration.prediction import lincomb
 from sdebench.integration.solver import Node, Solver, Step, remember
 from sdebench.solvers.shared.linear import transfer
@@ -20,9 +21,14 @@ def mixed(nodes: tuple[Node, ...]):
 
 
 class _FixedWeights(Solver):
-    """Equal-step weights are wrong by O(h) where the step ratio is, on smooth grids, 1 + O(h): order 2 there, 1 elsewhere."""
+    """Equal-step weights are wrong by O(h) where the step ratio is, on smooth grids, 1 + O(h): order 2 there, 1 elsewhere.
+
+    The ends: the start-up's stages have no limit from alpha = 0, where it is DDIM's step.  Once started the formula holds at
+    sigma = 0; a start-up step that ends there does with the nodes that it has, for a stage would ask the model there.
+    """
 
     order, order_irregular, nfe_per_step = 2, 1, 1
+    from_noise, to_data, remembers_noise = "first-order", "formula", True
 
     @property
     def memory(self) -> int:
@@ -40,13 +46,13 @@ class PLMS(_FixedWeights):
     of latent-diffusion's PLMS).
     """
 
-    claimed_order = 4
+    claimed_order = 2  # of the paper; the comments of latent-diffusion call the formula with four nodes 4th order
     family = "PNDM"
     reference = "Liu et al. 2022, arXiv:2202.09778, eq. 12"
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns, node = model.schedule, Node(s, model(x, s))
-        if past:
+        if past or is_data(ns, t):
             eps = mixed((node, *past[:3]))
         else:
             eps_s = node.prediction.eps
@@ -70,7 +76,10 @@ class PNDM(_FixedWeights):
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns, node = model.schedule, Node(s, model(x, s))
-        eps = mixed((node, *past[:3])) if len(past) >= 3 else self._runge_kutta(model, x, s, t, node.prediction.eps)
+        if len(past) >= 3 or is_data(ns, t):
+            eps = mixed((node, *past[:3]))
+        else:
+            eps = self._runge_kutta(model, x, s, t, node.prediction.eps)
         return Step(transfer(ns, x, eps, s, t), remember(node, past, 3))
 
     def _runge_kutta(self, model, x, s, t, eps_1):
@@ -88,11 +97,12 @@ class IPNDM(KStep):
         x_t = DDIM(x, sum_j AB_k[j] eps_j)
 
     NOT variable-step: once started, of order k only on equal steps in rho; 2 on other smooth grids and 1 on irregular ones,
-    for every k >= 2.
+    for every k >= 2.  Its first step is DDIM's, from alpha = 0 too; nothing in the others is infinite at an end.
     """
 
     k: int
     order_irregular = 1
+    from_noise, to_data, remembers_noise = "limit", "formula", True
     family = "iPNDM"
     reference = "Zhang and Chen 2022, arXiv:2204.13902"
 

@@ -62,9 +62,12 @@ class RES2M(Adams):
     r"""Two nodes, a step of one in the start-up.  Zhang et al. 2023, arXiv:2308.02157.
 
     x_t = sigma_t/sigma_s x + alpha_t h [ (phi_1 + phi_2/r) x0_s - phi_2/r x0_{-1} ](-h),   r = (lam_s - lam_{-1})/h
+
+    From alpha = 0 it starts with DDIM's step; to sigma = 0, where h phi_2/r grows with h, it ends with one.
     """
 
     k: int
+    from_noise, to_data = "limit", "first-order"
     family = "RES"
     reference = _PAPER
 

@@ -6,6 +6,7 @@ from math import sqrt
 
 from sdebench._support.errors import UsageError
 from sdebench._support.registry import register_solver
+from sdebench.integration.ends import is_noise
 from sdebench.integration.integrate import cross
 from sdebench.integration.solver import Sampler
 from sdebench.solvers.edm import HeunEDM
@@ -25,9 +26,11 @@ class Restart(Sampler):
     from another law the limit of the runs is not the law of a process of the family.
     Its noise belongs to no interval.
 
-    Not 2 evaluations a step: with m steps within the interval, `2 (N + k m)` in all, which `evaluations` states.
+    Not 2 evaluations a step: with m steps within the interval, `2 (N + k m)` in all, which `evaluations` states; one less for
+    each step that begins at alpha = 0 or ends at sigma = 0, as in `heun-edm`.  A jump back to alpha = 0 is all new noise.
     """
 
+    from_noise, to_data = "first-order", "paper"
     begin: float = 0.25
     end: float = 0.5
     k: int = 2
@@ -53,7 +56,10 @@ class Restart(Sampler):
         ns, heun = model.schedule, HeunEDM()
         i, j = self.interval(len(grid) - 1)
         high, low = grid[i], grid[j]
-        jump = ns.alpha(high) * sqrt((ns.rho(high) - ns.rho(low)) * (ns.rho(high) + ns.rho(low)))
+        if is_noise(ns, high):
+            jump = ns.sigma(high)
+        else:
+            jump = ns.alpha(high) * sqrt((ns.rho(high) - ns.rho(low)) * (ns.rho(high) + ns.rho(low)))
         x = cross(heun, model, x, grid[: j + 1], ())
         for k in range(self.k):
             x = combine(ns.alpha(high) / ns.alpha(low), x, (jump, noise.fresh(low, k)))

@@ -6,6 +6,7 @@ from math import isclose, log
 from torch import Tensor
 
 from sdebench._support.registry import register_solver
+from sdebench.integration.ends import is_noise
 from sdebench.integration.prediction import ModelLike, lincomb
 from sdebench.integration.solver import Solver, Step
 from sdebench.schedules import NoiseSchedule
@@ -38,8 +39,14 @@ TABLEAUS = {"euler": EULER, "midpoint": MIDPOINT, "heun": HEUN, "kutta3": KUTTA3
 
 
 def slope_t(model: ModelLike, x: Tensor, t: float) -> Tensor:
-    """dx/dt = f x + g^2/(2 sigma) eps (the seed's eq. 10; Song et al. 2021, arXiv:2011.13456, eq. 13)."""
+    """dx/dt = f x + g^2/(2 sigma) eps (the seed's eq. 10; Song et al. 2021, arXiv:2011.13456, eq. 13).
+
+    At alpha = 0, where f is infinite, it is `alpha' x0 + sigma' eps`, eps = x/sigma: the velocity of a flow.
+    """
     ns = model.schedule
+    if t >= ns.t_max and is_noise(ns, t):
+        (d_alpha, d_sigma), (c, d, value) = ns.slopes(t), model(x, t).parts("x0")
+        return lincomb(d_alpha * c + d_sigma / ns.sigma(t), x, d_alpha * d, value)
     return lincomb(ns.f(t), x, ns.g2(t) / (2 * ns.sigma(t)), model(x, t).eps)
 
 
@@ -79,11 +86,23 @@ class RungeKutta(_ByTableau):
         k_i = F(x + du sum_j a_ij k_j, u_i),   x_t = x + du sum_i b_i k_i
 
     The black box of Song et al. 2021, arXiv:2011.13456, section 4.3: the linear part is approximated with the rest.
+
+    The ends: in t the slope is finite at alpha = 0, so the formula holds, as for flow models; at sigma = 0 it holds for a
+    tableau without a stage there.  A stage there would ask the model where sigma = 0, so such a tableau ends with DDIM's step,
+    which is Euler's on straight paths.  In lam a step is infinitely long: its limit leaves x where it is, or does not exist.
     """
 
     tableau: str
     variable: str
     family = "Runge-Kutta"
+
+    @property
+    def from_noise(self) -> str:
+        return "formula" if self.variable == "t" else "first-order"
+
+    @property
+    def to_data(self) -> str:
+        return "formula" if self.variable == "t" and 1.0 not in TABLEAUS[self.tableau].c else "first-order"
 
     @property
     def reference(self) -> str:
@@ -110,10 +129,12 @@ class RhoRungeKutta(_ByTableau):
 
         y_i = y + drho sum_j a_ij eps_j,   y_t = y + drho sum_i b_i eps_i
 
-    DEIS rhoRK: Zhang and Chen 2022, arXiv:2204.13902.  On EDM's schedule, rho is sigma.
+    DEIS rhoRK: Zhang and Chen 2022, arXiv:2204.13902.  On EDM's schedule, rho is sigma.  From rho = inf there is no limit, for
+    rho (eps_i - eps_s) grows; at rho = 0 the last stage would ask the model where sigma = 0: both steps are DDIM's.
     """
 
     tableau: str
+    from_noise, to_data = "first-order", "first-order"
     family = "DEIS"
     reference = "Zhang and Chen 2022, arXiv:2204.13902"
 

@@ -7,8 +7,10 @@ from math import inf
 
 from sdebench._support.errors import UsageError
 from sdebench._support.registry import register_solver
-from sdebench.integration.prediction import lincomb
+from sdebench.integration.ends import ddim
+from sdebench.integration.prediction import Prediction, lincomb
 from sdebench.integration.solver import Node, Step, StochasticSolver
+from sdebench.noise import DATA
 from sdebench.schedules import NoiseSchedule
 from sdebench.solvers.sde_dpm_solver import noisy
 from sdebench.solvers.shared.linear import Linear
@@ -43,6 +45,9 @@ class SASolver(StochasticSolver):
 
     The integrals are phi functions of -(1 + tau^2) h and the Bjorck-Pereyra solve: the official code's closed forms subtract
     nearly equal exponentials, in float32, and lose everything as h falls.
+
+    From alpha = 0 the predictor of the first step tends to `alpha_t x0_s + sigma_t xi`, the corrector to `alpha_t x0(u, t) +
+    sigma_t xi`, for every c.  To sigma = 0 two nodes or more have no limit, and the step is `alpha_t x0_s`, as diffusers' last.
     """
 
     p: int
@@ -85,6 +90,17 @@ class SASolver(StochasticSolver):
         whole = (self.low, self.high) == (0.0, inf)
         return self.tau if whole else _noise_scale(self, ns)
 
+    @property
+    def from_noise(self) -> str:
+        return "limit"
+
+    @property
+    def to_data(self) -> str:
+        return "limit" if self.p == 1 and self.c <= 1 else "first-order"
+
+    def kept_noise(self, ns, s, t):
+        return 0.0 if self._tau(ns, t) else 1.0
+
     def _tau(self, ns, t: float) -> float:
         return self.tau if self.low <= ns.rho(t) <= self.high else 0.0
 
@@ -102,6 +118,25 @@ class SASolver(StochasticSolver):
         x_t = self._adams(line, x, [1.0, *theta[: self.c - 1]], [m_t.x0, *m], xi)
         return Step(x_t, (Node(t, m_t), *nodes[: self.memory]))
 
+    def leave_noise(self, model, x, s, t, past=(), noise=None):
+        ns, m_s = model.schedule, model(x, s)
+        kept = self.kept_noise(ns, s, t)
+        z = noise.normal(s, t, DATA) if kept < 1.0 else None
+        u = ddim(ns, m_s, x, s, t, kept, z)
+        if not self.c:
+            return Step(u)
+        m_t = model(u, t)
+        return Step(self._corrected(ns, x, u, m_t, s, t, kept, z), (Node(t, m_t),))
+
+    def _corrected(self, ns, x, u, m_t: Prediction, s, t, kept, z):
+        """The corrected state of a first step from alpha = 0, whose predictor is u."""
+        terms = [(ns.alpha(t), m_t.x0)]
+        if kept:
+            terms.append((kept * ns.sigma(t) / ns.sigma(s), x))
+        if z is not None:
+            terms.append((ns.sigma(t), z))
+        return lincomb(*[part for term in terms for part in term])  # type: ignore[arg-type]  # by turns
+
     def _adams(self, line: Linear, x, theta: list[float], m: list, xi: tuple):
         weights = self._weights(line, theta)
         return lincomb(line.a, x, *(z for w, m_j in zip(weights, m) for z in (line.b * line.h * w, m_j)), *xi)
@@ -114,10 +149,18 @@ class SASolver(StochasticSolver):
 class SASolverShipped(SASolver):
     """As in the official code for few steps, and in diffusers: with two nodes, the weight of their difference is h/2.
 
-    Exact is h phi_2; the two differ by O(h^2), so the order is kept.  (UniPC has the same with B(h) = h.)
+    Exact is h phi_2; the two differ by O(h^2), so the order is kept.  (UniPC has the same with B(h) = h.)  At h = inf it has no
+    limit, so a first step from alpha = 0 is not corrected.
     """
 
     reference = "Xue et al. 2023, official code (few steps); diffusers, SASolverScheduler"
+
+    @property
+    def from_noise(self) -> str:
+        return "first-order"
+
+    def _corrected(self, ns, x, u, m_t, s, t, kept, z):
+        return u
 
     def _weights(self, line: Linear, theta: list[float]) -> list[float]:
         if len(theta) != 2:

@@ -20,8 +20,12 @@ class ReverseDiffusion(StochasticSolver):
 
     On a variance-preserving schedule, with beta = 1 - (alpha_s/alpha_t)^2, it is the paper's `(2 - sqrt(1 - beta)) x + beta
     score + sqrt(beta) z`; where alpha = 1 its `x + (sigma_s^2 - sigma_t^2) score + sqrt(sigma_s^2 - sigma_t^2) z`.
+
+    To sigma = 0 the paper's code leaves the noise out ("x_mean").  From alpha = 0 the formula tends to x + sigma_s z, in which
+    there is no x0: the step is `alpha_t x0 + sigma_t z`.
     """
 
+    from_noise, to_data = "first-order", "paper"
     weak_order, strong_order, nfe_per_step = 1, 1, 1
     family = "Score SDE"
     reference = "Song et al. 2021, arXiv:2011.13456, appendix E"
@@ -31,6 +35,10 @@ class ReverseDiffusion(StochasticSolver):
         g2 = -(ns.sigma(s) ** 2) * expm1(-2 * (ns.lam(t) - ns.lam(s)))
         forward = ns.alpha(s) / ns.alpha(t)
         return Step(combine(2 - forward, x, (-g2 / ns.sigma(s), model(x, s)), (sqrt(g2), noise.normal(s, t, EPS))))
+
+    def reach_data(self, model, x, s, t, past=(), noise=None):
+        ns = model.schedule
+        return Step(combine(2 - ns.alpha(s) / ns.alpha(t), x, (-ns.sigma(s), model(x, s))))
 
 
 @register_solver("predictor-corrector")
@@ -46,8 +54,11 @@ class PredictorCorrector(StochasticSolver):
 
     The corrector's step e does not shrink with h.  Refined, the chain settles at the invariant law of this Langevin chain and
     not at the marginal: weak order 0.  Not linear in its vectors.
+
+    Both ends are the predictor's alone: from alpha = 0 the corrector's `a` is 0, at sigma = 0 there is no score.
     """
 
+    from_noise, to_data = "first-order", "paper"
     r: float = 0.16
     k: int = 1
     weak_order = 0
@@ -71,3 +82,6 @@ class PredictorCorrector(StochasticSolver):
             e = 2 * a * (self.r * norm_z / norm_score) ** 2  # stays a tensor: no number leaves the device within a step
             x = x + e * score + (2 * e).sqrt() * z
         return Step(x)
+
+    def reach_data(self, model, x, s, t, past=(), noise=None):
+        return ReverseDiffusion().reach_data(model, x, s, t)

@@ -52,8 +52,21 @@ def noisy(form: str, ns: NoiseSchedule, s: float, t: float, tau: float = 1.0) ->
 
 
 class _SDEDPMSolver(StochasticSolver):
+    """The ends: in x0 the first step from alpha = 0 has the limit `alpha_t x0 + sigma_t z`, which is taken in eps too, where
+    there is none.  The last step to sigma = 0 is `alpha_t x0`: in x0 as in k-diffusion and diffusers.  Diffusers refuses
+    the eps form there, whose limit adds new noise of size sigma_s for good.
+    """
+
     form: str
     strong_order, nfe_per_step = 1, 1
+
+    @property
+    def from_noise(self) -> str:
+        return "limit" if self.form == "x0" else "first-order"
+
+    @property
+    def to_data(self) -> str:
+        return "paper" if self.form == "x0" else "first-order"
 
     @property
     def family(self) -> str:
@@ -82,7 +95,7 @@ class SDEDPMSolver1(_SDEDPMSolver):
 
 @dataclass(frozen=True)
 class SDEDPMSolver2M(_SDEDPMSolver):
-    r"""Two-step method.  Lu et al. 2022, arXiv:2211.01095, section 5; both kinds are in k-diffusion and diffusers.
+    r"""Two-step method.  Lu et al. 2022, arXiv:2211.01095, section 5; both are in diffusers, of x0 in k-diffusion too.
 
         x_t = a x + b h [phi_1 m_0 + w (m_0 - m_1)/r] + c z,   r = (lam_s - lam_1)/h,   w = phi_1/2 (midpoint), phi_2 (heun)
 
@@ -93,7 +106,7 @@ class SDEDPMSolver2M(_SDEDPMSolver):
     form: str
     kind: str
     weak_order, memory = 2, 1
-    reference = "Lu et al. 2022, arXiv:2211.01095, section 5; official code and k-diffusion (heun)"
+    reference = "Lu et al. 2022, arXiv:2211.01095, section 5; diffusers and k-diffusion (heun)"
 
     def step(self, model, x, s, t, past=(), noise=None):
         ns, m_0 = model.schedule, model(x, s)

@@ -25,6 +25,13 @@ def _spread(ns: NoiseSchedule, u: float, v: float, w: float) -> float:
 
 
 class _SEEDS(StochasticSolver):
+    """From alpha = 0 the noise prediction's form has no limit, and the step is `alpha_t x0 + sigma_t z`, SDE-DPM-Solver++'s.
+
+    To sigma = 0 it is alpha_t x0.  SEEDS-1 alone has a limit there, which adds new noise of size sigma_s for good; the official
+    code says "Euler step" and leaves the state as it is.
+    """
+
+    from_noise, to_data = "first-order", "first-order"
     strong_order = 1
     family = "SEEDS"
 

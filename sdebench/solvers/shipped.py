@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from sdebench._support.registry import register_solver
+from sdebench.integration.ends import ddim
 from sdebench.integration.prediction import lincomb
 from sdebench.integration.solver import Node, Step, remember
 from sdebench.phi import phis
@@ -38,10 +39,11 @@ def ipndm_v_weights(h: list[float]) -> list[float]:
 class IPNDMVariable(KStep):
     r"""iPNDM_v-k, k = 2 to 4: DDIM's map with the weights above.  diff-sampler, and what was copied from it.
 
-    Compare `lms-k`, which is what its name promises.
+    Compare `lms-k`, which is what its name promises, also at the ends.
     """
 
     k: int
+    from_noise, to_data = "limit", "formula"
     family = "iPNDM"
     reference = "diff-sampler (iPNDM_v)"
 
@@ -67,10 +69,13 @@ class UniPCVary(KStep):
 
     With `C_ij = r_i^(j-1)/j!` (r the nodes' places, the new one last) the official code adds, for the new node's difference,
     `phi_{k+1}` times the last entry of row k-1 of C^{-1}; the rows before it are used without that difference.
+
+    From alpha = 0 the corrected first step tends to `sigma_t/sigma_s x + alpha_t m_t`; to sigma = 0 as UniPC.
     """
 
     k: int
     order = 1
+    from_noise, to_data = "limit", "paper"
     family = "UniPC"
     reference = "Zhao et al. 2023, official code, variant vary_coeff"
 
@@ -93,6 +98,11 @@ class UniPCVary(KStep):
         corrector = [*_rows(inverse[: k - 1, :-1], phi), last]
         x_t = _differences(a, b * h, x, phi[1], [*m, m_t.x0], corrector, places)
         return Step(x_t, (Node(t, m_t), *nodes[: self.memory]))
+
+    def leave_noise(self, model, x, s, t, past=(), noise=None):
+        ns = model.schedule
+        m_t = model(ddim(ns, model(x, s), x, s, t), t)
+        return Step(lincomb(ns.sigma(t) / ns.sigma(s), x, ns.alpha(t), m_t.x0), (Node(t, m_t),))
 
 
 def _inverse(places: list[float]) -> np.ndarray:

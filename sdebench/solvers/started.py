@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sdebench._support.registry import Name, register_solver
 from sdebench.integration.prediction import ModelLike, Prediction
-from sdebench.integration.solver import Node, Solver, Step, remember
+from sdebench.integration.solver import Node, Solver, Step
 
 
 class _Known:
@@ -20,10 +20,25 @@ class _Known:
 
 @dataclass(frozen=True)
 class Started(Solver):
-    """`method`, with its first steps taken by the one-step method `start` (Hairer, Norsett and Wanner 1993, section III.1)."""
+    """`method`, with its first steps taken by the one-step method `start` (Hairer, Norsett and Wanner 1993, section III.1).
+
+    So it leaves alpha = 0 as `start` does, and reaches sigma = 0 as `method`.
+    """
 
     method: Solver
     start: Solver
+
+    @property
+    def from_noise(self) -> str:
+        return self.start.from_noise
+
+    @property
+    def to_data(self) -> str:
+        return self.method.to_data
+
+    @property
+    def remembers_noise(self) -> bool:
+        return self.method.remembers_noise
 
     @property
     def order(self) -> int:
@@ -56,9 +71,19 @@ class Started(Solver):
     def step(self, model, x, s, t, past=(), noise=None):
         if len(past) >= self.memory:
             return self.method.step(model, x, s, t, past, noise)
-        m_s = model(x, s)
-        x_t = self.start.step(_Known(model, m_s), x, s, t).x
-        return Step(x_t, remember(Node(s, m_s), past, self.memory))
+        return self._started(model, x, s, t, past)
+
+    def _started(self, model, x, s, t, past):
+        node = Node(s, model(x, s))
+        x_t = self.start.step(_Known(model, node.prediction), x, s, t).x
+        return Step(x_t, self._remembered(model.schedule, node, past))
+
+    def leave_noise(self, model, x, s, t, past=(), noise=None):
+        return self._started(model, x, s, t, past)
+
+    def reach_data(self, model, x, s, t, past=(), noise=None):
+        method = self.method if len(past) >= self.memory else self.start
+        return Step(method.step(model, x, s, t, past).x, past)
 
 
 register_solver("dpm-solver-3m-rk-start", method=Name("dpm-solver-3m"), start=Name("dpm-solver-3"))(Started)

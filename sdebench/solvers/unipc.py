@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from sdebench._support.registry import register_solver
+from sdebench.integration.ends import ddim
 from sdebench.integration.prediction import lincomb
 from sdebench.integration.solver import Node, Step
-from sdebench.solvers.shared.linear import Linear, linear
+from sdebench.solvers.shared.linear import Linear, endless, linear
 from sdebench.solvers.shared.multistep import Adams, KStep, nodes_at
 from sdebench.solvers.shared.weights import exponential
 
@@ -36,11 +37,13 @@ class UniP(Adams):
         x_t = sigma_t/sigma_s x - alpha_t (e^{-h} - 1) m_0 + alpha_t B(h) sum_k a_k D_k/r_k
         D_k = m_k - m_0,   r_k = (lam_k - lam_s)/h
 
-    Started with the order that its nodes allow, from 1; a whole run is of order 2 at most.
+    Started with the order that its nodes allow, from 1, so from alpha = 0 with DDIM's step; a whole run is of order 2 at most.
+    The step to sigma = 0 is DDIM's in the official code (`denoise_to_zero`): extrapolated to lam = inf there is no limit.
     """
 
     k: int
     bh: int = 2
+    from_noise, to_data = "limit", "paper"
     family = "UniPC"
     reference = "Zhao et al. 2023, arXiv:2302.04867, section 3"
 
@@ -61,12 +64,21 @@ class UniPC(KStep):
     The evaluation at the predicted u serves as the next step's m_0 (so a node AT s may lead the past), which makes it one
     evaluation a step, and one more for the whole run.  Of order k + 1 from exact starting values; the start-up steps, of
     order 1 corrected to 2, hold a whole run at 3.
+
+    To sigma = 0 as UniP, and uncorrected: x0 at sigma = 0 is u/alpha_t, which corrects nothing.  From alpha = 0 the corrected
+    first step tends to the trapezoidal rule in 1/rho, `sigma_t/sigma_s x + alpha_t (m_s + m_t)/2`, if B(h) = B_2; B_1 = h has
+    no limit, and the first step is DDIM's.
     """
 
     k: int
     bh: int = 2
+    to_data = "paper"
     family = "UniPC"
     reference = "Zhao et al. 2023, arXiv:2302.04867, section 3"
+
+    @property
+    def from_noise(self) -> str:
+        return "limit" if self.bh == 2 else "first-order"
 
     @property
     def order(self) -> int:
@@ -89,6 +101,15 @@ class UniPC(KStep):
         m_t = model(u, t)
         x_t = _combine(line, x, uni_weights(line, [*theta, 1.0], self.bh), [*m, m_t])
         return Step(x_t, (Node(t, m_t), *nodes[: self.memory]))
+
+    def leave_noise(self, model, x, s, t, past=(), noise=None):
+        ns, m_s = model.schedule, model(x, s)
+        u = ddim(ns, m_s, x, s, t)
+        m_t = model(u, t)
+        if self.bh == 1:
+            return Step(u, (Node(t, m_t),))
+        line = endless(ns, s, t)
+        return Step(_combine(line, x, uni_weights(line, [0.0, 1.0], 2), [m_s, m_t]), (Node(t, m_t),))
 
 
 register_solver("unip-1", k=1, bh=2)(UniP)

@@ -4,4 +4,16 @@ A new study is one file or folder here that registers itself, or an entry point 
 the order of the sections on the page, and studies that it does not name come last.
 """
 
-ORDER = ("order", "work_precision", "law", "family", "score_matching", "quality", "profile", "floor", "survey")
+ORDER = (
+    "order",
+    "calibration",
+    "ends",
+    "work_precision",
+    "law",
+    "family",
+    "score_matching",
+    "quality",
+    "profile",
+    "floor",
+    "survey",
+)

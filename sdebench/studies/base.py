@@ -17,12 +17,16 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache, partial
+from math import prod
 from typing import Any, ClassVar
 
-from sdebench._support.errors import UsageError, near_miss
+from sdebench._support import moved
+from sdebench._support.errors import UsageError, near_miss, shown
 from sdebench._support.registry import GRIDS, PROBLEMS, STUDIES, Registry, import_object, split_spec
 from sdebench.records import Claims, Record
 from sdebench.report.section import Section
+
+NUMBERS = 1 << 26  # of all states of a case, at most: half a gigabyte
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,10 @@ class Study:
     def cases(self, settings: Any) -> Sequence[Any]:
         """The cases that the settings ask for.  Raises UsageError where nothing can be measured."""
         raise NotImplementedError
+
+    def count(self, settings: Any) -> int:
+        """No fewer than the cases that the settings ask for, told before they are made."""
+        return prod(len(value) for value in vars(settings).values() if isinstance(value, tuple) and value)
 
     def measure(self, case: Any) -> Found:
         """Measure one case.  The same case gives the same numbers."""
@@ -80,7 +88,7 @@ def get_study(name: str) -> Study:
         raise UsageError(f"study {name!r} is now called {_RENAMED[name]!r}: write study = {_RENAMED[name]!r}")
     names = STUDIES.names()
     if name not in names and name not in STUDIES.broken:
-        raise UsageError(f"unknown study {name!r}{near_miss(name, names)} (there are: {', '.join(names)})")
+        raise UsageError(f"unknown study {shown(name)}{near_miss(name, names)} (there are: {', '.join(names)})")
     return STUDIES.get(name)
 
 
@@ -119,6 +127,12 @@ def _factory(registry: Registry, spec: str) -> Any:
     return partial(factory, **preset) if preset else factory
 
 
+def check_size(points: int, numbers: int, what: str) -> None:
+    """Raise UsageError where so many states of so many numbers are more than a study holds in memory."""
+    if points * numbers > NUMBERS:
+        raise UsageError(f"{what} is {points:,}, of states of {numbers:,} numbers: give {max(1, NUMBERS // numbers):,} at most")
+
+
 def tell_left_out(reasons: Iterable[str], anything: bool) -> None:
     """Warn of what has no case: its first reason (empty ones do not count), and how many others there are.
 
@@ -130,3 +144,7 @@ def tell_left_out(reasons: Iterable[str], anything: bool) -> None:
     if reasons:
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         warnings.warn(f"left out: {reasons[0]}{more}", stacklevel=3)
+
+
+def __getattr__(name: str) -> Any:
+    return moved.get_name(__name__, name)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from sdebench._support.errors import STRANGERS, describe
 from sdebench.records import Record, read
 
 _HEAD = ("study", "status", "message")
@@ -46,8 +47,14 @@ def load_results(path: str | Path, orders: bool = False) -> pd.DataFrame:
             "verdict": "verdict",
             "reason": "reason",
         }
-        judged = {m.record.key: {name: getattr(m, key) for name, key in keys.items()} for m in measured(_of_orders(records))}
         blank = dict.fromkeys(keys, float("nan")) | {"verdict": "", "reason": ""}
+        judged = {}
+        for record in _of_orders(records):
+            try:
+                (m,) = measured([record])
+                judged[record.key] = {name: getattr(m, key) for name, key in keys.items()}
+            except STRANGERS as error:  # it holds something else than the study writes
+                judged[record.key] = blank | {"reason": f"cannot be read ({describe(error)})"}
         more = pd.DataFrame([judged.get(record.key, blank) for record in records], columns=list(keys))
         frame = pd.concat([frame, more], axis=1)
     return frame

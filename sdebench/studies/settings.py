@@ -11,10 +11,10 @@ from math import inf
 from typing import Any, TypeVar
 
 from sdebench import grids as grid_families
-from sdebench._support.errors import UsageError, near_miss, shown
+from sdebench._support.errors import MOST, UsageError, near_miss, shown
 from sdebench._support.registry import import_object
 
-MOST = 10_000_000  # the greatest whole number that a setting may have, unless it says another
+LISTED = 2000  # names or numbers in a list, at most
 _S = TypeVar("_S")
 
 
@@ -24,7 +24,7 @@ def read_settings(cls: type[_S], table: Mapping[str, Any], study: str) -> _S:
     for name in table:
         if name not in known:
             allowed = ", ".join(sorted(known))
-            raise UsageError(f"unknown key {name!r} of study {study!r}{near_miss(name, known)} (it has: {allowed})")
+            raise UsageError(f"unknown key {shown(name)} of study {study!r}{near_miss(name, known)} (it has: {allowed})")
     values = {}
     for name, key in known.items():
         default = key.default_factory() if key.default_factory is not MISSING else key.default
@@ -55,7 +55,13 @@ def read_strings(value: Any, name: str) -> tuple[str, ...]:
     found = [value] if isinstance(value, str) else value
     if not isinstance(found, list | tuple) or not found or not all(isinstance(one, str) for one in found):
         raise UsageError(f"{name} is {shown(value)}: give a name, or a list of names, in quotes")
+    _check_length(found, name)
     return tuple(found)
+
+
+def _check_length(found: Sequence[Any], name: str) -> None:
+    if len(found) > LISTED:
+        raise UsageError(f"{name} is a list of {len(found):,}: give {LISTED:,} at most")
 
 
 def read_string(value: Any, name: str) -> str:
@@ -84,13 +90,15 @@ def read_wholes(value: Any, name: str, least: int, most: int = MOST) -> tuple[in
         raise UsageError(
             f"{name} is {shown(value)}: give whole numbers, {least} or more{_at_most(most + 1, most) if over else ''}"
         )
+    _check_length(found, name)
     return tuple(found)
 
 
-def read_real(value: Any, name: str, least: float = -inf) -> float:
+def read_real(value: Any, name: str, least: float = -inf, most: float = MOST) -> float:
     """One finite number above `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least < value < inf:
-        raise UsageError(f"{name} is {shown(value)}: give a number" + (f", more than {least:g}" if least > -inf else ""))
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least < value <= most:
+        low = f", more than {least:g}" if least > -inf else ""
+        raise UsageError(f"{name} is {shown(value)}: give a number{low}, {most:g} at most")
     return float(value)
 
 
@@ -101,7 +109,7 @@ def read_choices(value: Any, name: str, allowed: Iterable[str]) -> tuple[str, ..
     for one in found:
         if one not in allowed:
             what = name.removesuffix("s")
-            raise UsageError(f"unknown {what} {one!r}{near_miss(one, allowed)} (there are: {', '.join(allowed)})")
+            raise UsageError(f"unknown {what} {shown(one)}{near_miss(one, allowed)} (there are: {', '.join(allowed)})")
     return found
 
 
@@ -124,9 +132,9 @@ def wholes(default: Sequence[int] | None, least: int = 1, most: int = MOST) -> A
     return _field(None if default is None else tuple(default), partial(read_wholes, least=least, most=most))
 
 
-def real(default: float, least: float = -inf) -> Any:
+def real(default: float, least: float = -inf, most: float = MOST) -> Any:
     """A finite number, more than `least`."""
-    return _field(default, partial(read_real, least=least))
+    return _field(default, partial(read_real, least=least, most=most))
 
 
 def names(*default: str) -> Any:
@@ -141,7 +149,7 @@ def flags(*default: bool) -> Any:
         found = value if isinstance(value, list | tuple) else [value]
         if not found or not all(isinstance(flag, bool) for flag in found):
             raise UsageError(f"{name} is {shown(value)}: give true, false, or both in a list")
-        return tuple(found)
+        return tuple(dict.fromkeys(found))
 
     return _field(default, read)
 

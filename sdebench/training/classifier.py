@@ -23,7 +23,7 @@ class Labels:
     def network(self) -> nn.Module:
         """A new network, its weights a function of the recipe's seed."""
         torch.manual_seed(self.recipe.seed)
-        return classifier.Classifier(self.data.shape[0], self.data.classes, **self.recipe.network)
+        return classifier.make(self.data.shape, self.data.classes, self.recipe.network)
 
     def loss(self, net: nn.Module, step: int) -> Tensor:
         """The loss of the batch of a step."""

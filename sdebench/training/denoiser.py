@@ -8,6 +8,7 @@ takes most of their share of the variance out of the gradient.
 """
 
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sdebench import grids
+from sdebench._support.errors import UsageError
 from sdebench.data import Images, to_state
 from sdebench.integration.prediction import target
 from sdebench.networks.model import Scaled
@@ -23,6 +25,7 @@ from sdebench.training.batches import augmented, generator, indices
 from sdebench.training.card import card
 from sdebench.training.recipe import Recipe
 
+_NUMBERS = 1 << 26  # of the images of a batch, at most
 _LEVELS = 4096  # times on which the schedule is tabulated
 _PAINTED = 20  # steps of a picture
 _VALIDATED = 8  # noise levels of the validation loss, evenly spaced in lam
@@ -33,6 +36,8 @@ class Denoiser:
 
     def __init__(self, recipe: Recipe, data: Images, device: str = "cpu"):
         self.recipe, self.data, self.device = recipe, data, device
+        if recipe.batch * prod(data.shape) > _NUMBERS:
+            raise UsageError(f"batch {recipe.batch} of images of {data.shape}: give {_NUMBERS // prod(data.shape)} at most")
         self.draws = recipe  # the one by whose seed batches are drawn
         self.schedule, self.time = schedule_of(recipe.schedule), Scaled(recipe.time_scale)
         noisy, clean = recipe.lams
@@ -52,7 +57,13 @@ class Denoiser:
         from sdebench.networks import unet
 
         torch.manual_seed(self.recipe.seed)
-        return unet.make(self.recipe.network)
+        net = unet.make(self.recipe.network)
+        if unet.shape(net) != tuple(self.data.shape):
+            shapes = f"images {unet.shape(net)}, and the data has {self.data.shape}"
+            raise UsageError(
+                f"the network of recipe {self.recipe.name!r} is of {shapes}: give it the channels and the size of the data"
+            )
+        return net
 
     def loss(self, net: nn.Module, step: int) -> Tensor:
         """The loss of the batch of a step."""
@@ -76,7 +87,13 @@ class Denoiser:
     def _value(self, net: Callable, x: Tensor, t: Tensor) -> Tensor:
         """What the network says of x at the times t, one for each image."""
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.recipe.autocast):
-            return net(x, self.time(t.flatten())).sample.float()
+            value = net(x, self.time(t.flatten())).sample.float()
+        if value.shape != x.shape:
+            shapes = f"{tuple(value.shape[1:])} of images of {tuple(x.shape[1:])}"
+            raise UsageError(
+                f"the network of recipe {self.recipe.name!r} makes {shapes}: give it the channels and the size of the data"
+            )
+        return value
 
     @torch.no_grad()
     def validate(self, net: nn.Module, most: int = 512) -> dict[str, float]:

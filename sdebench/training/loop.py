@@ -1,6 +1,7 @@
 """The loop of a training: steps, a log, checkpoints, and the finished folder."""
 
 import json
+import os
 import signal
 import threading
 import time
@@ -9,9 +10,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from sdebench import data
-from sdebench._support.errors import UsageError
-from sdebench._support.files import write_atomic
+from sdebench._support.errors import UsageError, describe
+from sdebench._support.files import check_own, make_folder, write_atomic
+from sdebench._support.reading import DATA, parse_json, read_text
+from sdebench.networks import safe
 from sdebench.networks.problem import device_of
 from sdebench.training.classifier import Labels
 from sdebench.training.consistency import ConsistencyTraining
@@ -22,7 +27,9 @@ from sdebench.training.state import CHECKPOINT, State
 
 LOG = "log.jsonl"
 _TASKS = {"denoiser": Denoiser, "classifier": Labels, "consistency": ConsistencyTraining}
+_MINUTES = 1_000_000  # between checkpoints, at most
 _LOGGED = 20  # steps between two lines of the log
+_MODEL = ("card.json", "config.json", "diffusion_pytorch_model.safetensors", "model.safetensors", "reference.safetensors")
 
 
 class Progress(NamedTuple):
@@ -51,13 +58,15 @@ def train(
     teacher of the next; the last one's folder is returned.
     `folder` gets `checkpoint.safetensors` every so many `minutes` and on an interrupt, `log.jsonl`, pictures of samples and of
     the loss.  A resumed training goes on bit for bit on a CPU, with the same number of threads; cuDNN's sums have no order.
-    Raises UsageError for a folder that holds a training while `resume` is not set, or none where it is, and once the loss is
-    not finite: the last checkpoint stays.
+    Raises UsageError for a folder that holds a training while `resume` is not set, or none where it is, for one with files that
+    no training made and that this one would replace, and once the loss is not finite: the last checkpoint stays.
     """
     folders = [folder / f"steps-{n}" for n in recipe.halvings] or [folder]
-    _check_folder(folder, any((each / CHECKPOINT).is_file() for each in folders), resume)
-    if not minutes >= 0:
-        raise UsageError(f"minutes = {minutes:g} between checkpoints: give a number, 0 or more")
+    _check_folder(folder, any(os.path.lexists(each / CHECKPOINT) for each in folders), resume)
+    for each in folders:
+        _check_files(each)
+    if not 0 <= minutes <= _MINUTES:
+        raise UsageError(f"minutes = {minutes:g} between checkpoints: give a number, 0 or more, {_MINUTES:,} at most")
     device_of(device)  # refuses one that is not there
     images = data.load(recipe.data, root, download)
     if not recipe.halvings:
@@ -71,7 +80,7 @@ def train(
 def _trained(task: Any, folder: Path, device: str, minutes: float, watch: Callable[[Progress], None]) -> Path:
     """Train, from the checkpoint in the folder on where there is one; one that is finished is finished again, to the bit."""
     state = State(task.network(), task.recipe, device, getattr(task, "teacher_sha256", ""))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if (folder / CHECKPOINT).is_file():
         state.restore(folder)
     return _finish(task, state, folder, _steps(task, state, folder, minutes, watch))
@@ -84,13 +93,47 @@ def _check_folder(folder: Path, held: bool, resume: bool) -> None:
         raise UsageError(f"{folder} holds no checkpoint: leave --resume out to begin, or give the --out of the training")
 
 
+def _check_files(folder: Path) -> None:
+    """Raise UsageError where a training in the folder would replace what no training made."""
+    check_own(folder / LOG, lambda content: _is_line(content.split(b"\n")[0].decode(errors="replace")), "the log of a training")
+    pictures = [*folder.glob("samples-*.png"), *folder.glob("loss.png")]
+    begun = (folder / LOG).exists() or (folder / CHECKPOINT).exists()
+    strange = [] if begun else pictures
+    if os.path.lexists(folder / "model") and not _is_model(folder / "model"):
+        strange = [folder / "model", *strange]
+    if strange:
+        raise UsageError(f"{strange[0]} was made by no training, and this one would replace it: give another --out")
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether a training made the folder: its card has a recipe, and nothing else lies in it."""
+    try:
+        return "recipe" in safe.card(folder) and {path.name for path in folder.iterdir()} <= set(_MODEL)
+    except (UsageError, OSError):
+        return False
+
+
+def _loss(task: Any, state: State, first: bool) -> torch.Tensor:
+    """The loss of the batch of a step.  Raises UsageError where the network cannot make the first one with the data."""
+    try:
+        return task.loss(state.net, state.step)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        if not first or isinstance(error, UsageError):
+            raise
+        shape = tuple(task.data.shape)
+        raise UsageError(
+            f"the network of recipe {task.recipe.name!r} does not fit images of {shape} ({describe(error)}): give it the "
+            "channels and the size of the data, and a batch that fits into memory"
+        ) from None
+
+
 def _steps(task: Any, state: State, folder: Path, minutes: float, watch: Callable[[Progress], None]) -> dict[str, float]:
     """Make all steps that are left; the figures after the last one, none if there was no step to make."""
-    recipe, figures, log = state.recipe, {}, _Log(folder / LOG, state.step)
+    recipe, figures, log, begin = state.recipe, {}, _Log(folder / LOG, state.step), state.step
     began = saved = time.monotonic()
     with _Interrupt() as interrupt:
         while state.step < recipe.steps:
-            loss = task.loss(state.net, state.step)
+            loss = _loss(task, state, state.step == begin)
             state.update(loss)
             last = state.step == recipe.steps
             checks, saves = last or state.step % recipe.validate == 0, last or time.monotonic() - saved > 60 * minutes
@@ -157,7 +200,7 @@ class _Log:
     """`log.jsonl`, a line every so many steps; on resuming, lines of steps that are made again are dropped."""
 
     def __init__(self, path: Path, step: int):
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = read_text(path, DATA, "give the folder of a training").splitlines() if path.exists() else []
         kept = [line for line in lines if _step_of(line) <= step]
         write_atomic(path, "".join(f"{line}\n" for line in kept))
         self.path, self.last, self.trained = path, step, 0.0  # seconds of training since the last line
@@ -172,7 +215,15 @@ class _Log:
 
 
 def _step_of(line: str) -> float:
+    """The step of a line of the log; infinite for one that was torn by a kill."""
+    return json.loads(line)["step"] if _is_line(line) else float("inf")
+
+
+def _is_line(line: str) -> bool:
+    """Whether that is a line of a training's log."""
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError):  # torn by a kill
-        return float("inf")
+        found = parse_json(line)
+    except ValueError:
+        return False
+    names = ("step", "loss", "learning rate")
+    return isinstance(found, dict) and all(isinstance(found.get(name), int | float) for name in (*names, *found))

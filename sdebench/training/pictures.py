@@ -1,12 +1,12 @@
 """Pictures of a training: samples as it goes, and the loss over its steps."""
 
-import json
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from sdebench._support.reading import DATA, parse_json, read_text
 from sdebench.catalogue import get_solver
 from sdebench.data import Images, to_uint8
 from sdebench.grids import Grid
@@ -54,7 +54,7 @@ def loss_curve(path: Path, log: Path) -> None:
     """The loss of the batches and the validation loss over the steps, as a PNG."""
     from matplotlib.figure import Figure
 
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = [parse_json(line) for line in read_text(log, DATA).splitlines()]
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     axes = figure.subplots()
     axes.plot([line["step"] for line in lines], [line["loss"] for line in lines], lw=0.6, color="0.6", label="a batch")

@@ -1,6 +1,5 @@
 """Recipes: all that decides the numbers of a training, in a TOML file."""
 
-import tomllib
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import resources
 from itertools import pairwise
@@ -8,11 +7,25 @@ from math import cos, pi
 from pathlib import Path
 from typing import Any
 
-from sdebench._support.errors import UsageError, near_miss
+from sdebench._support.errors import MOST, UsageError, near_miss, real, shown, whole
+from sdebench._support.files import check_name
+from sdebench._support.reading import is_file, read_toml
 from sdebench.integration.prediction import KINDS
 
 TASKS = ("denoiser", "classifier", "progressive", "consistency")
 _PLAIN_LISTS = ("lams", "halvings")
+_WHOLES = {
+    "batch": (1, 16_384),
+    "steps": (1, MOST),
+    "warmup": (0, MOST),
+    "cooldown": (0, MOST),
+    "shifts": (0, 64),
+    "validate": (1, MOST),
+    "seed": (0, 2**63 - 1),
+    "intervals": (0, 100_000),
+}  # name -> the least and the greatest that it may be
+_REALS = {"rate": 1e38, "clip": 1e38, "time_scale": 1e9}  # name -> the greatest; all are above 0
+_FARTHEST, _HALVINGS = 1000.0, 20  # an end of lams, and how many halvings
 
 
 @dataclass(frozen=True)
@@ -56,23 +69,30 @@ class Recipe:
     intervals: int = 0
 
     def __post_init__(self):
+        check_name(self.name, "the name of a recipe")
         if self.task not in TASKS:
-            raise UsageError(f"task {self.task!r} of recipe {self.name!r}: give one of {', '.join(TASKS)}")
+            raise UsageError(f"task {shown(self.task)} of recipe {self.name!r}: give one of {', '.join(TASKS)}")
         if self.decay not in ("linear", "cosine"):
-            raise UsageError(f"decay {self.decay!r} of recipe {self.name!r}: give 'linear' or 'cosine'")
+            raise UsageError(f"decay {shown(self.decay)} of recipe {self.name!r}: give 'linear' or 'cosine'")
         if not (self.batch >= 1 and self.steps >= 1 and self.rate > 0 and 0 <= self.ema < 1 and self.validate >= 1):
             raise UsageError(f"recipe {self.name!r}: give batch, steps, validate >= 1, rate > 0 and 0 <= ema < 1")
+        for name, (least, most) in _WHOLES.items():
+            whole(getattr(self, name), f"{name} of recipe {self.name!r}", least, most)
+        for name, highest in _REALS.items():
+            real(getattr(self, name), f"{name} of recipe {self.name!r}", 0, highest, above=True)
         if not 0 <= self.cooldown <= self.steps - self.warmup:
             raise UsageError(
                 f"recipe {self.name!r}: warmup {self.warmup} and cooldown {self.cooldown} do not fit into "
                 f"{self.steps} steps: give more steps"
             )
-        if not self.time_scale > 0:
-            raise UsageError(f"time_scale {self.time_scale} of recipe {self.name!r}: give a number, more than 0")
-        if len(self.lams) != 2 or not self.lams[0] < self.lams[1]:
-            raise UsageError(f"lams {self.lams} of recipe {self.name!r}: give two numbers, the noisier (lower) first")
+        if len(self.lams) != 2 or not -_FARTHEST <= self.lams[0] < self.lams[1] <= _FARTHEST:
+            raise UsageError(f"lams {shown(self.lams)} of recipe {self.name!r}: give two numbers, the noisier (lower) first")
+        if len(self.halvings) > _HALVINGS or not all(n <= MOST for n in self.halvings):
+            raise UsageError(
+                f"halvings {shown(self.halvings)} of recipe {self.name!r}: give {_HALVINGS} numbers of steps at most"
+            )
         if self.kind not in KINDS:
-            raise UsageError(f"kind {self.kind!r} of recipe {self.name!r}: give one of {', '.join(KINDS)}")
+            raise UsageError(f"kind {shown(self.kind)} of recipe {self.name!r}: give one of {', '.join(KINDS)}")
         self._check_student()
 
     def _check_student(self) -> None:
@@ -135,14 +155,10 @@ def load(recipe: str, **changed: Any) -> Recipe:
     """The recipe of that name or in that TOML file, with some settings changed.  Raises UsageError for what is wrong in it."""
     known, path = names(), Path(recipe)
     path = known.get(recipe, path)
-    if not path.is_file():
+    if not is_file(path):
         near = near_miss(recipe, known)
-        raise UsageError(f"unknown recipe {recipe!r}{near} (there are: {', '.join(known)}; or give a TOML file)")
-    try:
-        content = {"name": path.stem} | tomllib.loads(path.read_text(encoding="utf-8")) | changed
-    except ValueError as error:
-        raise UsageError(f"cannot read {path} ({str(error).splitlines()[0]}): give a recipe in TOML") from None
-    return from_plain(content)
+        raise UsageError(f"unknown recipe {shown(recipe)}{near} (there are: {', '.join(known)}; or give a TOML file)")
+    return from_plain({"name": path.stem} | read_toml(path, "give a recipe in TOML") | changed)
 
 
 def from_plain(content: dict[str, Any]) -> Recipe:
@@ -150,7 +166,7 @@ def from_plain(content: dict[str, Any]) -> Recipe:
     allowed = {part.name: part for part in fields(Recipe)}
     for key in content:
         if key not in allowed:
-            raise UsageError(f"unknown key {key!r} of a recipe{near_miss(key, allowed)} (it has: {', '.join(allowed)})")
+            raise UsageError(f"unknown key {shown(key)} of a recipe{near_miss(key, allowed)} (it has: {', '.join(allowed)})")
     if content.get("teacher"):
         content = {"network": {}} | content
     missing = [name for name, part in allowed.items() if part.default is MISSING and name not in content]
@@ -176,4 +192,4 @@ def _check_type(name: str, value: Any, kind: Any) -> None:
     elif name == "network":
         right = isinstance(value, dict)
     if not right:
-        raise UsageError(f"{name} of a recipe is {value!r}: give a {what}")
+        raise UsageError(f"{name} of a recipe is {shown(value)}: give a {what}")

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, cut, describe, shown
 from sdebench._support.files import write_atomic
+from sdebench._support.reading import WEIGHTS, check_file, parse_json
 from sdebench.training.recipe import Recipe, from_plain
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -74,17 +75,23 @@ class State:
         """Go on from the checkpoint.  Raises UsageError for one that is broken, or of another recipe or teacher."""
         tensors, step, recipe, teacher = _read(folder / CHECKPOINT)
         _same(self.recipe, recipe, step)
+        if not 0 <= step <= self.recipe.steps:
+            raise UsageError(f"the checkpoint in {folder} was made after step {step}: give a recipe with as many steps")
         if teacher != self.teacher:
             raise UsageError(
                 f"the checkpoint in {folder} was made with a teacher of SHA-256 {teacher[:16] or 'none'}, and "
                 f"this one has {self.teacher[:16] or 'none'}: resume with the same teacher"
             )
-        self.net.load_state_dict(_part(tensors, "net"))
-        self.ema.load_state_dict(_part(tensors, "ema"))
-        moments = {m: _part(tensors, m) for m in _MOMENTS}
-        for name, parameter in self.net.named_parameters():
-            found = {m: moments[m][name] for m in _MOMENTS if name in moments[m]}
-            self.optimizer.state[parameter] = {m: _beside(parameter, value) for m, value in found.items()}
+        try:
+            self.net.load_state_dict(_part(tensors, "net"))
+            self.ema.load_state_dict(_part(tensors, "ema"))
+            moments = {m: _part(tensors, m) for m in _MOMENTS}
+            for name, parameter in self.net.named_parameters():
+                found = {m: moments[m][name] for m in _MOMENTS if name in moments[m]}
+                self.optimizer.state[parameter] = {m: _beside(parameter, value) for m, value in found.items()}
+        except RuntimeError as error:
+            what = describe(error)
+            raise UsageError(f"the checkpoint in {folder} is not of this network ({what}): give another folder") from None
         self.step = step
 
     def diverged(self, what: str) -> UsageError:
@@ -117,14 +124,20 @@ def _read(path: Path) -> tuple[dict[str, Tensor], int, dict[str, Any], str]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        check_file(path, WEIGHTS, "give another folder, or train anew")
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file is no dict)
             if _digest(tensors) != about["digest"]:
                 raise ValueError("damaged: its numbers have another SHA-256")
-            return tensors, int(about["step"]), json.loads(about["recipe"]), about.get("teacher", "")
+            recipe = parse_json(about["recipe"])
+            if not isinstance(recipe, dict):
+                raise ValueError("its recipe is no table")
+            return tensors, int(about["step"]), recipe, about.get("teacher", "")
+    except UsageError:
+        raise
     except (SafetensorError, KeyError, ValueError) as error:
-        what = str(error).splitlines()[0]
+        what = cut(str(error))
         raise UsageError(f"cannot read the checkpoint {path} ({what}): give another folder, or train anew") from None
 
 
@@ -135,6 +148,6 @@ def _same(recipe: Recipe, plain: dict[str, Any], step: int) -> None:
     for key in mine:
         if mine[key] != its[key] and not (key in _END and step <= ends):
             raise UsageError(
-                f"the checkpoint was made with {key} = {its[key]!r}, and this run has {mine[key]!r}: "
+                f"the checkpoint was made with {key} = {shown(its[key])}, and this run has {shown(mine[key])}: "
                 "resume with the same recipe"
             )

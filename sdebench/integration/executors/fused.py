@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sdebench._support.errors import UsageError
+from sdebench.integration.ends import is_noise
 from sdebench.integration.executors import native
 from sdebench.integration.executors.plan import Plan, plan
 from sdebench.integration.prediction import KINDS, Model, ModelLike
@@ -35,6 +36,8 @@ def prepared(
         raise UsageError("a state with requires_grad: give executor='eager' for gradients, or x.detach()")
     kind = getattr(model, "kind", "eps")
     kind = kind if kind in KINDS else "eps"
+    if kind == "eps" and type(model) is not Model and is_noise(model.schedule, grid[0]):
+        kind = "v"  # an exact model tells more than eps where alpha = 0
     ask = model.fn if type(model) is Model else lambda x, t: model(x, t).read(kind)
     return plan(solver, model.schedule, grid, kind, getattr(model, "gamma", None)), ask
 

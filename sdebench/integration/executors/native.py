@@ -5,6 +5,7 @@ microsecond of calling besides.  The kernel is built once with the C compiler of
 user's cache (`~/.cache/sdebench`, or $XDG_CACHE_HOME); without a compiler `fused` does with torch's operations.
 """
 
+import atexit
 import ctypes
 import hashlib
 import os
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdebench._support.files import cache
+from sdebench._support.files import cache, own_folder, private
 from sdebench.integration.executors.plan import Plan
 
 SOURCE = r"""
@@ -99,7 +101,6 @@ def _compiler() -> list[str]:
 
 def _build(compiler: list[str], path: Path) -> None:
     """Compile to `path`, which appears whole or not at all; with threads where the compiler knows OpenMP."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         source, made = Path(folder, "combine.c"), Path(folder, "combine.so")
         source.write_text(SOURCE)
@@ -107,20 +108,34 @@ def _build(compiler: list[str], path: Path) -> None:
             command = [*compiler, *_FLAGS, *threads, str(source), "-o", str(made)]
             done = subprocess.run(command, capture_output=True, timeout=120)
             if done.returncode == 0:
+                made.chmod(0o700)
                 made.replace(path)
                 return
         raise OSError(done.stderr.decode(errors="replace").strip())
 
 
+def _folder() -> Path:
+    """Where the kernel is kept: the user's cache, if nobody else can put anything there; else a new folder of this process."""
+    with suppress(OSError):
+        if private(own_folder(cache())):
+            return cache()
+    made = tempfile.mkdtemp(prefix="sdebench-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
+
+
 def _loaded(compiler: list[str], path: Path) -> ctypes.CDLL:
-    """What lies at `path`, built where nothing does, or nothing that can be loaded."""
-    if path.exists():
+    """What lies at `path`, built where nothing does, or nothing that can be loaded and that is this user's alone."""
+    if path.exists() and (own := private(path)):
         try:
-            return ctypes.CDLL(str(path))
+            return ctypes.CDLL(str(own))
         except OSError:  # damaged
             pass
     _build(compiler, path)
-    return ctypes.CDLL(str(path))
+    own = private(path)
+    if own is None:
+        raise OSError(f"{path} can be written by others")
+    return ctypes.CDLL(str(own))
 
 
 @lru_cache
@@ -131,7 +146,7 @@ def library() -> ctypes.CDLL | None:
         return None
     name = hashlib.sha256("\n".join((SOURCE, *compiler, *_FLAGS, _machine())).encode()).hexdigest()[:16]
     try:
-        made = _loaded(compiler, cache() / f"combine-{name}.so")
+        made = _loaded(compiler, _folder() / f"combine-{name}.so")
     except (OSError, RuntimeError, subprocess.SubprocessError):
         return None
     for kernel in NAMES.values():

@@ -25,12 +25,23 @@ class Linear(NamedTuple):
     z: float
 
 
+ENDLESS = 1e18  # a length of lam at which e^{-h} is 0 and h phi_k(-h) is 1/(k-1)!, to the last place
+
+
+def endless(ns: NoiseSchedule, s: float, t: float, rate: float = 1.0) -> Linear:
+    """The x0 form of an interval that begins at alpha = 0, by the limit: `linear` for a step of infinite length.
+
+    Its products `b h phi_k` are finite, and right to rounding; `rate` is that of the exponential, 1 + tau^2 with noise.
+    """
+    return Linear(ns.sigma(t) / ns.sigma(s), ns.alpha(t), ENDLESS, -rate * ENDLESS)
+
+
 def linear(form: str, ns: NoiseSchedule, s: float, t: float) -> Linear:
     """The coefficients of the interval s -> t; `form` is the prediction that is interpolated, `eps` or `x0`."""
-    h = ns.lam(t) - ns.lam(s)
+    h, (alpha_t, sigma_t) = ns.lam(t) - ns.lam(s), ns.levels(t)
     if form == "eps":
-        return Linear(ns.alpha(t) / ns.alpha(s), -ns.sigma(t), h, h)
-    return Linear(ns.sigma(t) / ns.sigma(s), ns.alpha(t), h, -h)
+        return Linear(alpha_t / ns.alpha(s), -sigma_t, h, h)
+    return Linear(sigma_t / ns.sigma(s), alpha_t, h, -h)
 
 
 def check_fraction(name: str, r: float) -> None:

@@ -7,6 +7,7 @@ exponential Adams methods `k = e^{(1 - theta) z}`, whose moments are `n! phi_{n+
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from math import factorial
 
 from sdebench._support.quadrature import gauss_legendre
@@ -44,14 +45,24 @@ def exponential(nodes: Sequence[float], z: float) -> list[float]:
 _FACTORIALS = tuple(map(factorial, range(12)))
 
 
-def quadrature(nodes: Sequence[float], kernel: Callable[[float], tuple[float, float]], points: int) -> list[float]:
-    """Weights for a kernel known in another variable q in [0, 1]: `kernel(q)` gives (k dtheta/dq, theta); Gauss-Legendre."""
+def quadrature(
+    nodes: Sequence[float], kernel: Callable[[float], tuple[float, float]], points: int, panels: int = 1
+) -> list[float]:
+    """Weights for a kernel known in another variable q in [0, 1]: `kernel(q)` gives (k dtheta/dq, theta); Gauss-Legendre, in
+    so many panels.
+    """
     moments = [0.0] * len(nodes)
-    theta, weights = gauss_legendre(points)
-    for q, w in zip(theta.tolist(), weights.tolist()):
+    for q, w in _rule(points, panels):
         value, theta = kernel(q)
         value *= w
         for n in range(len(nodes)):
             moments[n] += value
             value *= theta
     return interpolatory(nodes, moments)
+
+
+@cache
+def _rule(points: int, panels: int) -> tuple[tuple[float, float], ...]:
+    """(node, weight) pairs of Gauss-Legendre on each of so many parts of [0, 1]."""
+    rule = list(zip(*(values.tolist() for values in gauss_legendre(points))))
+    return tuple(((i + q) / panels, w / panels) for i in range(panels) for q, w in rule)

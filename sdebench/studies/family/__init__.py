@@ -13,15 +13,14 @@ the marginal is not known, which shows what noise is for: it forgets the error o
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from math import inf
 from typing import Any
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, shown
 from sdebench._support.registry import register_study
 from sdebench.records import Record
 from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study, named_by
-from sdebench.studies.settings import choices, grid, optional, problems, whole, wholes
+from sdebench.studies.settings import LISTED, choices, grid, optional, problems, whole, wholes
 
 KINDS = ("fokker-planck", "distance", "amount", "forward", "paths")
 ETAS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0)
@@ -37,13 +36,14 @@ CHAINS = {
     "VE": ("ncsn", "euler-maruyama"),
     "Rectified": ("euler-maruyama",),
 }
+_MOST_ETA = 1000.0
 TIMES, KEPT = 8, 64  # times at which distances are taken, and steps of a path that are kept
 
 
 def _read_etas(value: Any, name: str) -> tuple[float, ...]:
     etas = value if isinstance(value, list | tuple) else [value]
-    if not etas or not all(isinstance(e, int | float) and not isinstance(e, bool) and 0 <= e < inf for e in etas):
-        raise UsageError(f"{name} is {value!r}: give numbers, 0 or more, multiples of g")
+    if not 0 < len(etas) <= LISTED or not all(type(e) in (int, float) and 0 <= e <= _MOST_ETA for e in etas):
+        raise UsageError(f"{name} is {shown(value)}: give numbers, 0 or more, {_MOST_ETA:g} at most, multiples of g")
     return tuple(float(e) for e in etas)
 
 
@@ -56,9 +56,9 @@ class FamilySettings:
     solvers: tuple[str, ...] = choices(AMOUNTS)
     etas: tuple[float, ...] | None = field(default=None, metadata={"read": _read_etas})
     grid: str = grid()
-    budgets: tuple[int, ...] = wholes((8, 16, 32, 64))
-    steps: int | None = optional(whole(0, least=1))
-    points: int | None = optional(whole(0, least=1))
+    budgets: tuple[int, ...] = wholes((8, 16, 32, 64), most=100_000)
+    steps: int | None = optional(whole(0, least=1, most=100_000))
+    points: int | None = optional(whole(0, least=1, most=10_000))
     seed: int = whole(0)
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from functools import partial
 
+from sdebench._support.files import stem
 from sdebench.records import Record
-from sdebench.report.page import stem
 from sdebench.report.section import Block, Drawing, Section, TableBlock, Text
 from sdebench.studies.family import figures, tables
 

@@ -136,7 +136,7 @@ def forward_table(records: Iterable[Record]) -> Table:
     rows = []
     for r in of_kind(records, "forward"):
         case, error = r.case, series(r, "error")
-        fit, due = fit_order(series(r, "h"), error, series(r, "floor")), _DUE.get(case["chain"], 1)  # type: ignore[arg-type]  # arrays
+        fit, due = fit_order(series(r, "h"), error, series(r, "floor")), _DUE.get(case["chain"], 1)
         exact = fit.exact and due == 0
         rows.append(
             {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sdebench._support.registry import register_study
 from sdebench.records import Record
 from sdebench.report.section import Section
-from sdebench.studies.base import Found, Study
+from sdebench.studies.base import Found, Study, check_size
 from sdebench.studies.dtypes import DTYPES
 from sdebench.studies.settings import choices, grid, problems, solvers, whole
 
@@ -22,7 +22,7 @@ class FloorSettings:
     solvers: tuple[str, ...] = solvers("all")
     grid: str = grid()
     dtypes: tuple[str, ...] = choices(DTYPES)
-    points: int = whole(64, least=1)
+    points: int = whole(64, least=1, most=100_000)
     seed: int = whole(0)
 
 
@@ -47,8 +47,10 @@ class FloorStudy(Study):
 
     def cases(self, settings: FloorSettings) -> list[FloorCase]:
         """Every deterministic solver that crosses a grid, on every problem, in every dtype."""
-        from sdebench.catalogue import get_solver
+        from sdebench.catalogue import get_problem, get_solver
 
+        for problem in settings.problems:
+            check_size(settings.points, get_problem(problem).dim, "points")
         made = {spec: get_solver(spec) for spec in settings.solvers}
         return [
             FloorCase(spec, problem, dtype, settings.seed, settings.points, settings.grid)

@@ -2,8 +2,8 @@
 
 from functools import partial
 
+from sdebench._support.files import stem
 from sdebench.records import Record
-from sdebench.report.page import stem
 from sdebench.report.section import Drawing, Section, TableBlock
 from sdebench.studies.floor.figures import floor
 from sdebench.studies.floor.tables import floor_table

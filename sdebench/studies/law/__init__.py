@@ -25,7 +25,7 @@ class LawSettings:
     problems: tuple[str, ...] = problems("gaussian", "mixture-1d")
     solvers: tuple[str, ...] = solvers("all")
     grids: tuple[str, ...] = grids("uniform_lam")
-    budgets: tuple[int, ...] = wholes(BUDGETS, least=1)
+    budgets: tuple[int, ...] = wholes(BUDGETS, least=1, most=100_000)
     seed: int = whole(0)
 
 

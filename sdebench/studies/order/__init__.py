@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sdebench._support.registry import register_study
 from sdebench.records import WHOLE_RUNS, Record
 from sdebench.report.section import Section
-from sdebench.studies.base import Found, Study
+from sdebench.studies.base import Found, Study, check_size
 from sdebench.studies.settings import choices, grids, optional, problems, solvers, whole
 
 PIECES = ("main", "start-up", "end-point")
@@ -32,7 +32,7 @@ class OrderSettings:
     solvers: tuple[str, ...] = solvers("all")
     grids: tuple[str, ...] = grids()
     kinds: tuple[str, ...] | None = optional(choices(KINDS))
-    points: int = whole(64, least=1)
+    points: int = whole(64, least=1, most=100_000)
     seed: int = whole(0)
 
 
@@ -69,6 +69,8 @@ class OrderStudy(Study):
         from sdebench.laws.feasible import why_not
         from sdebench.studies.order.measure import kinds_of
 
+        for problem in settings.problems:
+            check_size(settings.points, get_problem(problem).dim, "points")
         made = {spec: get_solver(spec) for spec in settings.solvers}
         has = {spec: kinds_of(solver) for spec, solver in made.items()}
         places = [(kind, grid) for kind in settings.kinds or KINDS for grid in grids_of(kind, settings.grids)]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from sdebench._support.errors import UsageError
 from sdebench.records import Record
 from sdebench.report import style
 from sdebench.report.facts import group_by, series
@@ -28,6 +29,8 @@ def _draw_run(ax, m: Measured) -> None:
     colour, refuted = style.order_colour(m.claim), m.verdict == REFUTED
     marker = {"marker": "x", "ms": 4, "mew": 1} if refuted else {"marker": "o", "ms": 2.6, "mew": 0}
     ax.plot(h, error, ls="", color=colour, zorder=3, **marker)
+    if np.isnan(m.order):  # it diverges: there is no slope to draw
+        return
     inside = np.flatnonzero((n >= m.n_window[0]) & (n <= m.n_window[1]))
     last, ends = inside[h[inside].argmin()], np.array([h[inside].min(), h[inside].max()])
     ax.plot(ends, error[last] * (ends / h[last]) ** m.order, color=colour, lw=1, alpha=0.85, zorder=2)
@@ -38,7 +41,7 @@ def _draw_run(ax, m: Measured) -> None:
 def _guide(ax, runs: list[Measured], claimed: float) -> None:
     """A dashed line of the claimed slope, under the lowest run that claims it."""
     data = [(series(m.record, "h"), series(m.record, "rms")) for m in runs]
-    starts = [(error[h.argmax()], h.max(), h.min()) for h, error in data if error[h.argmax()] > 0]
+    starts = [(error[h.argmax()], h.max(), h.min()) for h, error in data if h.size and error[h.argmax()] > 0]
     if not starts:
         return
     error, high, low = min(starts)
@@ -60,7 +63,8 @@ def _guide(ax, runs: list[Measured], claimed: float) -> None:
 def _name_exceptions(ax, runs: list[Measured]) -> None:
     """The solvers of a panel that do not do as claimed, by name."""
     refuted = sorted((m for m in runs if m.verdict == REFUTED), key=lambda m: m.solver)
-    lines = [f"{m.solver}  {m.order:.2f}, claims {m.claim:g}".replace("-0.00", "0.00") for m in refuted]
+    orders = ("diverges" if np.isnan(m.order) else f"{m.order:.2f}".replace("-0.00", "0.00") for m in refuted)
+    lines = [f"{m.solver}  {order}, claims {m.claim:g}" for m, order in zip(refuted, orders)]
     lines += [f"{m.solver}  {m.verdict}" for m in runs if m.verdict in (FAILED, EXACT)]
     if len(lines) > _NAMED:
         lines = [*lines[: _NAMED - 1], f"and {len(lines) - _NAMED + 1} more"]
@@ -176,7 +180,8 @@ def draw_measurement(m: Any, ax: Any = None) -> Any:
         ax = Figure(figsize=(4.6, 3.4), layout="constrained").subplots()
     sns.scatterplot(data=m.frame(), x="h", y="error", style="used", markers={True: "o", False: "X"}, legend=False, ax=ax)
     _guides(ax, m)
-    ax.set(xscale="log", yscale="log", xlabel=_STEP.get(m.kind, "mean step in λ"), ylabel="RMS error", title=fill(str(m), 60))
+    style.plain_log(ax)
+    ax.set(xlabel=_STEP.get(m.kind, "mean step in λ"), ylabel="RMS error", title=fill(str(m), 60))
     ax.legend(frameon=False)
     return ax
 
@@ -187,17 +192,25 @@ _STEP = {"local": "step h in λ", "tolerance": "tolerance"}
 @style.styled
 def draw_measurements(found: Sequence[tuple[str, Any]]) -> Figure:
     """The errors of several (name, measurement), a panel a kind: RMS error against h, claimed slopes as dashes below."""
-    kinds = list(dict.fromkeys(m.kind for _, m in found)) or [""]
-    figure = Figure(figsize=(6.4, 3.3 * len(kinds)), layout="constrained")
-    for ax, kind in zip(figure.subplots(len(kinds), squeeze=False)[:, 0], kinds):
+    if not found:
+        raise UsageError("nothing was measured that could be drawn: leave --plot out, or mend what failed")
+    kinds = list(dict.fromkeys(m.kind for _, m in found))
+    columns = min(len(kinds), 2)
+    rows = -(-len(kinds) // columns)
+    figure = Figure(figsize=(3.8 * columns, 3.2 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes[len(kinds) :]:
+        ax.set_visible(False)
+    for ax, kind in zip(axes, kinds):
         here = [(name, m) for name, m in found if m.kind == kind]
         colours = dict(zip(dict.fromkeys(name for name, _ in here), sns.color_palette("colorblind", len(here))))
         frame = pd.concat([m.frame().assign(method=name) for name, m in here])
         sns.lineplot(data=frame[frame["error"] > 0], x="h", y="error", hue="method", palette=colours, marker="o", ax=ax)
         for name, m in here:
             _claimed_slope(ax, m, colours[name])
-        ax.set(xscale="log", yscale="log", xlabel=_STEP.get(kind, "mean step in λ"), ylabel="RMS error", title=kind)
-        sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False, title=None)
+        style.plain_log(ax)
+        ax.set(xlabel=_STEP.get(kind, "mean step in λ"), ylabel="RMS error", title=kind)
+        sns.move_legend(ax, "upper left", fontsize=7, labelspacing=0.2, frameon=False, title=None)
     return figure
 
 

@@ -8,13 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sdebench.fit import Fit, verdict
 from sdebench.records import Claims, Record, held_to
-from sdebench.report.facts import series, slope
+from sdebench.report.facts import series
+from sdebench.studies.order.judge import CONFIRMED, EXACT, FAILED, OPEN, REFUTED, VERDICTS, judge
 
-CONFIRMED, REFUTED, OPEN, EXACT, FAILED = VERDICTS = ("confirmed", "refuted", "not asymptotic", "exact", "failed")
 _WORST_FIRST = (REFUTED, FAILED, OPEN, CONFIRMED, EXACT)  # one refuted grid refutes; exact grids neither help nor harm
-_ROUNDING = {"float64": 1e-8, "float32": 1e-3, "bfloat16": 1e-1}  # a floor above these is a poor reference
 
 
 class Measured(NamedTuple):
@@ -50,42 +48,46 @@ def claims_of(record: Record) -> tuple[float, float]:
     return (np.nan if claim is None else claim), (np.nan if stated is None else stated)
 
 
-def _exact(record: Record, fit: Fit) -> bool:
-    """Whether the error is at the floor throughout AND that floor is rounding, not a poor reference hiding an order."""
-    limit = _ROUNDING.get(record.case["dtype"], _ROUNDING["float64"])
-    return fit.exact and bool(np.all(series(record, "floor") <= limit))
-
-
-def _judged(fit: Fit, claim: float) -> str:
-    return "" if np.isnan(claim) else verdict(fit, claim)
-
-
 def _measured(record: Record) -> Measured:
     case, (claim, stated) = record.case, claims_of(record)
-    who = (case.get(k, "") for k in ("solver", "problem", "dtype", "kind", "grid"))
-    blank = Measured(*who, record.claims, record, claim, stated)
-    if record.status != "ok":
+    who = {name: case.get(name, "") for name in ("solver", "problem", "dtype", "kind", "grid")}
+    blank = Measured(**who, claims=record.claims, record=record, claim=claim, stated=stated)
+    if not record.is_ok:
         return blank._replace(verdict=FAILED, verdict_stated=FAILED, reason=record.message)
-    fit = slope(record)
-    if _exact(record, fit):
-        return blank._replace(verdict=EXACT, verdict_stated=EXACT, reason=fit.reason)
+    found = judge(case.get("kind", ""), record.data, None if np.isnan(stated) else stated, case["dtype"])
+    fit = found.fit
     if not fit.resolved:
-        reason = fit.reason.replace("exact: ", "hidden by the reference: ")
-        return blank._replace(verdict=OPEN, verdict_stated=OPEN, reason=reason)
+        nothing = EXACT if fit.exact else REFUTED if fit.diverges else OPEN
+        return blank._replace(verdict=nothing, verdict_stated=nothing, reason=fit.reason)
     n = series(record, "n")[list(fit.window)]
     return blank._replace(
         order=fit.order,
         half_width=fit.half_width,
         constant=fit.constant,
         n_window=(n.min(), n.max()),
-        verdict=_judged(fit, claim),
-        verdict_stated=_judged(fit, stated),
+        reason=found.reason,
+        verdict=found.verdict(claim),
+        verdict_stated=found.verdict(stated),
     )
 
 
+_known: dict[int, tuple[Record, Measured]] = {}  # id -> a record, which keeps its id its own, and what it says
+_MOST_KNOWN = 50_000
+
+
 def measured(records: Iterable[Record]) -> list[Measured]:
-    """Every case of the order study, fitted and judged."""
-    return [_measured(r) for r in records]
+    """Every case of the order study, fitted and judged: each once, for all tables and figures that ask."""
+    if len(_known) > _MOST_KNOWN:
+        _known.clear()
+    out = []
+    for record in records:
+        if id(record) not in _known:
+            _known[id(record)] = record, _measured(record)
+        out.append(_known[id(record)][1])
+    return out
+
+
+__all__ = ["CONFIRMED", "EXACT", "FAILED", "OPEN", "REFUTED", "VERDICTS", "Measured", "claims_of", "measured", "overall"]
 
 
 def overall(verdicts: Iterable[str]) -> str:

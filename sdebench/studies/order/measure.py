@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -13,9 +14,10 @@ from sdebench.integration.prediction import ModelLike
 from sdebench.integration.solver import Node, Sampler, Solver
 from sdebench.records import Claims
 from sdebench.studies.base import Found
+from sdebench.studies.ladders import BLACK_BOX_LOCAL_STEPS, LOCAL_STEPS, PART_STEPS, black_box_ladder, ladder, rungs, tolerances
 from sdebench.studies.order import PIECES, OrderCase, stochastic
-from sdebench.studies.order.ladders import BLACK_BOX_LOCAL_STEPS, LOCAL_STEPS, black_box_ladder, ladder, rungs, tolerances
-from sdebench.studies.setting import PAST_RATIOS, Ladder, Setting, context, setting
+from sdebench.studies.purity import check_purity
+from sdebench.studies.setting import PAST_RATIOS, Ladder, OrderLadder, Setting, context, setting
 
 
 def _nodes(model, times, states) -> tuple[Node, ...]:
@@ -32,7 +34,7 @@ def _reach(memory: int) -> int:
 
 def _inner(solver: Solver | Sampler) -> Solver | Sampler:
     """The method that crosses an inner interval."""
-    return _on_grid(solver) if solver.inner is solver else solver.inner
+    return _on_grid(solver) if solver.inner is solver else solver.inner  # type: ignore[return-value]  # of a composition
 
 
 def _on_grid(solver: Solver | Sampler) -> Solver | Sampler:
@@ -57,30 +59,60 @@ def _crossing(method: Solver | Sampler, x: Tensor, times, past: tuple[Node, ...]
 
 
 def _local(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
-    out, one, k = Ladder(at.model), _inner(solver), solver.memory
-    for h in LOCAL_STEPS if _on_grid(solver) is solver else BLACK_BOX_LOCAL_STEPS:
-        times, exact = at.local_rung(h, _reach(k))
-        past = _nodes(at.model, times[2 : 2 + k], exact.states[2 : 2 + k])
-        floor = max(exact.error[1], at.rounding(1) * one.roundings)
-        out.rung(1, h, floor, exact.states[1], _crossing(one, exact.states[0], times[:2], past))
+    out, one, k, reach = OrderLadder(at), _inner(solver), solver.memory, _reach(solver.memory)
+    for h in at.shorten(LOCAL_STEPS if _on_grid(solver) is solver else BLACK_BOX_LOCAL_STEPS, 1, reach):
+        times, exact = at.hop(h, 1, reach)
+        past = _nodes(at.model, times[reach - k : reach][::-1], exact.states[reach - k : reach][::-1])
+        floor = max(exact.error[-1], at.rounding(1) * one.roundings)
+        out.rung(1, h, floor, exact.states[-1], _crossing(one, exact.states[reach], times[reach:], past))
     return out.data
 
 
 def _global(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
-    out, method = Ladder(at.model), _on_grid(solver)
+    out, method = OrderLadder(at, at.weights), _on_grid(solver)
     if method is solver:
         first = ladder(solver.order, solver.main_order, solver.memory)
     else:
         first = black_box_ladder(solver.order, grids.is_irregular(grid))
-    for n in rungs(out.data, first, further=solver.order < 5 or solver.memory > 0):
+    stated = solver.order_irregular if grids.is_irregular(grid) else solver.order
+    for n in rungs(out.data, first, further=solver.order < 5 or solver.memory > 0, stated=stated):
         times, h = at.grid(grid, n)
         floor = max(at.end.error[-1], at.rounding(n))
         out.rung(n, h, floor, at.end.states[-1], partial(integrate, method, x=at.x, grid=times))
-    return out.data
+    return out.data | {"parts": _parts(solver, at)}
+
+
+def _parts(solver: Solver | Sampler, at: Setting) -> dict[str, dict]:
+    """The error of the start-up, and of the last steps, by themselves, in the middle of the span: no run can have a higher
+    order, for what they leave behind is carried to the end."""
+    found = {}
+    if isinstance(solver, Solver) and solver.memory:
+        found["its start-up"] = _part(at, [solver] * solver.memory, 0)
+    if solver.closing:
+        found["its last steps"] = _part(at, list(solver.closing), solver.memory)
+    return found
+
+
+def _part(at: Setting, methods: list[Solver], memory: int) -> dict:
+    """Errors after a few steps of these methods from an exact state with an exact past, over the length of the first."""
+    out = OrderLadder(at)
+    for h in at.shorten(PART_STEPS, len(methods), memory):
+        times, exact = at.hop(h, len(methods), memory)
+        past = _nodes(at.model, times[:memory][::-1], exact.states[:memory][::-1])
+        steps, x = list(zip(methods, pairwise(times[memory:]))), exact.states[memory]
+        floor = max(exact.error[-1], at.rounding(len(methods)))
+        out.rung(len(methods), h, floor, exact.states[-1], partial(_take, steps, x=x, past=past))
+    return {key: out.data[key] for key in ("h", "rms", "floor", "angles")}
+
+
+def _take(steps: list, model: ModelLike, x: Tensor, past: tuple[Node, ...]) -> Tensor:
+    for method, (s, t) in steps:
+        x, past, _ = method.step(model, x, s, t, past)
+    return x
 
 
 def _from_exact_start(solver: Solver, at: Setting, grid: str) -> dict:
-    out, k = Ladder(at.model), solver.memory
+    out, k = OrderLadder(at, at.weights), solver.memory
     for n in rungs(out.data, ladder(solver.main_order, solver.main_order, solver.memory)):
         times, h = at.grid(grid, n)
         exact = at.states(times[: _reach(k) + 1])
@@ -91,7 +123,7 @@ def _from_exact_start(solver: Solver, at: Setting, grid: str) -> dict:
 
 
 def _start_up(solver: Solver, at: Setting, grid: str) -> dict:
-    out, k = Ladder(at.model), solver.memory
+    out, k = OrderLadder(at), solver.memory
     for n in rungs(out.data, ladder(2, 2, 1)):
         times, h = at.grid(grid, n)
         exact = at.states(times[: _reach(k) + 1])
@@ -101,7 +133,7 @@ def _start_up(solver: Solver, at: Setting, grid: str) -> dict:
 
 def _end_point(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     last = solver if isinstance(solver, Solver) else solver.closing[-1]
-    out, k, reach = Ladder(at.model), last.memory, _reach(solver.memory)
+    out, k, reach = OrderLadder(at), last.memory, _reach(solver.memory)
     for n in rungs(out.data, ladder(solver.main_order, solver.main_order, solver.memory)):
         times, h = at.grid(grid, n)
         exact = at.states(times[n - 1 - reach :])
@@ -111,7 +143,7 @@ def _end_point(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     return out.data
 
 
-def run_at_tolerance(solver: Solver | Sampler, model, x: Tensor, s: float, t: float, tol: float) -> Tensor:
+def run_at_tolerance(solver: Solver | Sampler, x: Tensor, s: float, t: float, tol: float, model) -> Tensor:
     """The state at t of an adaptive run, an embedded pair's or a black box's, with both tolerances at `tol`."""
     if isinstance(solver, Solver):
         return integrate_adaptive(solver, model, x, s, t, rtol=tol)[0]
@@ -122,11 +154,11 @@ def _tolerance(solver: Solver | Sampler, at: Setting, grid: str) -> dict:
     out, (s, t) = Ladder(at.model), at.problem.span
     floor = max(at.end.error[-1], at.rounding(64))
     for tol in tolerances(solver.order):
-        out.rung(0, tol, floor, at.end.states[-1], lambda m, tol=tol: run_at_tolerance(solver, m, at.x, s, t, tol))
+        out.rung(0, tol, floor, at.end.states[-1], partial(run_at_tolerance, solver, at.x, s, t, tol))
     return out.data
 
 
-_MEASURES = {
+_MEASURES: dict[str, Callable[..., dict]] = {
     "local": _local,
     "global": _global,
     "main": _from_exact_start,
@@ -144,16 +176,18 @@ def kinds_of(solver: Solver | Sampler) -> tuple[str, ...]:
         return (*(("weak",) if solver.order else ()), *(() if solver.strong_order is None else ("strong",)))
     adaptive = solver.embedded if isinstance(solver, Solver) else solver.adaptive
     pieces = PIECES if solver.memory and isinstance(solver, Solver) else ("end-point",) if solver.closing else ()
-    return ("local", "global", *pieces, *(("tolerance",) if adaptive else ()))
+    local = ("local",) if isinstance(solver, Solver) or solver.inner is not solver or solver.one_step else ()
+    return (*local, "global", *pieces, *(("tolerance",) if adaptive else ()))
 
 
 def measure_kind(solver: Solver | Sampler, at: Setting, kind: str, grid: str) -> dict:
     """The ladder of one kind of order, as a record keeps it."""
-    return _MEASURES[kind](solver, part_of(at, solver, kind), grid)
+    return _MEASURES[kind](solver, part_of(at, solver, kind), grid) | {"points": at.points}
 
 
 def measure(case: OrderCase) -> Found:
-    """Run one case."""
+    """Run one case.  Raises UsageError for a method that is not pure."""
     solver, at = get_solver(case.solver), setting(case.problem, case.points, case.seed)
+    check_purity(solver, at)
     crossed = part_of(at, solver, case.kind).problem
     return Found(context(crossed), Claims.of(solver), measure_kind(solver, at, case.kind, case.grid))

@@ -1,6 +1,6 @@
 """One measured order, for whoever asks for it in Python: `measure_order`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 from math import isfinite
 from typing import Any
@@ -10,17 +10,19 @@ import pandas as pd
 
 from sdebench import grids
 from sdebench._support.clock import threads
-from sdebench._support.errors import UsageError, near_miss
-from sdebench.catalogue import get_solver
-from sdebench.fit import Fit, fit_order, slopes, verdict
+from sdebench._support.errors import UsageError, near_miss, shown, whole
+from sdebench._support.escape import latex
+from sdebench.catalogue import get_problem, get_solver
+from sdebench.fit import Fit, slopes
 from sdebench.integration.solver import check_solver
 from sdebench.problems import Problem
 from sdebench.records import WHOLE_RUNS, Claims, held_to
+from sdebench.studies.base import check_size
 from sdebench.studies.order import grids_of, stochastic
+from sdebench.studies.order.judge import OPEN, Judgement, judge
 from sdebench.studies.order.measure import kinds_of, measure_kind
+from sdebench.studies.purity import check_purity
 from sdebench.studies.setting import Setting, setting
-
-_ROUNDING = 1e-8  # a floor above is an error bar, and nothing below it is exact
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,9 +35,14 @@ class Measurement:
 
     kind: str
     grid: str
-    fit: Fit
-    claim: int | None
+    judged: Judgement
+    claim: float | None
     points: tuple[tuple[float, float], ...]
+
+    @property
+    def fit(self) -> Fit:
+        """The fitted order with its interval and window."""
+        return self.judged.fit
 
     @property
     def order(self) -> float:
@@ -54,13 +61,15 @@ class Measurement:
 
     @property
     def reason(self) -> str:
-        """Why nothing is resolved, or an empty string."""
-        return self.fit.reason
+        """Why nothing is resolved or confirmed, or an empty string."""
+        return self.judged.reason
 
     @property
     def verdict(self) -> str:
         """`confirmed`, `refuted` or `not asymptotic`; `measured` where there is no claim."""
-        return "measured" if self.claim is None else verdict(self.fit, self.claim)
+        if self.claim is None:
+            return "measured"
+        return OPEN if self.fit.exact else self.judged.verdict(self.claim)
 
     def frame(self) -> pd.DataFrame:
         """One row a rung: h, error, the slope from the rung before, and whether the fit used it."""
@@ -77,7 +86,7 @@ class Measurement:
     def to_latex(self) -> str:
         """The rungs as a table with the rules of booktabs; the caption says order and verdict."""
         shown = self.frame().drop(columns="used").rename(columns={"h": "$h$"})
-        caption = str(self).replace("±", r"$\pm$")
+        caption = latex(str(self))
         return shown.to_latex(index=False, float_format=lambda v: f"{v:.3g}", na_rep="", caption=caption)
 
     def __str__(self) -> str:
@@ -91,14 +100,6 @@ class Measurement:
 
     def _repr_html_(self) -> str:
         return f"<p>{escape(str(self))}</p>" + self.frame().to_html(index=False, na_rep="", float_format=lambda v: f"{v:.3g}")
-
-
-def _first_lost(kind: str, data: dict[str, list]) -> str:
-    """Where on the ladder, from its largest steps on, an error first is not finite: its square, past 1e154, is not either."""
-    n, h = next((n, h) for n, h, error in zip(data["n"], data["h"], data["rms"]) if not isfinite(error))
-    if kind == "tolerance":
-        return f"at tolerance {h:.3g}"
-    return f"at h = {h:.3g}" if kind == "local" else f"at {n} steps"
 
 
 def default_problem(kind: str) -> str:
@@ -134,20 +135,21 @@ def measure_order(
     not have, and for a grid that the kind is not measured on.
     """
     solver = check_solver(get_solver(solver) if isinstance(solver, str) else solver)
+    points, seed = whole(points, "points", 1, 100_000), whole(seed, "seed")
     kind = kind or ("weak" if solver.stochastic else "global")
     if kind not in kinds_of(solver):
         allowed = kinds_of(solver)
         raise UsageError(
             f"unknown kind of order of this method {kind!r}{near_miss(kind, allowed)} (there are: {', '.join(allowed)})"
         )
-    grid, problem = _own_grid(kind, grid), problem or default_problem(kind)
+    grid, problem = _own_grid(kind, grid), default_problem(kind) if problem is None else problem
+    if not isinstance(problem, str | Problem):
+        raise UsageError(f"the problem is {shown(problem)}: give a sdebench.Problem, or the name of one")
+    check_size(points, (get_problem(problem) if isinstance(problem, str) else problem).dim, "points")
     at = Setting(problem, points, seed) if isinstance(problem, Problem) else setting(problem, points, seed)
+    check_purity(solver, at)
     with threads(1):
         data = measure_kind(solver, at, kind, grid)
-    fit = fit_order(data["h"], data["rms"], data["floor"])
-    if fit.exact and max(data["floor"]) > _ROUNDING:
-        fit = replace(fit, reason="hidden: the error is below the error bar of the reference, or of the samples")
-    if fit.diverges:
-        fit = replace(fit, reason=f"diverges: the state is not finite, first {_first_lost(kind, data)}")
-    claim = held_to(Claims.of(solver), kind, grid)[1] if claim is None else claim
-    return Measurement(kind, grid, fit, claim, tuple(zip(data["h"], data["rms"])))
+    stated = held_to(Claims.of(solver), kind, grid)[1]
+    judged = judge(kind, data, stated)
+    return Measurement(kind, grid, judged, stated if claim is None else claim, tuple(zip(data["h"], data["rms"])))

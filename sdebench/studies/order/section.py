@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from functools import partial
 from math import isnan, nan
 
+from sdebench._support.files import stem
 from sdebench.grids import names as grid_names
 from sdebench.records import WHOLE_RUNS, Record
 from sdebench.report import emit
 from sdebench.report.facts import DETERMINISTIC, STOCHASTIC, series, sort_of
-from sdebench.report.page import row_id, stem
+from sdebench.report.page import row_id
 from sdebench.report.section import Block, Details, Drawing, Heading, Section, TableBlock, Text, Tile
 from sdebench.report.table import Column, Table
 from sdebench.studies.order import heatmap, tables

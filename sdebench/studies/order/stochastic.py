@@ -12,12 +12,14 @@ phi(x) = mean over the coordinates of sin x + cos x: smooth and bounded, with ne
 from functools import lru_cache
 from math import sqrt
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sdebench import grids
+from sdebench.fit import pack_angles
 from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Counted
 from sdebench.integration.solver import Sampler, Solver
@@ -30,7 +32,7 @@ from sdebench.laws.pathwise import Tau, on_path
 from sdebench.noise import WhiteNoise
 from sdebench.noise.brownian import BrownianPath
 from sdebench.problems import Problem
-from sdebench.studies.order.ladders import rungs
+from sdebench.studies.ladders import rungs
 from sdebench.studies.setting import Setting, calls, error_norms
 
 STRONG_PATHS, COUPLED_PATHS = 16_384, 20_000
@@ -64,12 +66,14 @@ def weak(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
 def _moments(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
     problem = at.problem
     exact = problem.law.marginal(problem.schedule, problem.span[1])
-    out = {"n": [], "h": [], "rms": [], "floor": []}
-    for n in rungs(out, WEAK_STEPS, solver.order):
+    out: Data = {"n": [], "h": [], "rms": [], "floor": [], "angles": []}
+    vectors: list[np.ndarray] = []
+    for n in rungs(out, WEAK_STEPS, solver.order > 0, solver.order):
         times, h = at.grid(grid, n)
         start = perf_counter()
         table = tableau(solver, problem.schedule, times, gamma=problem.model.gamma)
-        mean, cov = law_of(table, problem.law)
+        mean, cov = law_of(table, problem.law)  # type: ignore[arg-type]  # one Gaussian, as `weak` has seen
+        vectors.append(torch.cat([mean - exact.mean(), (cov - exact.cov()).flatten()]).numpy())
         of_mean, of_cov = float((mean - exact.mean()).norm()), float((cov - exact.cov()).norm())
         both = sqrt(of_mean**2 + of_cov**2)
         _row(
@@ -85,6 +89,7 @@ def _moments(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
             mean=of_mean,
             cov=of_cov,
         )
+        out["angles"] = pack_angles(vectors)
     return out
 
 
@@ -121,18 +126,19 @@ def phi(x: Tensor) -> Tensor:
 
 def _exact_phi(problem: Problem) -> float:
     """E[phi] of the exact marginal in 1-D: E[sin x] = e^{-v/2} sin(m) for each component, and so for the cosine."""
-    law = problem.law.marginal(problem.schedule, problem.span[1]).kernel
+    law: Any = problem.law.marginal(problem.schedule, problem.span[1]).kernel  # of a line: `Coordinates`
     w, m, v = law.log_weights.exp(), law.means, law.sd.square()
     return float((w * (-0.5 * v).exp() * (m.sin() + m.cos())).sum())
 
 
-def _expectation(solver: Solver, at: Setting, grid: str) -> Data:
-    problem, exact, out = at.problem, _exact_phi(at.problem), {}
+def _expectation(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
+    problem, exact, out, signed = at.problem, _exact_phi(at.problem), {}, []
     for n in FEW_STEPS if has_noise_inside(solver, problem) else QUADRATURE_STEPS:
         times, h = at.grid(grid, n)
         start = perf_counter()
         law = chain_law(solver, problem, times)
-        error = abs(law.expect(lambda x: np.sin(x) + np.cos(x)) - exact)
+        signed.append(law.expect(lambda x: np.sin(x) + np.cos(x)) - exact)
+        error = abs(signed[-1])
         _row(
             out,
             n=n,
@@ -144,7 +150,7 @@ def _expectation(solver: Solver, at: Setting, grid: str) -> Data:
             seconds=perf_counter() - start,
             floor=_QUADRATURE,
         )
-    return out
+    return out | {"angles": pack_angles(signed)}
 
 
 # A path keeps its normals: in float32, which is a path as good as any.  What it adds up to over a step differs from what it
@@ -187,12 +193,13 @@ def _coupled(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
     """E[phi(x_n) - phi(x)] with x the reference on the same path: the difference has little variance."""
     more = tuple(t for n in COUPLED_STEPS for t in at.grid(grid, n)[0][1:-1])
     path, x, reference = _on_one_path(solver, at, COUPLED_PATHS, COUPLED_FINE, more)
-    exact, out = phi(reference.states[0]), {}
+    exact, out, signed = phi(reference.states[0]), {}, []
     for n in COUPLED_STEPS:
         times, h = at.grid(grid, n)
         model, start = Counted(at.model), perf_counter()
         difference = phi(integrate(solver, model, x, times, path)) - exact
-        error, stderr = abs(float(difference.mean())), float(difference.std()) / sqrt(len(x))
+        signed.append(float(difference.mean()))
+        error, stderr = abs(signed[-1]), float(difference.std()) / sqrt(len(x))
         _row(
             out,
             n=n,
@@ -205,7 +212,7 @@ def _coupled(solver: Solver | Sampler, at: Setting, grid: str) -> Data:
             floor=stderr,
             stderr=stderr,
         )
-    return out
+    return out | {"angles": pack_angles(signed)}
 
 
 def strong(solver: Solver | Sampler, at: Setting, grid: str) -> Data:

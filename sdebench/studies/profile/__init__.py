@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from sdebench._support.processes import most_threads
 from sdebench._support.registry import PROBLEMS, register_study, split_spec
 from sdebench.records import Record
 from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study, named_by, problem_factory
+from sdebench.studies.dtypes import NETWORK_DTYPES
 from sdebench.studies.settings import choices, flags, grid, names, real, solvers, whole, wholes
 
 SOLVERS = ("ddim", "dpm-solver++-2m", "dpm-solver++-3m", "unipc-3", "heun-edm")
@@ -26,15 +28,15 @@ class ProfileSettings:
     solvers: tuple[str, ...] = solvers(*SOLVERS)
     executors: tuple[str, ...] = choices(("eager", "fused", "graph"), ("eager", "fused"))
     batches: tuple[int, ...] = wholes(BATCHES, most=1_000_000)
-    dtypes: tuple[str, ...] = choices(("float64", "float32", "bfloat16"), ("float32",))
+    dtypes: tuple[str, ...] = choices(NETWORK_DTYPES, ("float32",))
     devices: tuple[str, ...] = names("cpu")
     compiled: tuple[bool, ...] = flags(False)
-    threads: int = whole(1, least=1, most=1024)
+    threads: int = whole(1, least=1, most=most_threads())
     grid: str = grid()
     steps: int = whole(20, least=1, most=100_000)
     seed: int = whole(0)
-    repeats: int = whole(1, least=1)
-    seconds: float = real(1.0, least=0.0)
+    repeats: int = whole(1, least=1, most=1000)
+    seconds: float = real(1.0, least=0.0, most=3600.0)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ class ProfileStudy(Study):
         from sdebench.studies.profile.measure import cases
 
         return cases(settings)
+
+    def count(self, settings: ProfileSettings) -> int:
+        """Everything is measured so many times."""
+        return super().count(settings) * settings.repeats
 
     def measure(self, case: ProfileCase) -> Found:
         """Run one case."""

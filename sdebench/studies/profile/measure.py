@@ -1,6 +1,7 @@
 """How the profile study measures."""
 
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sdebench.catalogue import get_solver
 from sdebench.integration.executors.fused import arithmetic
 from sdebench.networks.problem import device_of
 from sdebench.records import Claims, provenance
-from sdebench.studies.base import Found, tell_left_out
+from sdebench.studies.base import Found, check_size, tell_left_out
 from sdebench.studies.profile import ProfileCase, ProfileSettings
 from sdebench.studies.profile.counts import alone, fewest, history, peak, traced, work
 from sdebench.studies.profile.energy import meter
@@ -72,6 +73,7 @@ def why_not(case: ProfileCase) -> str:
     if executor == "graph" and is_exact(case.model):
         return f"model {case.model!r} is computed on the host, which no CUDA graph records: give executor 'fused'"
     at = subject(case.model, case.dtype, case.device)
+    check_size(case.batch, prod(at.shape), "batch")
     try:
         bench = Bench(solver, at, executor, _grid(case, at), 1, case.seed)
         bench.nfe()

@@ -2,8 +2,8 @@
 
 from functools import partial
 
+from sdebench._support.files import stem
 from sdebench.records import Record
-from sdebench.report.page import stem
 from sdebench.report.section import Block, Drawing, Heading, Section, TableBlock, Text
 from sdebench.studies.profile import figures
 from sdebench.studies.profile.tables import profile_runs, profile_table

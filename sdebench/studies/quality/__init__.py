@@ -11,14 +11,14 @@ counted.  More samples are more chunks: those that are held stay.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sdebench._support.registry import register_study
 from sdebench.records import Record
 from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study
-from sdebench.studies.dtypes import DTYPES
+from sdebench.studies.dtypes import NETWORK_DTYPES
 from sdebench.studies.settings import choice, choices, grids, names, solvers, whole, wholes
 
 KINDS = ("pictures", "data", "samples", "error")
@@ -41,14 +41,14 @@ class QualitySettings:
     budgets: tuple[int, ...] = wholes(BUDGETS, most=100_000)
     ladder: tuple[int, ...] = wholes(BEYOND, most=100_000)
     samples: int = whole(1000, least=FEWEST)
-    chunk: int = whole(500, least=FEWEST)
+    chunk: int = whole(500, least=FEWEST, most=100_000)
     features: str = ""
     data: str = ""
-    dtypes: tuple[str, ...] = choices(DTYPES, ("float32",))
+    dtypes: tuple[str, ...] = choices(NETWORK_DTYPES, ("float32",))
     reference: str = choice(("float64", "float32"), "float64")
     device: str = "cpu"
     seed: int = whole(0)
-    points: int = whole(32, least=1)
+    points: int = whole(32, least=1, most=100_000)
     kinds: tuple[str, ...] = choices(KINDS)
 
 
@@ -88,6 +88,11 @@ class QualityStudy(Study):
         from sdebench.studies.quality.measure import cases
 
         return cases(settings)
+
+    def count(self, settings: QualitySettings) -> int:
+        """Samples are cut into chunks, and a ladder is one case."""
+        chunks = -(-settings.samples // settings.chunk)
+        return super().count(replace(settings, ladder=None)) * chunks
 
     def measure(self, case: QualityCase) -> Found:
         """Run one case."""

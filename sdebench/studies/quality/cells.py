@@ -217,7 +217,7 @@ def _labels(contexts: Mapping[tuple, Mapping[str, Any]]) -> dict[tuple, str]:
     """A name for each group, no longer than tells it from the others; a network of the package by the name it has there."""
     called = {key: key[0] if re.fullmatch(r"[\w.-]+", key[0]) else c["model"] for key, c in contexts.items()}
     names = {
-        key: called[key] if c["data"] in (called[key], c["model"]) else f"{called[key]} on {c['data']}"
+        key: called[key] if c["data"] in ("", called[key], c["model"]) else f"{called[key]} on {c['data']}"
         for key, c in contexts.items()
     }
     for more in ("metric", "model_sha256", "data_sha256"):

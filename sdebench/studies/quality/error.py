@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from sdebench._support.files import cache, write_atomic
+from sdebench._support.files import cache, own_folder, private, write_atomic
 from sdebench.catalogue import get_solver
 from sdebench.data import to_uint8
 from sdebench.grids import Grid
@@ -58,9 +58,12 @@ class Converged:
         )
         path = cache() / "converged" / f"{hashlib.sha256(repr(about).encode()).hexdigest()[:32]}.safetensors"
         with suppress(OSError, SafetensorError, KeyError):
-            return load_file(path)["ends"]
+            ends = load_file(path)["ends"] if private(path) and path.is_file() else None
+            if ends is not None and ends.shape == (self.points, at.problem.dim) and ends.dtype == torch.float64:
+                return ends
         ends = self.run(solver, at.problem.model, grid_of(at.problem, grid, steps), at)
         with suppress(OSError):  # no room, or a home that cannot be written: then everybody makes it
+            own_folder(path.parent)
             write_atomic(path, save({"ends": ends}))
         return ends
 

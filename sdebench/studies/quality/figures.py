@@ -18,7 +18,7 @@ from sdebench.studies.quality.tables import limit
 
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#c24e00", "#cc79a7", "#56b4e9", "#7a4fa3", "#6b6b6b")
 _MARKERS = ("o", "s", "^", "D")  # one for each round of the colours
-_LINES = {"float64": "-", "float32": "-", "bfloat16": ":"}
+_LINES = {"float64": "-", "float32": "-", "bfloat16": ":", "float16": "--"}
 _TICKS = [1, 2, 4, 5, 10, 20, 50, 100, 200, 500]
 _LEFT, _PLOT, _RIGHT, _BOTTOM, _TALL, _LEGEND = 0.62, 3.6, 0.14, 0.5, 3.0, 0.145  # inches, the last of one line of the legend
 _DPI, _ACROSS, _SHOWN = 120, 8, 4  # pixels an inch, samples a row, budgets with a figure of samples

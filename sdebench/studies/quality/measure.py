@@ -7,10 +7,10 @@ from typing import Any
 from sdebench._support.errors import UsageError
 from sdebench.catalogue import get_solver
 from sdebench.records import Claims
-from sdebench.studies.base import Found, tell_left_out
+from sdebench.studies.base import Found, check_size, tell_left_out
 from sdebench.studies.quality import FEWEST, KINDS, QualityCase, QualitySettings
 from sdebench.studies.quality.error import of_error, of_pictures
-from sdebench.studies.quality.metrics import context, described, of_data, of_samples
+from sdebench.studies.quality.metrics import context, described, of_data, of_samples, why_no_features
 from sdebench.studies.quality.run import Sampling, steps_for
 from sdebench.studies.quality.student import about, is_student, why_no_error, why_unpaired
 
@@ -70,6 +70,8 @@ def _cases(kind: str, at: Sampling, settings: QualitySettings) -> Iterator[dict[
 
 def _left_out(at: Sampling, settings: QualitySettings) -> Iterator[str]:
     """Why a solver and a budget have no case, or no error of a student, for each; empty where they have one."""
+    if set(settings.kinds) != {"error"}:
+        yield why_no_features(at.problem, settings.features, settings.data)
     wanted = is_student(at) and "error" in settings.kinds
     if wanted and (why := why_no_error(at)):
         yield f"the error of {at.model}: {why}"
@@ -82,7 +84,8 @@ def cases(settings: QualitySettings) -> list[QualityCase]:
     """The long ones first; what cannot be run is left out, with a warning.
 
     Raises UsageError where nothing can be run, for a network whose images are not of the data's shape, and for a device that
-    is not there.  A student whose teacher is not here, or had none, has no errors.
+    is not there.  A network whose data no features see has errors alone; a student whose teacher is not here, or had none,
+    has no errors.
     """
     rest, out = settings.samples % settings.chunk, []
     if 0 < rest < FEWEST:
@@ -90,9 +93,12 @@ def cases(settings: QualitySettings) -> list[QualityCase]:
         raise UsageError(f"{chunks} leave {rest} over: give a multiple of {settings.chunk}")
     for model in settings.models:
         at = Sampling(model, settings.dtypes[0], settings.device, settings.seed)
+        check_size(settings.points, at.problem.dim, "points")
+        check_size(settings.chunk, at.problem.dim, "chunk")
         head: dict[str, Any] = {"model": model, "model_sha256": at.problem.sha256[:16], "device": at.device, "seed": at.seed}
         head |= described(at.problem, settings.features, settings.data, at.device)
-        out += [QualityCase(**head, kind=kind, **case) for kind in settings.kinds for case in _cases(kind, at, settings)]
+        kinds = [kind for kind in settings.kinds if head["features"] or kind == "error"]
+        out += [QualityCase(**head, kind=kind, **case) for kind in kinds for case in _cases(kind, at, settings)]
         tell_left_out(_left_out(at, settings), any(case.solver for case in out))
     return sorted(out, key=_early)
 

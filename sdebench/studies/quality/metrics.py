@@ -65,15 +65,12 @@ def yardstick(features: str, data: str, device: str) -> Yardstick:
 def described(problem: NetworkProblem, features: str, data: str, device: str) -> dict[str, str]:
     """The settings of a case that name its features and data; `features` may be "", for those that see the network's data.
 
-    Raises UsageError where there are none, and where the network's images are not of the data's shape.
+    All are "" where no features are known (`why_no_features`).  Raises UsageError where the network's images are not of the
+    data's shape.
     """
-    track = _images(data).name if data else problem.card.get("data", {}).get("name", "")
-    features = features or next((space for space in SPACES if track.startswith(space)), "")
+    features = features or _known_features(problem, data)
     if not features:
-        raise UsageError(
-            f"no feature space is known for the data {track!r} of network {problem.name!r}: give --features, "
-            f"one of {', '.join(SPACES)}, inception:PATH, or a classifier's folder"
-        )
+        return {"features": "", "data": "", "data_sha256": ""}
     about = _images(data) if data else get_features(features, device).data
     if tuple(about.shape) != tuple(problem.shape):
         raise UsageError(
@@ -83,17 +80,43 @@ def described(problem: NetworkProblem, features: str, data: str, device: str) ->
     return {"features": features, "data": data, "data_sha256": about.sha256[:16]}
 
 
-def context(case: QualityCase, problem: NetworkProblem) -> dict:
-    """What a record says of the network and of what its samples are compared with."""
-    space, ns = get_features(case.features, case.device), problem.schedule
+def _known_features(problem: NetworkProblem, data: str) -> str:
+    """The feature space that sees the data, or that of the network; "" where none does."""
+    track = _images(data).name if data else problem.card.get("data", {}).get("name", "")
+    return next((space for space in SPACES if track.startswith(space)), "")
+
+
+def why_no_features(problem: NetworkProblem, features: str, data: str) -> str:
+    """Why samples of the network cannot be compared with data; empty where they can."""
+    if features or _known_features(problem, data):
+        return ""
+    return (
+        f"the quality of {problem.name!r}, for no feature space is known of its data: give --features, "
+        f"one of {', '.join(SPACES)}, inception:PATH, or a classifier's folder"
+    )
+
+
+def _compared_with(case: QualityCase) -> dict:
+    """What a record says of the data and the features; nothing where a case has none."""
+    if not case.features:
+        return {"data": "", "data_sha256": "", "metric": "", "features": {}}
+    space = get_features(case.features, case.device)
     about = _images(case.data) if case.data else space.data
     return {
-        "model": problem.name,
-        "model_sha256": problem.sha256,
         "data": about.name,
         "data_sha256": about.sha256,
         "metric": space.name,
         "features": {"name": space.name, "dim": space.dim, "sha256": space.sha256},
+    }
+
+
+def context(case: QualityCase, problem: NetworkProblem) -> dict:
+    """What a record says of the network and of what its samples are compared with."""
+    ns = problem.schedule
+    return {
+        "model": problem.name,
+        "model_sha256": problem.sha256,
+        **_compared_with(case),
         "schedule": str(ns),
         "span": list(problem.span),
         "lams": [ns.lam(t) for t in problem.span],

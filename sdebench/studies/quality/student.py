@@ -8,7 +8,7 @@ of its noise.
 import re
 from functools import lru_cache
 
-from sdebench._support.errors import UsageError
+from sdebench._support.errors import UsageError, shown
 from sdebench.catalogue import get_solver
 from sdebench.networks import shipped_cards
 from sdebench.solvers.consistency import Consistency
@@ -57,16 +57,17 @@ def _found(card: dict[str, str], at: Sampling, whose: str) -> Sampling:
         if sha256 == card["sha256"]:
             return its
         why = (
-            f"network {whose!r} had a teacher {spec!r} of SHA-256 {card['sha256'][:12]}, and that of this name has "
+            f"network {whose!r} had a teacher {shown(spec)} of SHA-256 {card['sha256'][:12]}, and that of this name has "
             f"{sha256[:12]}: give the network that taught it, or train it again"
         )
     raise UsageError(why or f"network {whose!r} does not say in its card what taught it: give the teacher's name and sha256")
 
 
-def teacher_of(at: Sampling) -> Sampling:
+def teacher_of(at: Sampling, taught: tuple[str, ...] = ()) -> Sampling:
     """Where the first of a student's teachers stands; of a network that is none, the network itself.
 
-    Raises UsageError where there is no teacher, it is not here, or has another schedule, span or shape.
+    Raises UsageError where there is no teacher, it is not here, has another schedule, span or shape, or is among those that
+    were `taught`, by their SHA-256: a card may say anything.
     """
     if not is_student(at):
         return at
@@ -79,7 +80,7 @@ def teacher_of(at: Sampling) -> Sampling:
     card = _named(mine.card)
     if not (card["name"] and card["sha256"]):
         raise UsageError(
-            f"network {mine.name!r} has the teacher {mine.card['teacher']!r} in its card: give its name and sha256"
+            f"network {mine.name!r} has the teacher {shown(mine.card['teacher'])} in its card: give its name and sha256"
         )
     teacher = _found(card, at, mine.name)
     its = teacher.problem
@@ -87,7 +88,9 @@ def teacher_of(at: Sampling) -> Sampling:
         raise UsageError(
             f"network {mine.name!r} has another schedule, span or shape than its teacher {teacher.model!r}: give their own"
         )
-    return teacher_of(teacher)
+    if its.sha256 in (*taught, mine.sha256):
+        raise UsageError(f"network {mine.name!r} is a teacher of its own teachers by its card: give the card that it came with")
+    return teacher_of(teacher, (*taught, mine.sha256))
 
 
 def why_no_error(at: Sampling) -> str:

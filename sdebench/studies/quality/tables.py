@@ -2,9 +2,10 @@
 still ranks them as the error does."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import combinations, permutations
 from math import nan
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -263,18 +264,27 @@ def limit(ranks: pd.DataFrame) -> tuple[float, float]:
     return last, float(after.min()) if len(after) else nan
 
 
+def _about_metric(context: Mapping[str, Any]) -> list[str]:
+    """What the distance is; nothing where none was measured."""
+    if not context["metric"]:
+        return []
+    measure = f"{context['metric']} is a Frechet distance in {context['features']['dim']} features"
+    if context["metric"] == "fid":
+        return [f"{measure} of the Inception network of 2015."]
+    return [f"{measure} of a classifier that comes with this suite: it is not FID, and compares only with itself."]
+
+
 def about(group: Group, ranks: pd.DataFrame) -> list[str]:
     """What is said of a group before its tables: the network, the measure, and where quality stops to rank solvers."""
     c = group.context
     size = f" of {c['parameters'] / 1e6:.2g} million parameters" if c.get("parameters") else ""
+    of_what = f"trained on {c['data']} images" if c["data"] else "for states"
     what = (
-        f"A network{size} trained on {c['data']} images of "
+        f"A network{size} {of_what} of "
         f"{' × '.join(map(str, c['shape']))}; {c['schedule']}, λ from {c['lams'][0]:.3g} to {c['lams'][1]:.3g}; weights "
         f"{c['model_sha256'][:12]}."
     )
-    measure = f"{c['metric']} is a Frechet distance in {c['features']['dim']} features"
-    own = f"{measure} of a classifier that comes with this suite: it is not FID, and compares only with itself."
-    texts = [what, f"{measure} of the Inception network of 2015." if c["metric"] == "fid" else own]
+    texts = [what, *_about_metric(c)]
     last, after = limit(ranks)
     if last == last:
         rest = f"; from {after:g} NFE on only in part, or not at all." if after == after else ", the most that was measured."

@@ -39,10 +39,10 @@ class MatchingSettings:
     outputs: tuple[str, ...] = choices(("x0", "eps", "v", "score", "velocity"))
     probes: tuple[str, ...] = choices(("rademacher", "normal"))
     supports: tuple[str, ...] = choices(("full", "segments", "points"))
-    sizes: tuple[int, ...] = wholes((64, 512), least=FIXED_LEVELS)
+    sizes: tuple[int, ...] = wholes((64, 512), least=FIXED_LEVELS, most=1_000_000)
     seeds: tuple[int, ...] = wholes((0,), least=0)
-    steps: int = whole(1024, least=1)
-    points: int = whole(4096, least=1)
+    steps: int = whole(1024, least=1, most=1_000_000)
+    points: int = whole(4096, least=1, most=1_000_000)
 
 
 @dataclass(frozen=True)

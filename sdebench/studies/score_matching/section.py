@@ -2,8 +2,8 @@
 
 from functools import partial
 
+from sdebench._support.files import stem
 from sdebench.records import Record
-from sdebench.report.page import stem
 from sdebench.report.section import Drawing, Section, TableBlock, Text
 from sdebench.studies.score_matching import tables
 from sdebench.studies.score_matching.figures import DRAWN

@@ -1,10 +1,11 @@
 """The survey, statement by statement: a page of Markdown from the records of the study."""
 
-import re
 from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Any
 
+from sdebench._support.escape import code
+from sdebench._support.escape import markdown as markdown_text
 from sdebench.records import Record
 from sdebench.report.page import provenance
 
@@ -61,37 +62,24 @@ def _error(value: float | None, of_order: bool) -> str:
     return f"order, {value:.1g} off" if of_order else f"{value:.1e}" if value else "0"
 
 
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _prose(text: str) -> str:
-    """Text in which no character is taken for markup."""
-    return re.sub(r"([~*<`\[\]])", r"\\\1", _escape(text))
-
-
-def _code(text: str) -> str:
-    return f"`{_escape(text)}`" if text else ""
-
-
 def _formulas(context: Mapping[str, Any]) -> str:
     """The statement as printed, and under it what is right or true instead."""
-    lines = [f"**{_prose(context['title'])}**", _code(context["printed"])]
+    lines = [f"**{markdown_text(context['title'])}**", code(context["printed"])]
     if context["right"]:
-        lines.append(f"right [{context['correction']}]: {_code(context['right'])}")
+        lines.append(f"right [{markdown_text(context['correction'])}]: {code(context['right'])}")
     if context["instead"]:
-        lines.append(f"instead [{context['correction']}]: {_prose(context['instead'])}")
+        lines.append(f"instead [{markdown_text(context['correction'])}]: {markdown_text(context['instead'])}")
     return "<br>".join(lines)
 
 
 def _row(record: Record) -> str:
     context, data = record.context, record.data
     if not record.is_ok:
-        return f"| | {record.case['statement']}<br>{_prose(record.message)} | | | | {_SHOWN[FAILED]} |"
+        return f"| | {markdown_text(record.case['statement'])}<br>{markdown_text(record.message)} | | | | {_SHOWN[FAILED]} |"
     changed, same = context["right"] or context["instead"], data["printed_tolerance"] == data["tolerance"]
     allowed = f"order {data['tolerance']:g}" if data["of_order"] else f"{data['tolerance']:.0e}"
     cells = (
-        context["equation"],
+        markdown_text(context["equation"]),
         _formulas(context),
         _error(data["printed_error"], data["of_order"] and same),
         _error(data["right_error"], data["of_order"]) if changed else "",
@@ -107,9 +95,9 @@ _HEAD = """\
 
 
 def _chapter(name: str, records: list[Record]) -> list[str]:
-    how = [f"- {_prose(r.context['title'])}: {_prose(r.context['how'])}" for r in records if r.context]
+    how = [f"- {markdown_text(r.context['title'])}: {markdown_text(r.context['how'])}" for r in records if r.context]
     details = "\n".join(["<details><summary>How each was measured</summary>", "", *how, "", "</details>"])
-    return [f"## {name}", "\n".join([_HEAD, *map(_row, records)]), details]
+    return [f"## {markdown_text(name)}", "\n".join([_HEAD, *map(_row, records)]), details]
 
 
 def _corrections(records: list[Record]) -> str:
@@ -122,7 +110,8 @@ def _corrections(records: list[Record]) -> str:
     def place(name: str) -> tuple:
         return (not name.isdigit(), len(name), int(name) if name.isdigit() else 0, name)
 
-    return "\n".join(f"- [{name}] {'; '.join(named[name])}" for name in sorted(named, key=place))
+    told = ((markdown_text(name), markdown_text("; ".join(named[name]))) for name in sorted(named, key=place))
+    return "\n".join(f"- [{name}] {titles}" for name, titles in told)
 
 
 def count_verdicts(records: Iterable[Record]) -> str:
@@ -137,7 +126,9 @@ def _summary(chapters: dict[str, list[Record]]) -> str:
     lines = ["| Chapter | Statements | hold | hold after a correction | do not hold |", "| --- | ---: | ---: | ---: | ---: |"]
     for name, members in chapters.items():
         found = [verdict(record) for record in members]
-        lines.append(f"| {name} | {len(found)} | {found.count(HOLDS)} | {found.count(CORRECTED)} | {found.count(FALSE)} |")
+        lines.append(
+            f"| {markdown_text(name)} | {len(found)} | {found.count(HOLDS)} | {found.count(CORRECTED)} | {found.count(FALSE)} |"
+        )
     return "\n".join(lines)
 
 
@@ -156,6 +147,6 @@ def markdown(records: Iterable[Record]) -> str:
         _corrections(kept),
         "## Reproduce",
         "`sdebench run benchmarks/survey.toml` measures, `sdebench report` makes this page.",
-        "\n".join(f"- {name}: {text}" for name, text in provenance(kept)),
+        "\n".join(f"- {name}: {markdown_text(text)}" for name, text in provenance(kept)),
     ]
     return "\n\n".join(parts) + "\n"

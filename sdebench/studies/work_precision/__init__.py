@@ -22,8 +22,8 @@ class WorkPrecisionSettings:
     problems: tuple[str, ...] = problems("mixture-2d")
     solvers: tuple[str, ...] = solvers("all")
     grids: tuple[str, ...] = grids("uniform_lam")
-    budgets: tuple[int, ...] = wholes(BUDGETS, least=1)
-    points: int = whole(64, least=1)
+    budgets: tuple[int, ...] = wholes(BUDGETS, least=1, most=100_000)
+    points: int = whole(64, least=1, most=100_000)
     seed: int = whole(0)
 
 

@@ -1,13 +1,15 @@
 """How the work-precision study measures."""
 
+from functools import partial
 from typing import Any
 
-from sdebench.catalogue import get_solver
+from sdebench.catalogue import get_problem, get_solver
 from sdebench.integration.integrate import integrate
 from sdebench.integration.solver import Sampler, Solver
 from sdebench.records import Claims
-from sdebench.studies.base import Found
+from sdebench.studies.base import Found, check_size
 from sdebench.studies.order.measure import kinds_of, run_at_tolerance, tolerances
+from sdebench.studies.purity import check_purity
 from sdebench.studies.setting import Ladder, Setting, context, setting
 from sdebench.studies.work_precision import WorkPrecisionCase, WorkPrecisionSettings
 
@@ -22,6 +24,7 @@ def cases(settings: WorkPrecisionSettings) -> list[WorkPrecisionCase]:
     """Every deterministic solver: of a stochastic one the states have no exact ones to be compared with."""
     out = []
     for problem in settings.problems:
+        check_size(settings.points, get_problem(problem).dim, "points")
         for spec in settings.solvers:
             solver = get_solver(spec)
             common: dict[str, Any] = {"dtype": "float64", "seed": settings.seed, "points": settings.points}
@@ -49,12 +52,13 @@ def _over_tolerances(solver: Solver | Sampler, at: Setting) -> dict:
     out, (s, t) = Ladder(at.model), at.problem.span
     floor = max(at.end.error[-1], at.rounding(64))
     for tol in tolerances(solver.order):
-        out.rung(0, tol, floor, at.end.states[-1], lambda m, tol=tol: run_at_tolerance(solver, m, at.x, s, t, tol))  # type: ignore[misc]  # a lambda that binds a loop variable
+        out.rung(0, tol, floor, at.end.states[-1], partial(run_at_tolerance, solver, at.x, s, t, tol))
     return out.data | {"tolerance": out.data["h"]}
 
 
 def measure(case: WorkPrecisionCase) -> Found:
-    """Run one case."""
+    """Run one case.  Raises UsageError for a method that is not pure."""
     at, solver = setting(case.problem, case.points, case.seed), get_solver(case.solver)
+    check_purity(solver, at)
     data = _over_budgets(solver, at, case.grid, case.budgets) if case.budgets else _over_tolerances(solver, at)
     return Found(context(at.problem), Claims.of(solver), data)

@@ -2,12 +2,13 @@
 
 from functools import partial
 
+from sdebench._support.files import stem
 from sdebench.records import Record
-from sdebench.report.page import stem
 from sdebench.report.section import Block, Drawing, Section, TableBlock
 from sdebench.studies.work_precision.figures import work_precision
 from sdebench.studies.work_precision.tables import budget_table, runs_table
 
+_TERMINAL = ("solver", "nfe_8", "nfe_16", "nfe_32", "nfe_64")
 _AGAINST = {"nfe": "network evaluations", "seconds": "time"}
 
 
@@ -18,5 +19,5 @@ def make_section(records: list[Record]) -> Section:
         for against, what in list(_AGAINST.items())[: 2 if i == 0 else 1]:
             draw = partial(work_precision, runs, budgets, problem, against)
             blocks.append(Drawing(f"work-precision-{stem(problem)}-{against}", f"{problem}: error against {what}.", draw))
-    tables = (TableBlock(budgets, show="file"), TableBlock(runs, show="file"))
+    tables = (TableBlock(budgets, show="file", terminal=_TERMINAL), TableBlock(runs, show="file"))
     return Section("work", "Work and precision", (*blocks, *tables))
