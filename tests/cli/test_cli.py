@@ -245,7 +245,7 @@ def test_a_suite_with_a_mistake_is_refused_in_one_line_and_nothing_is_made(sdebe
     Path("mine.toml").write_text(text)
     status, out, err = sdebench("run", "mine.toml")
     assert (status, out) == (2, "")
-    assert err.startswith(("sdebench: mine.toml: ", "sdebench: cannot read mine.toml"))
+    assert err.startswith(("sdebench: mine.toml: ", "sdebench: mine.toml is not TOML ("))
     assert message in err
     assert err.count("\n") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["mine.toml"]
@@ -280,13 +280,19 @@ ARGUMENTS = {
     "a report of nothing": (("report",), "nothing in results/*.jsonl"),
     "a report of a missing file": (("report", "none.jsonl"), "there is no results file none.jsonl"),
     "no baseline": (("check", "ddim"), "there is no baseline results/baseline.json"),
-    "a baseline that is none": (("check", "--baseline", "notes.txt"), "notes.txt is not a baseline"),
+    "a baseline that is none": (
+        ("check", "--baseline", "notes.txt"),
+        "notes.txt is not JSON: give a file that 'sdebench baseline' wrote",
+    ),
     "a folder for a baseline": (("check", "--baseline", "folder"), "folder is a folder: give a baseline file"),
-    "no baseline to write over": (("baseline", "ddim", "--out", "notes.txt"), "notes.txt is not a baseline"),
+    "no baseline to write over": (
+        ("baseline", "ddim", "--out", "notes.txt"),
+        "notes.txt is not JSON: give a file that 'sdebench baseline' wrote",
+    ),
     "a misspelt solver of a baseline": (("baseline", "dimm"), "did you mean 'ddim'"),
     "no baseline to write anew": (("baseline",), "'sdebench baseline all' makes one"),
-    "another host": (("check", "--annotate", "jenkins"), "--annotate jenkins: give one of github, none"),
-    "times that are none": (("compare", "notes.txt"), "notes.txt is not a file of pytest-benchmark"),
+    "another host": (("check", "--annotate", "jenkins"), "--annotate is 'jenkins': give one of github, none"),
+    "times that are none": (("compare", "notes.txt"), "notes.txt is not JSON: give one of 'pytest --benchmark-json FILE'"),
     "a folder without times": (("compare", "folder"), "no file of pytest-benchmark in folder"),
 }
 

@@ -100,7 +100,7 @@ def test_why_names_the_function_that_changed_and_what_changes_no_number_costs_no
     out = measured(*RUN, "--why")[1]
     assert out == "1 case (order local mine:Mine mixture-1d float64): changed mine.weight\n1 case would be measured\n"
     assert RESULTS.read_bytes() == before
-    assert "1 cases measured" in measured(*RUN, "--no-report")[2]
+    assert "1 case measured" in measured(*RUN, "--no-report")[2]
 
 
 def test_records_are_kept_over_a_change_where_the_gate_finds_nothing_moved(measured):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kills import facts, survive
+from kills import ROUNDS, facts, survive
 from runs import HELPERS, cases, children, command_line, suite, wait_for
 
 from sdebench import records
@@ -102,14 +102,15 @@ def test_time_to_load_libraries_is_not_the_case_s(tmp_path, monkeypatch):
     assert len(summary.retried) == 2
 
 
-def test_ten_kills_of_workers_and_of_the_driver_leave_the_records_of_an_undisturbed_run(tmp_path):
+@pytest.mark.parametrize("number", ROUNDS)
+def test_ten_kills_of_workers_and_of_the_driver_leave_the_records_of_an_undisturbed_run(number, tmp_path):
     toml, quiet, path = suite(tmp_path, count=60, seconds=0.04, arrays=3), tmp_path / "quiet.jsonl", tmp_path / "r.jsonl"
 
     def begin(out: Path = path) -> subprocess.Popen:
         return command_line("run", toml, "--out", out, "--jobs", 2, "--no-report", "--json")
 
     undisturbed = begin(quiet)
-    survive(begin, path, 60, children, seed=11)
+    survive(begin, path, 60, children, seed=11 + 100 * number)
     assert undisturbed.wait(60) == 0
     assert len(facts(path)) == 60
     assert facts(path) == facts(quiet)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,15 +17,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from kills import facts, survive, wait_some
+from kills import ROUNDS, facts, survive, wait_some
 from runs import HELPERS, ROOT, cases, lines, pin_code, suite, wait_for
 
 from sdebench._support.errors import UsageError
-from sdebench.engine import cluster, replies, runner
+from sdebench.engine import cluster, inert, runner
 from sdebench.engine.suite import Task
 from sdebench.records import code
 
-pytest.importorskip("distributed")
+Client = pytest.importorskip("distributed").Client
 DRIVER = """
 import sys
 import dummy_study
@@ -63,15 +64,19 @@ def environment(frozen: Path) -> dict[str, str]:
 
 
 class Cluster:
-    """A scheduler and its workers, of one thread each, started as a person would; a worker that is killed is replaced."""
+    """A scheduler and its workers, of one thread each, started as a person would; a worker that is killed is replaced.
 
-    def __init__(self, frozen: Path, workers: int, **settings: str):
+    The workers alone may have another `sdebench`, that of the folder `theirs`.
+    """
+
+    def __init__(self, frozen: Path, workers: int, theirs: Path | None = None, **settings: str):
         self._environment = environment(frozen) | {"DASK_TEMPORARY_DIRECTORY": str(frozen)} | settings
         file = Path(tempfile.mkdtemp(dir=frozen)) / "scheduler.json"
         where = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
         self.scheduler = self._start("dask_scheduler", *where)
         wait_for(lambda: file.exists() and file.read_text().endswith("}"))
         self.address = json.loads(file.read_text())["address"]
+        self._environment |= {"PYTHONPATH": str(theirs)} if theirs else {}
         self._workers = [self._worker() for _ in range(workers)]
 
     def _start(self, what: str, *arguments: str) -> subprocess.Popen:
@@ -126,9 +131,10 @@ def start(frozen: Path, toml: Path, out: Path, address: str) -> subprocess.Popen
     )
 
 
-def test_ten_kills_of_workers_and_of_the_driver_leave_the_records_of_an_undisturbed_run(tmp_path, frozen, shared):
+@pytest.mark.parametrize("number", ROUNDS)
+def test_ten_kills_of_workers_and_of_the_driver_leave_the_records_of_an_undisturbed_run(number, tmp_path, frozen, shared):
     toml, path, address = suite(tmp_path, count=60, seconds=0.1, arrays=3), tmp_path / "r.jsonl", shared.address
-    survive(lambda: start(frozen, toml, path, address), path, 60, lambda run: shared.at_work(), seed=5)
+    survive(lambda: start(frozen, toml, path, address), path, 60, lambda run: shared.at_work(), seed=5 + 100 * number)
     wanted = cases(count=60, seconds=0.1, arrays=3)
     quiet = tmp_path / "quiet.jsonl"
     assert len(facts(path)) == 60
@@ -185,10 +191,66 @@ def test_a_solver_whose_file_the_workers_have_not_is_refused_in_one_line(tmp_pat
         runner.run(wanted, tmp_path / "r.jsonl", scheduler=shared.address)
 
 
-def test_a_worker_without_the_package_is_refused_in_one_line():
-    error = ModuleNotFoundError("No module named 'sdebench'")
-    with pytest.raises(UsageError, match=r"a worker of the cluster has no such sdebench .*: install this version"):
-        cluster.Dask._error(None, replies.Job({}, "", ""), error)
+def fake(folder: Path, attempt: str = "") -> Path:
+    """A folder with another `sdebench`: an empty package, or one whose workers do that in place of measuring."""
+    engine = folder / "fake/sdebench/engine"
+    engine.mkdir(parents=True)
+    for package in (engine.parent, engine):
+        (package / "__init__.py").write_text("")
+    if attempt:
+        (engine / "cluster.py").write_text(HOSTILE.format(mark=folder / "RAN") + attempt)
+    return folder / "fake"
+
+
+HOSTILE = """
+import copyreg, os, pickle, time
+from distributed import get_worker
+
+class Meta(type): pass
+class Evil(metaclass=Meta):
+    def __reduce__(self): return os.system, ("echo value in $PPID >>{mark}",)
+class Error(Exception):
+    def __reduce__(self): return os.system, ("echo error in $PPID >>{mark}",)
+class Word:
+    def __reduce__(self): return os.system, ("echo event in $PPID >>{mark}",)
+copyreg.pickle(Meta, lambda kind: (os.system, ("echo type in $PPID >>{mark}",)))
+
+def attempt(job, patience, run):
+"""
+LOST = r"the cluster lost .* 11 times .*: mend the cluster"
+
+
+@pytest.mark.parametrize("both", [True, False], ids=["scheduler and workers", "workers alone"])
+def test_a_cluster_without_the_package_is_told_in_one_line_within_seconds(tmp_path, frozen, both):
+    path, empty = tmp_path / "r.jsonl", fake(tmp_path)
+    with closing(Cluster(empty if both else frozen, 1, theirs=empty)) as cluster:
+        run = start(frozen, suite(tmp_path, count=3), path, cluster.address)
+        _, err = run.communicate(timeout=60)
+    assert run.returncode == 2, err
+    assert "the cluster's workers have no such sdebench (" in err
+    assert "install this version of sdebench on every worker" in err
+    assert err.count("\n") == 1
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("attempt", "told"),
+    [
+        ("    return Evil()", LOST),
+        ("    raise Error", LOST),
+        ("    raise ValueError(Evil())", LOST),
+        ("    raise ValueError from ModuleNotFoundError('here')", r"no such sdebench \(ModuleNotFoundError: here\): install"),
+        ("    words = pickle.dumps(Word())\n    get_worker().log_event('warn', {'message': words})\n    time.sleep(0.3)", LOST),
+    ],
+    ids=["value", "error", "value of an error", "cause", "event"],
+)
+def test_nothing_that_a_worker_sends_is_executed_here(tmp_path, attempt, told):
+    theirs = fake(tmp_path, attempt)
+    with closing(Cluster(theirs, 1)) as cluster, pytest.raises(UsageError, match=told) as caught:
+        runner.run(cases(), tmp_path / "r.jsonl", scheduler=cluster.address)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "RAN").touch()  # the cluster's own processes may have run it: what they unpickle is theirs to decide
+    assert f" in {os.getpid()}\n" not in (tmp_path / "RAN").read_text()
 
 
 def test_without_its_scheduler_a_run_ends_in_one_line_and_what_is_recorded_stays(tmp_path, frozen):
@@ -215,6 +277,54 @@ def test_the_cases_of_a_worker_that_freezes_go_to_another(tmp_path, frozen):
         out, err = run.communicate(timeout=60)
     assert json.loads(out)["failed"] == [], err
     assert len(facts(path)) == 12
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Let a driver wait for two seconds where it waits for a minute."""
+    for name in ("_LEFT", "_QUIET"):
+        assert getattr(cluster, name) == 60.0
+        monkeypatch.setattr(cluster, name, 2.0)
+    monkeypatch.setattr(cluster, "_CONNECT", 1.0)
+
+
+def test_a_scheduler_that_freezes_is_told_in_one_line(tmp_path, frozen, hasty):
+    wanted, path = cases(count=200, seconds=0.1), tmp_path / "r.jsonl"
+    with closing(Cluster(frozen, 1)) as cluster:
+        waiting = threading.Timer(
+            0, lambda: (wait_for(lambda: lines(path) >= 2), cluster.scheduler.send_signal(signal.SIGSTOP))
+        )
+        waiting.start()
+        with pytest.raises(
+            UsageError, match=r"has not answered for \d+ s; everything measured is recorded: run again"
+        ) as caught:
+            runner.run(wanted, path, scheduler=cluster.address)
+        waiting.join()
+    assert "\n" not in str(caught.value)
+    assert 2 <= len(facts(path)) < 200
+
+
+@pytest.mark.parametrize(
+    ("attempt", "told"), [("", "its workers have nothing to do"), ("    time.sleep(300)", "a case may take 1 s")]
+)
+def test_a_cluster_that_gives_no_job_back_and_has_no_error_is_told_in_one_line(tmp_path, hasty, monkeypatch, attempt, told):
+    monkeypatch.setattr(cluster, "STARTING", 0.0)
+    monkeypatch.setattr(inert, "read_error", lambda said: said.no_such)  # so that an error is heard and never told
+    with closing(Cluster(fake(tmp_path, attempt), 1)) as found, Client(found.address, set_as_default=False) as other:
+        other.wait_for_workers(1, 30)
+        with pytest.raises(UsageError, match=rf"has answered nothing for \d+ s, .*{told}.*: start the cluster") as caught:
+            runner.run(cases(), tmp_path / "r.jsonl", scheduler=found.address, patience=1.0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cluster_that_is_busy_with_the_tasks_of_others_is_waited_for(tmp_path, frozen, hasty, monkeypatch):
+    monkeypatch.setattr(cluster, "STARTING", 0.0)
+    with closing(Cluster(frozen, 1)) as found, Client(found.address, set_as_default=False) as other:
+        theirs = other.submit(time.sleep, 10)
+        with pytest.warns(UserWarning, match="it is busy with the tasks of others"):
+            summary = runner.run(cases(count=2), tmp_path / "r.jsonl", scheduler=found.address, patience=4.0)
+        assert theirs.status == "finished"
+    assert (summary.measured, summary.failed) == (2, [])
 
 
 @pytest.mark.parametrize("listens", [True, False])

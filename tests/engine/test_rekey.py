@@ -63,11 +63,13 @@ class Three(One):
     "study": '''
 """A study of both."""
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
 from sdebench import catalogue
 from sdebench.records import Claims
+from sdebench.schedules import VPLinear
 from sdebench.studies.base import Found, Study
 from sdebench.studies.settings import solvers, whole
 
@@ -100,7 +102,7 @@ class ShopStudy(Study):
     def measure(self, case):
         solver = catalogue.get_solver(case.solver)
         x = np.full(3, scale(float(case.number)))
-        found = solver.step(None, x, 1.0, 0.5).x
+        found = solver.step(SimpleNamespace(schedule=VPLinear()), x, 0.75, 0.5).x
         return Found({"dim": 3}, Claims.of(solver), {"rms": [float(found.max())]}, {"x": found})
 ''',
 }

@@ -141,7 +141,10 @@ class Diverges(sb.Solver):
 
 def test_failures_are_figures_told_by_their_type():
     before, now = {"a": gate.figures(Raises())}, {"a": gate.figures(Raises("other words"))}
+    ends = before["a"]["failures"].pop("ends")
     assert before["a"]["failures"] == {"runs": "ZeroDivisionError: no luck", "float32": "ZeroDivisionError: no luck"}
+    assert ends.startswith("UsageError: Raises begins at alpha = 0")
+    before["a"]["failures"]["ends"] = ends
     assert compare(before, now) == []
     ddim = {"a": gate.figures(get_solver("ddim"))}
     assert whats(ddim, now)["a", "failure of runs"] == "fails"

@@ -91,14 +91,15 @@ def test_a_baseline_of_some_leaves_the_others_and_a_dry_run_leaves_all(sdebench)
 def test_a_solver_that_is_gone_fails_the_check_and_is_removed_by_a_new_baseline(sdebench):
     Path("mine_gone.py").write_text(MINE)
     sdebench("baseline", "ddim", "mine_gone:Mine", "--out", "b.json")
-    assert sdebench("check", "--baseline", "b.json")[0] == 0
+    both = ("ddim", "mine_gone:Mine")
+    assert sdebench("check", *both, "--baseline", "b.json")[0] == 0
     Path("mine_gone.py").unlink()
     del sys.modules["mine_gone"]
-    status, out, err = sdebench("check", "--baseline", "b.json")
+    status, out, err = sdebench("check", *both, "--baseline", "b.json")
     assert status == 1
     assert "gone" in out
     assert "cannot load solver 'mine_gone:Mine'" in err
-    status, out, err = sdebench("baseline", "--out", "b.json")
+    status, out, err = sdebench("baseline", *both, "--out", "b.json")
     assert (status, "removed" in out, "1 removed" in err) == (0, True, True)
     assert list(baseline.load(Path("b.json"))) == ["ddim"]
 
@@ -115,7 +116,8 @@ def test_junit_and_code_quality_and_annotations(sdebench, monkeypatch):
     sdebench("baseline", "ddim", "mine_moved:Mine", "--out", "b.json")
     edit("b.json", *((name, "calls", "16 steps", lambda n: n + 1) for name in ("ddim", "mine_moved:Mine")))
     files = ("--junit", "out/j.xml", "--code-quality", "q.json")
-    status, out, _ = sdebench("check", "--baseline", "b.json", *files, "--annotate", "github")
+    check = ("check", "ddim", "mine_moved:Mine", "--baseline", "b.json")
+    status, out, _ = sdebench(*check, *files, "--annotate", "github")
     assert status == 1
     suite = ElementTree.parse("out/j.xml").getroot().find("testsuite")
     assert (suite.get("tests"), suite.get("failures")) == ("2", "2")
@@ -130,11 +132,11 @@ def test_junit_and_code_quality_and_annotations(sdebench, monkeypatch):
     assert len(lines) == 2
     assert "::error file=mine_moved.py,line=5,title=sdebench check%3A mine_moved%3AMine::calls 16 steps" in lines[1]
     assert lines[1].endswith("17 -> 16 (-5.9%25)")
-    assert "::error" not in sdebench("check", "--baseline", "b.json")[1]
+    assert "::error" not in sdebench(*check)[1]
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    assert "::error" in sdebench("check", "--baseline", "b.json")[1]
-    assert "::error" not in sdebench("check", "--baseline", "b.json", "--annotate", "none")[1]
-    json.loads(sdebench("check", "--baseline", "b.json", "--json")[1])
+    assert "::error" in sdebench(*check)[1]
+    assert "::error" not in sdebench(*check, "--annotate", "none")[1]
+    json.loads(sdebench(*check, "--json")[1])
 
 
 def test_a_slower_step_is_told_and_fails_only_where_asked(sdebench, monkeypatch):

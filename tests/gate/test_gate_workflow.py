@@ -1,15 +1,12 @@
-"""The README's workflow for a sampler's own repository, run line by line in one."""
+"""The workflow of the docs for a sampler's own repository, run line by line in one."""
 
-import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from commands import ROOT, make_commands, offline
 
-ROOT = Path(__file__).parents[2]
 PYPROJECT = """[build-system]
 requires = ["setuptools"]
 build-backend = "setuptools.build_meta"
@@ -38,8 +35,8 @@ BROKEN = SAMPLER.replace("ns.sigma(t) *", "1.001 * ns.sigma(t) *")
 
 
 def fenced(mark: str) -> str:
-    """The fenced block of the README after the marker."""
-    found = re.search(rf"<!-- {mark} -->\n```\w+\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    """The fenced block after the marker."""
+    found = re.search(rf"<!-- {mark} -->\n```\w+\n(.*?)```", (ROOT / "docs/jobs/gate.md").read_text(), re.DOTALL)
     assert found, mark
     return found[1]
 
@@ -61,22 +58,10 @@ def repository(tmp_path):
     there, tools, site = tmp_path / "repository", tmp_path / "tools", tmp_path / "site"
     for folder in (there, tools):
         folder.mkdir()
-    for name in ("pip", "sdebench"):
-        (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {name} "$@"\n')
-        (tools / name).chmod(0o755)
+    make_commands(tools, "pip", "sdebench")
     (there / "pyproject.toml").write_text(PYPROJECT)
     (there / "my_package.py").write_text(SAMPLER)
-    environment = os.environ | {
-        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(map(str, (site, ROOT))),
-        "PIP_TARGET": str(site),
-        "PIP_UPGRADE": "1",
-        "PIP_NO_INDEX": "1",
-        "PIP_NO_DEPS": "1",
-        "PIP_NO_BUILD_ISOLATION": "0",
-        "GITHUB_ACTIONS": "true",
-        "OMP_NUM_THREADS": "1",
-    }
+    environment = offline(tools, site) | {"GITHUB_ACTIONS": "true"}
 
     def run(line: str) -> subprocess.CompletedProcess:
         shell = ["bash", "-e", "-c", line]

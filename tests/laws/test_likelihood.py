@@ -187,8 +187,8 @@ def test_the_encoding_of_a_digit_is_brought_back(images):
     assert not back.requires_grad
 
 
-def test_the_example_of_the_readme():
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_example_of_the_docs():
+    text = (Path(__file__).parents[2] / "docs/networks.md").read_text()
     names = {}
     exec(re.search(r"<!-- likelihood -->\n```python\n(.*?)```", text, re.DOTALL).group(1), names)
     assert names["log_prob"].shape == names["stderr"].shape == (2,)

@@ -5,6 +5,7 @@ function is exchanged for one that knows the law by Bayes' rule and keeps its no
 """
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -139,3 +140,21 @@ def test_a_disguise_declared_by_its_factory_is_told_the_schedules_own_time(tmp_p
     problem = sb.get_network("declared_network:make", "float64")
     assert (problem.shape, problem.dim, problem.name, len(problem.sha256)) == (SHAPE, 16, "declared_network:make", 64)
     assert difference("dpm-solver-2", problem, grids.uniform_lam(problem.schedule, *problem.span, 10)) < 1e-10
+
+
+HOLDERS = {
+    "a Module": lambda net: net,
+    "its method": lambda net: net.forward,
+    "a closure": lambda net: lambda x, t: net(x),
+    "a partial": lambda net: partial(torch.func.functional_call, net),
+}
+
+
+@pytest.mark.parametrize("how", HOLDERS)
+def test_new_weights_of_a_factory_are_another_network(how):
+    """Whatever holds the Module: results of the old weights are not taken for those of the new ones."""
+    from sdebench.networks.loading import _code_hash
+
+    net, other = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+    hashes = [_code_hash(test_new_weights_of_a_factory_are_another_network, HOLDERS[how](one)) for one in (net, other, net)]
+    assert hashes[0] == hashes[2] != hashes[1]

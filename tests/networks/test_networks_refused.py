@@ -196,7 +196,8 @@ def test_specs_dtypes_and_devices_that_are_not_there(tmp_path):
     refused("lacks kind, schedule, shape, lams", "builtins:dict")
     refused("cannot call json:loads without arguments", "json:loads")
     refused("unknown dtype 'float63'; did you mean", path, dtype="float63")
-    refused("unknown dtype 'float16'", path, dtype="float16")
+    refused("unknown dtype 'complex64'", path, dtype="complex64")  # torch has it
+    assert sb.get_network(str(path), dtype="float16").dtype == torch.float16
     assert len(refused("no device 'nowhere' here: give cpu", path, device="nowhere")) < 60
     refused("no device 'meta' here", path, device="meta")
     if not torch.cuda.is_available():

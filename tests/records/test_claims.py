@@ -33,9 +33,9 @@ def test_each_kind_has_its_exponents(kind, grid, expected):
 
 
 def test_a_method_that_states_another_order_on_irregular_grids_is_held_to_that():
-    plms = claims("plms")
-    assert held_to(plms, "global", "uniform_lam") == (4, 2)
-    assert held_to(plms, "global", "jitter") == (1, 1)
+    ipndm = claims("ipndm-4")
+    assert held_to(ipndm, "global", "uniform_lam") == (4, 2)
+    assert held_to(ipndm, "global", "jitter") == (1, 1)
 
 
 def test_what_records_keep_of_a_stochastic_method_has_its_strong_order():

@@ -134,7 +134,7 @@ def test_an_installed_study_is_listed_with_its_settings(installed, broken):
         "about": "Error of a run against the dimension of a Gaussian",
         "settings": "solvers, dims, steps, points",
     }
-    assert list(listed)[:2] == ["order", "work-precision"]
+    assert list(listed)[:3] == ["order", "calibration", "ends"]
     assert "breaks-study" not in listed
     assert any("'breaks-study'" in line and "needs a GPU" in line for line in done.stderr.splitlines())
 

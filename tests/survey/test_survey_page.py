@@ -103,7 +103,7 @@ def test_what_is_true_instead_is_prose():
 
 def test_no_character_of_prose_is_taken_for_markup():
     page = survey_page.markdown([record(how="L~ of p*q, E[L~] < 1.", title="x~ | `y`")])
-    assert r"- x\~ \| \`y\`: L\~ of p\*q, E\[L\~\] \< 1." in page
+    assert r"- x\~ \| \`y\`: L\~ of p\*q, E\[L\~\] &lt; 1." in page
 
 
 def test_an_infinite_error_and_an_order_say_so():

@@ -13,8 +13,9 @@ from sdebench import grids
 from sdebench._support.errors import UsageError
 from sdebench.integration.solver import Solver, Step
 from sdebench.records import Claims, held_to
+from sdebench.studies import ladders
 from sdebench.studies.base import Found
-from sdebench.studies.order import OrderStudy, ladders, stochastic
+from sdebench.studies.order import OrderStudy, stochastic
 from sdebench.studies.order import measure as order
 from sdebench.studies.setting import PAST_RATIOS, setting
 
@@ -156,10 +157,10 @@ def test_an_exact_method_has_no_order_and_is_not_confirmed():
         ({"kind": "tolerance"}, "tolerance"),
         ({"grid": "karas"}, "did you mean 'karras'"),
         ({"problem": "mixture-1"}, "did you mean 'mixture-1d'"),
-        ({"problem": 7}, "7 cannot name a problem"),
+        ({"problem": 7}, "the problem is 7: give a sdebench.Problem, or the name of one"),
         ({"kind": "global", "grid": 7}, "cannot name a grid"),
         ({"kind": 7}, "kind of order of this method 7"),
-        ({"points": "a"}, "number of points is 'a'"),
+        ({"points": "a"}, "points is 'a': give a whole number, 1 or more"),
         ({"points": 2.5}, "is 2.5: give"),
         ({"seed": "a"}, "seed is 'a'"),
     ],
@@ -243,9 +244,9 @@ def test_claims_by_kind_and_grid():
 
 def test_the_past_of_a_local_step_is_exact_and_unequal():
     at = setting("mixture-1d", 64, 0)
-    times, exact = at.local_rung(0.1, len(PAST_RATIOS))
-    lam = [at.problem.schedule.lam(t) for t in times]
-    s, t, *past = lam
+    times, exact = at.hop(0.1, 1, len(PAST_RATIOS))
+    *past, s, t = (at.problem.schedule.lam(t) for t in times)
+    past = past[::-1]
     steps = [a - b for a, b in zip([s, *past], past)]
     assert t - s == pytest.approx(0.1)
     assert steps == pytest.approx([0.1 * r for r in PAST_RATIOS])
@@ -292,9 +293,21 @@ def test_a_ladder_goes_on_while_its_order_is_not_known():
 def test_a_ladder_ends_at_any_integer_and_where_nothing_is_to_be_seen():
     first = (64, 96, 144, 216, 324)
     assert climbed(first, lambda n: n**-3.0) == climbed(first, lambda n: n**-1.0) == [*first], "whatever is claimed"
-    assert climbed(first, lambda n: 1e-15) == [*first], "rounding"
     assert climbed(first, lambda n: float("inf")) == [*first], "diverges"
     assert climbed(first, lambda n: 1 / (n % 7 + 1), further=False) == [*first]
+
+
+def test_a_ladder_grows_coarser_where_too_little_stands_above_the_floor():
+    first = (64, 96, 144, 216, 324)
+    assert climbed(first, lambda n: 1e-15) == [*first, 44, 28, 20, 12, 8], "down to where it is no ladder"
+    assert climbed(first, lambda n: n**-7.0) == [*first, 44, 28, 20]
+
+
+def test_a_ladder_goes_on_where_a_lower_order_is_stated_than_shows():
+    first = (64, 96, 144, 216, 324)
+    assert climbed(first, lambda n: n**-3.0, stated=3) == [*first]
+    assert len(climbed(first, lambda n: n**-3.0, stated=2)) == ladders.MOST_RUNGS
+    assert climbed(first, lambda n: n**-3.0 + n**-2.0, stated=2) == [*first]
 
 
 @pytest.mark.parametrize("solver", ["torchdiffeq-dopri5", "torchdiffeq-tsit5"])
@@ -332,7 +345,9 @@ def test_a_case_measured_is_a_record_without_opinions():
     assert found.claims.order == 1
     assert not {"order", "verdict", "half_width"} & {*found.data, *found.context}
     assert set(found.data) >= {"n", "h", "nfe", "rms", "median", "max", "seconds", "floor"}
-    assert len({len(v) for v in found.data.values()}) == 1
+    assert found.data["points"] == 4
+    assert found.data["parts"] == {}, "neither a start-up nor last steps of its own"
+    assert len({len(v) for k, v in found.data.items() if k not in ("parts", "points")}) == 1
     assert found.data["nfe"] == found.data["n"]
     assert order.measure(case).data["rms"] == found.data["rms"], "the same bits every time"
     ns, (s, t) = setting("mixture-1d", 4, 0).problem.schedule, setting("mixture-1d", 4, 0).problem.span

@@ -11,7 +11,7 @@ import pytest
 import remembering_networks
 import torch
 
-from sdebench import get_solver, records
+from sdebench import get_solver, records, report
 from sdebench._support.errors import UsageError
 from sdebench.catalogue import expand_solvers
 from sdebench.engine import runner
@@ -271,6 +271,25 @@ def test_a_network_that_gives_nan_is_a_failed_case_and_the_others_go_on(tmp_path
     assert "no sample is finite" in summary.failed[0][1]
 
 
+def test_a_network_whose_data_no_features_see_has_errors_alone(tmp_path):
+    """States that are no images at all: the error is measured, the distances are said to be left out, the page has its part."""
+    with pytest.warns(UserWarning, match="left out: the quality of .*no feature space is known of its data: give --features"):
+        made = tasks(models=["remembering_networks:colour"], features="", kinds=["error", "samples", "data", "pictures"])
+    assert [task.case.kind for task in made] == ["error"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert made[0].case == tasks(models=["remembering_networks:colour"], features="", kinds=["error"])[0].case
+    summary = runner.run(made, tmp_path / "r.jsonl")
+    assert not summary.failed
+    (record,) = records.read(tmp_path / "r.jsonl")
+    assert record.context["shape"] == [3, 8, 8]
+    assert record.data["nfe"] == [4]
+    report.build([record], tmp_path / "page")
+    text = (tmp_path / "page" / "README.md").read_text()
+    assert "A network for states of 3 × 8 × 8; VPCosine(s=0.008)" in text
+    assert "Frechet" not in text
+
+
 WRONG = {
     "misspelt kind": ({"kinds": ["sampels"]}, "unknown kind 'sampels'; did you mean 'samples'"),
     "misspelt dtype": ({"dtypes": ["float23"]}, "unknown dtype 'float23'; did you mean 'float32'"),
@@ -287,7 +306,7 @@ WRONG = {
         {"models": ["remembering_networks:colour"]},
         "makes images \\(3, 8, 8\\), and the data 'digits' has \\(1, 8, 8\\)",
     ),
-    "no features": ({"features": ""}, "no feature space is known for the data ''"),
+    "no features": ({"features": ""}, "no feature space is known of its data: give --features"),
     "misspelt grid": ({"grids": ["kerras"]}, "unknown grid 'kerras'"),
 }
 

@@ -174,7 +174,7 @@ def test_the_page_has_one_section_and_a_table_of_students_in_it(tmp_path):
     assert "Distilled networks" in page
     assert "black marks are distilled networks" in page
     assert "\n#### Distilled networks\n" in (tmp_path / "out" / "README.md").read_text()
-    assert (tmp_path / "out" / "figures" / "samples-digits-distilled-networks.svg").is_file()
+    assert (tmp_path / "out" / "figures" / "samples-digits-distilled-networks-0dde36c8.svg").is_file()
     build(q.stored(tmp_path / "s.jsonl", teacher()), tmp_path / "without")
     assert "istilled networks" not in (tmp_path / "without" / "index.html").read_text()
 

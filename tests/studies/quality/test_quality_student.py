@@ -126,7 +126,7 @@ def test_what_cannot_be_run_in_one_evaluation_is_said(student):
 
 def test_the_teacher_of_a_student_s_student_is_the_first_of_them(student):
     first = student()
-    second = student("second", teacher={"name": first, "sha256": get_network(first).sha256})
+    second = student("second", larger=1.2, teacher={"name": first, "sha256": get_network(first).sha256})
     at = Sampling(second, "float32", "cpu", 3)
     assert teacher_of(at) == at._replace(model="digits")
     assert teacher_of(at._replace(model="digits")) == at._replace(model="digits")
@@ -154,6 +154,12 @@ def test_a_teacher_of_the_package_is_found_by_its_sha256_whatever_it_is_called(s
     assert teacher_of(at) == at._replace(model="digits-smooth")
 
 
+def test_a_card_whose_teacher_is_a_name_alone_is_not_read(student):
+    with pytest.raises(UsageError, match=r"card\.json has the teacher 'digits': give the file that came") as caught:
+        get_network(student(teacher="digits"))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_card_starts_no_factory(student, tmp_path, monkeypatch):
     (tmp_path / "trap.py").write_text("import pathlib\ndef make(): pathlib.Path('sprung').touch()\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -177,7 +183,7 @@ WRONG = {
     "another teacher": ({"teacher": DIGITS | {"sha256": "a" * 64}}, "had a teacher 'digits' of SHA-256 aaaaaaaaaaaa, and"),
     "no such teacher": ({"teacher": {"name": "digist", "sha256": "a" * 64}}, "of network 'digits' is not here: unknown"),
     "no hash": ({"teacher": {"name": "digits"}}, "in its card: give its name and sha256"),
-    "a name alone": ({"teacher": "digits"}, "in its card: give its name and sha256"),
+    "a name alone": ({"teacher": DIGITS | {"teacher": "digits"}}, "in its card: give its name and sha256"),
     "another span": ({"lams": [-4.0, 5.5]}, "has another schedule, span or shape than its teacher 'digits'"),
 }
 

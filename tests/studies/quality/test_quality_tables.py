@@ -358,16 +358,22 @@ def test_the_page_of_quality_alone_says_nothing_of_orders(site):
         ("reproduce", "Reproduce"),
     ]
     assert "orders" not in text.partition("<script")[0]
-    assert {"quality-digits", "quality-small-on-cifar10-jpeg75"} == set(re.findall(r'<h3 id="([^"]*)"', text))
+    assert {"quality-digits", "quality-small-on-cifar10-jpeg75-503cd2be"} == set(re.findall(r'<h3 id="([^"]*)"', text))
     assert "FloatingPointError: nan" in text
     assert not re.search(r'(?:src|href)="(?!#|data:|figures/|tables/)', text)
     names = {p.name for p in site[1]}
     every = {"quality.csv", "quality-error.csv", "quality-rank.csv", "quality-measures.csv", "quality-error-runs.csv"}
     of_each = {
-        f"{kind}-{network}.csv" for kind in ("quality", "quality-error") for network in ("digits", "small-on-cifar10-jpeg75")
+        f"{kind}-{network}.csv"
+        for kind in ("quality", "quality-error")
+        for network in ("digits", "small-on-cifar10-jpeg75-503cd2be")
     }
     assert every | of_each <= names
-    assert {"quality-digits-uniform_lam.svg", "quality-error-digits-uniform_lam.svg", "samples-digits-5-NFE.svg"} <= names
+    assert {
+        "quality-digits-uniform_lam.svg",
+        "quality-error-digits-uniform_lam.svg",
+        "samples-digits-5-NFE-9f35bf24.svg",
+    } <= names
     readme = (site[0] / "out" / "README.md").read_text()
     assert "## Sample quality against network evaluations" in readme
     assert readme.count("| data: test images |") == 2  # the table of quality of each network
