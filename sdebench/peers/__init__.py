@@ -1,0 +1,58 @@
+"""Adapters to other people's samplers, one file a kind of interface.
+
+    sb.peers.from_scheduler(scheduler)           diffusers' interface
+    sb.peers.from_sigmas_function(fn)            f(model, x, sigmas, ...)
+    sb.peers.get_peer("package.module:Name[key=value,...]", kind="")
+
+The kind is told by the signature, or given: a word of KINDS.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sdebench._support.errors import UsageError, near_miss, shown
+from sdebench.peers import scheduler as _scheduler
+from sdebench.peers import sigmas as _sigmas
+from sdebench.peers.base import Level, NotOffered, Peer, PeerFault, Plan, Session
+from sdebench.peers.spec import load, split
+
+from_scheduler = _scheduler.from_object
+from_sigmas_function = _sigmas.from_function
+
+KINDS: dict[str, tuple[Callable[[Any], bool], Callable[..., Peer]]] = {  # in the order in which they are tried
+    "scheduler": (_scheduler.is_scheduler, _scheduler.from_target),
+    "sigmas": (_sigmas.is_sigmas_function, lambda name, target, settings: _sigmas.from_function(target, name, settings)),
+}
+
+
+def get_peer(spec: str, kind: str = "") -> tuple[Peer, tuple[str, ...]]:
+    """(the peer of a spec, the libraries that placeholders stood in for).  Raises UsageError."""
+    if kind and kind not in KINDS:
+        raise UsageError(f"unknown kind of interface {shown(kind)}{near_miss(kind, KINDS)} (there are: {', '.join(KINDS)})")
+    module, name, settings = split(spec)
+    target, stood_in = load(module, name)
+    return adapt(spec, target, settings, kind), stood_in
+
+
+def adapt(name: str, target: Any, settings: Mapping[str, Any], kind: str = "") -> Peer:
+    """The peer of a class or a function."""
+    fits = [word for word, (is_one, _) in KINDS.items() if is_one(target)]
+    chosen = kind or (fits[0] if fits else "")
+    if not chosen:
+        raise UsageError(f"{name} has no interface that is known ({', '.join(KINDS)}): say which it has with --as")
+    return KINDS[chosen][1](name, target, settings)
+
+
+__all__ = [
+    "KINDS",
+    "Level",
+    "NotOffered",
+    "Peer",
+    "PeerFault",
+    "Plan",
+    "Session",
+    "adapt",
+    "from_scheduler",
+    "from_sigmas_function",
+    "get_peer",
+]

@@ -1,0 +1,161 @@
+r"""Somebody else's sampler, run as it is: what an adapter must offer, and the words that all adapters share.
+
+A peer owns its levels.  They depend on the number of steps, repeat, start at alpha = 0, end at sigma = 0, and are rounded.  So
+nothing here speaks of a schedule.  A level is a pair (a, s):
+
+    x = a x0 + s eps,        lam = log(a/s)
+
+A variance-preserving state has a^2 + s^2 = 1, that of EDM and of k-diffusion a = 1, that of flow matching a + s = 1.
+
+A run has two parts.  `prepare` sets the steps and tells where the run begins; `run` crosses them.  The network is a function
+`network(x, told, time)`: the state as the peer has it, the level that the network is told, and the number by which it is told.
+It answers with x0 and eps, which the adapter says in the parametrisation that the peer expects, at the level told.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import hypot, inf, log
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor
+
+from sdebench._support.errors import UsageError, shown
+
+
+class Level(NamedTuple):
+    """`x = a x0 + s eps`."""
+
+    a: float
+    s: float
+
+    @property
+    def lam(self) -> float:
+        """log(a/s); infinite at an end."""
+        if self.s == 0:
+            return inf
+        return log(self.a / self.s) if self.a > 0 else -inf
+
+    @property
+    def radius(self) -> float:
+        """The state over that of the variance-preserving convention."""
+        return hypot(self.a, self.s)
+
+
+class Answer(NamedTuple):
+    """What a network knows of a state: its data and its noise."""
+
+    x0: Tensor
+    eps: Tensor
+
+
+Network = Callable[[Tensor, Level, float], Answer]
+
+
+class PeerFault(Exception):
+    """What the peer did that no sampler may do; the message is a finding."""
+
+
+class NotOffered(Exception):
+    """What the interface does not let one do: a limit, and no fault."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to be: the steps, our own levels in the place of the peer's, the first step, the parametrisation.
+
+    `levels` has one entry more than there are steps; `begin` is the step at which a run starts in the middle; `prediction` is
+    a word of PREDICTIONS, that of the peer's own setting unless given.
+    """
+
+    steps: int
+    levels: tuple[Level, ...] = ()
+    begin: int = 0
+    prediction: str = ""
+
+
+class Session:
+    """A run that is prepared: where it begins, and what crosses it.
+
+    `start` is the level at which the peer believes its first state to be, `noise` the factor by which it multiplies unit noise
+    to make one, `believed` the levels before each step, where the peer states them; otherwise ().
+    """
+
+    start: Level
+    noise: float
+    believed: Sequence[Level] = ()
+
+    def run(self, network: Network, x: Tensor) -> Tensor:
+        """The state at the end, from the state `x` at `start`.  Raises PeerFault for an answer that is no such state."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A sampler behind an adapter.
+
+    name         how it is written: a spec, or the name of the function
+    target       the class or the function itself, whose file is in the record
+    settings     what it was made with
+    calls        network evaluations a step that the code is expected to make; None where that is not known
+    """
+
+    name: str
+    target: Any
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    kind: ClassVar[str] = ""
+    predictions: ClassVar[tuple[str, ...]] = ()
+    takes_levels: ClassVar[bool] = False
+    budget: ClassVar[bool] = False  # whether `steps` counts evaluations and not steps
+
+    def prepare(self, plan: Plan) -> Session:
+        """A run of that plan.  Raises NotOffered for one that the interface cannot do."""
+        raise NotImplementedError
+
+    def default_levels(self, steps: int) -> tuple[Level, ...]:
+        """The levels of a run as shipped, for an interface that is handed its levels; () for one that makes its own."""
+        return ()
+
+
+def _normal(level: Level) -> tuple[float, float]:
+    return level.a / level.radius, level.s / level.radius
+
+
+def _edm(answer: Answer, x: Tensor, told: Level, sigma_data: float = 0.5) -> Tensor:
+    """F with `x0 = c_skip x + c_out F`, of a state with a = 1.  Karras et al. 2022, arXiv:2206.00364, table 1."""
+    s2, d2 = (told.s / told.a) ** 2, sigma_data**2
+    c_skip, c_out = d2 / (s2 + d2), (s2 * d2 / (s2 + d2)) ** 0.5
+    return (answer.x0 - c_skip * (x.double() / told.a)) / c_out
+
+
+PREDICTIONS: dict[str, Callable[[Answer, Tensor, Level], Tensor]] = {
+    "x0": lambda answer, x, told: answer.x0,
+    "eps": lambda answer, x, told: answer.eps,
+    "v": lambda answer, x, told: _normal(told)[0] * answer.eps - _normal(told)[1] * answer.x0,
+    "velocity": lambda answer, x, told: answer.eps - answer.x0,
+    "edm": _edm,
+}
+
+
+def say(kind: str, answer: Answer, x: Tensor, told: Level) -> Tensor:
+    """The answer as a network of that parametrisation gives it, in the dtype of the state."""
+    if kind not in PREDICTIONS:
+        raise NotOffered(f"a network that predicts {shown(kind)} is not known: {', '.join(PREDICTIONS)} are")
+    return PREDICTIONS[kind](answer, x, told).to(x.dtype)
+
+
+def check_state(value: Any, x: Tensor, whose: str) -> Tensor:
+    """The tensor that came, if it has the state's shape.  Raises PeerFault."""
+    if isinstance(value, Tensor) and value.shape == x.shape and value.is_floating_point():
+        return value
+    what = f"a {value.dtype} tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else shown(value)
+    raise PeerFault(f"{whose} gives {what}: a floating tensor of shape {tuple(x.shape)} is expected")
+
+
+def check_settings(target: Any, settings: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+    """Raise UsageError for a setting that nothing of the peer takes."""
+    from sdebench._support.errors import near_miss
+
+    for key in settings:
+        if key not in known:
+            raise UsageError(f"{what} has no setting {shown(key)}{near_miss(key, known)} (it has: {', '.join(known)})")

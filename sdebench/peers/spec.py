@@ -1,0 +1,205 @@
+"""Peers by spec string: `package.module:Name[key=value,...]` and `path/to/file.py:Name[...]`.
+
+Values are JSON with Python's words: numbers, `true` or `True`, `none`, `null` or `None`, lists, `{key=value}` tables, and
+strings, which need no quotes where they hold no comma and no bracket.
+"""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import re
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sdebench._support.errors import STRANGERS, UsageError, describe, near_miss, shown
+
+_WORDS = {"true": True, "false": False, "none": None, "null": None}
+_CLOSE = {"[": "]", "{": "}", "(": ")"}
+
+
+def split(spec: str) -> tuple[str, str, dict[str, Any]]:
+    """`'module:Name[a=1]'` as (module, name, settings).  Raises UsageError where it cannot be read."""
+    head, bracket, rest = spec.strip().partition("[")
+    module, colon, name = head.rpartition(":")
+    if not (colon and module and re.fullmatch(r"[\w.]+", name)):
+        raise UsageError(f"cannot read {shown(spec)}: give package.module:Name[key=value,...], or path/to/file.py:Name")
+    if not bracket:
+        return module, name, {}
+    if not rest.endswith("]"):
+        raise UsageError(f"cannot read {shown(spec)}: give package.module:Name[key=value,...], with the closing bracket")
+    return module, name, _table(rest[:-1], spec)
+
+
+def _parts(text: str, spec: str) -> Iterator[str]:
+    """The text between commas that are within no bracket and no quotes."""
+    closing: list[str] = []
+    quote, part = "", ""
+    for c in text:
+        if quote:
+            quote = "" if c == quote else quote
+        elif c in "'\"":
+            quote = c
+        elif c in _CLOSE:
+            closing.append(_CLOSE[c])
+        elif closing and c == closing[-1]:
+            closing.pop()
+        elif c == "," and not closing:
+            yield part
+            part = ""
+            continue
+        part += c
+    if quote or closing:
+        raise UsageError(f"cannot read {shown(spec)}: {shown(part)} is not closed")
+    yield part
+
+
+def _table(text: str, spec: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part in filter(str.strip, _parts(text, spec)):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (equals and key.isidentifier()) or key in found:
+            raise UsageError(f"cannot read {shown(part)} in {shown(spec)}: give each setting once, as key=value")
+        found[key] = _value(value, spec)
+    return found
+
+
+def _value(text: str, spec: str) -> Any:
+    text = text.strip()
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if text[:1] in ("[", "(") and text[-1:] == _CLOSE[text[0]]:
+        items = [_value(part, spec) for part in _parts(text[1:-1], spec) if part.strip()]
+        return items if text[0] == "[" else tuple(items)
+    if text.startswith("{") and text.endswith("}"):
+        return _table(text[1:-1], spec)
+    if len(text) > 1 and text[0] in "'\"" and text[-1] == text[0]:
+        return text[1:-1]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+class _Placeholder(types.ModuleType):
+    """A module that is not installed, for code that only imports it.  What is asked of it raises when it is used."""
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.__path__: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        missing = f"{self.__name__}.{name}"
+
+        def refuse(*args: Any, **kwargs: Any) -> None:
+            raise ModuleNotFoundError(f"{missing} is used, and {missing.partition('.')[0]} is not installed")
+
+        return type(name, (), {"__new__": refuse, "__init_subclass__": classmethod(lambda cls, **kw: None)})
+
+
+class _Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds placeholders for what nothing else finds."""
+
+    def __init__(self, own: str):
+        self.own, self.stood_in = own, set()
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        top = name.partition(".")[0]
+        if top == self.own or (top in sys.modules and not isinstance(sys.modules[top], _Placeholder)):
+            return None
+        if _importer().partition(".")[0] not in (self.own, *self.stood_in):
+            return None  # another library, which asks whether it is there
+        self.stood_in.add(top)
+        return importlib.machinery.ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec: Any) -> types.ModuleType:
+        return _Placeholder(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        pass
+
+
+def _importer() -> str:
+    """The module whose import statement is being carried out."""
+    frame = sys._getframe(2)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(("importlib", "_frozen_importlib", __name__)):
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", ""))
+
+
+@contextmanager
+def _placeholders(own: str) -> Iterator[_Absent]:
+    """Within, an import of what is not installed gives a placeholder; afterwards placeholders are gone."""
+    finder = _Absent(own)
+    sys.meta_path.append(finder)
+    try:
+        yield finder
+    finally:
+        sys.meta_path.remove(finder)
+        for name in [name for name, module in sys.modules.items() if isinstance(module, _Placeholder)]:
+            del sys.modules[name]
+
+
+def _import(module: str) -> types.ModuleType:
+    path = Path(module)
+    if path.suffix != ".py":
+        return importlib.import_module(module)
+    if not path.is_file():
+        raise UsageError(f"no file {shown(module)}: give the path to a Python file, or package.module:Name")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"cannot read {shown(module)}: give a Python file")
+    made = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, made)
+    spec.loader.exec_module(made)
+    return made
+
+
+def load(module: str, name: str) -> tuple[Any, tuple[str, ...]]:
+    """(what the name stands for, the libraries that placeholders stood in for while it was imported).
+
+    A package often imports what its samplers do not need.  Where such a library is absent, the import is tried again with
+    placeholders.  Raises UsageError, with what to install where the package itself is absent.
+    """
+    top = module.partition(".")[0]
+    stood_in: tuple[str, ...] = ()
+    try:
+        try:
+            found = _import(module)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if not missing or missing == top:
+                raise
+            with _placeholders(top) as finder:
+                found = _import(module)
+            stood_in = tuple(sorted(finder.stood_in))
+        for part in name.split("."):
+            found = getattr(found, part)
+    except UsageError:
+        raise
+    except ModuleNotFoundError as error:
+        package = (error.name or module).partition(".")[0]
+        raise UsageError(
+            f"{package} is not installed: pip install {INSTALL.get(package, package)}, or give the path of a file"
+        ) from None
+    except AttributeError:
+        raise UsageError(f"{module} has no {shown(name)}{near_miss(name, _public(module))}") from None
+    except STRANGERS as error:
+        raise UsageError(f"cannot import {module} ({describe(error)}): mend it, or give another module") from None
+    return found, stood_in
+
+
+INSTALL = {"k_diffusion": "k-diffusion"}  # package -> its name where it is to be had, where the two differ
+
+
+def _public(module: str) -> Sequence[str]:
+    found = sys.modules.get(module) or sys.modules.get(Path(module).stem)
+    return [name for name in dir(found) if not name.startswith("_")] if found else []

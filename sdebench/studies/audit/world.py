@@ -1,0 +1,123 @@
+r"""The exact problem of an audit, at any level of any convention.
+
+The data are one-dimensional mixtures, the same in every coordinate, independent: so a state of any shape is exact.  At a level
+(a, s) a coordinate has the law `sum w_k N(a m_k, a^2 v_k + s^2)`, and
+
+    x0  = sum r_k [m_k + a v_k (x - a m_k)/(a^2 v_k + s^2)],        eps = sum r_k s (x - a m_k)/(a^2 v_k + s^2)
+
+with the responsibilities r_k; no term cancels at either end.  The probability flow keeps quantiles: the state that began at
+the quantile u is `Q(u)` of whatever level it is at.
+
+Beside the points run two probes, of unit data without noise and of unit noise without data.  The network knows them by their
+place and answers with their data and their noise: every linear step is exact on them, so their states ARE the level, whatever
+the code believes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sdebench.peers.base import Answer, Level
+from sdebench.problems.quantile import Coordinates
+
+PROBES = 2
+_UNIT = 0.5  # the data of the first probe: inside every clip
+
+
+@dataclass(frozen=True)
+class World:
+    """A mixture within [-1, 1], points at fixed quantiles, and the shape of a sample."""
+
+    weights: tuple[float, ...] = (0.55, 0.45)
+    means: tuple[float, ...] = (-0.32, 0.28)
+    sd: tuple[float, ...] = (0.17, 0.13)
+    samples: int = 16
+    shape: tuple[int, ...] = (1, 2, 2)
+    seed: int = 0
+
+    @cached_property
+    def u(self) -> Tensor:
+        """The quantiles of the points, (samples, *shape): evenly spread, in an order of their own."""
+        n = self.samples * int(torch.tensor(self.shape).prod())
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
+        return ((order.double() + 0.5) / n).view(self.samples, *self.shape)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the data."""
+        mean = sum(w * m for w, m in zip(self.weights, self.means))
+        return float(sum(w * (s * s + (m - mean) ** 2) for w, m, s in zip(self.weights, self.means, self.sd)) ** 0.5)
+
+    def _coordinates(self, level: Level) -> Coordinates:
+        log_w = torch.tensor(self.weights, dtype=torch.float64).log().view(-1, 1)
+        means = level.a * torch.tensor(self.means, dtype=torch.float64).view(-1, 1)
+        sd = (torch.tensor(self.sd, dtype=torch.float64).mul(level.a).square() + level.s**2).sqrt().view(-1, 1)
+        return Coordinates(log_w, means, sd)
+
+    def points(self, level: Level) -> Tensor:
+        """The exact states at a level, (samples, *shape)."""
+        u = self.u.flatten()
+        found = self._coordinates(level)
+        log_tail = torch.minimum(u, 1 - u).log().view(-1, 1)
+        sign = torch.where(u <= 0.5, 1.0, -1.0).double().view(-1, 1)
+        z = torch.special.ndtri(u).view(-1, 1)
+        places = found.means + found.sd * z  # (K, n, 1)
+        low, high = places.amin(0), places.amax(0)
+        pad = 1e-12 * found.sd.amax()
+        return found.quantile(log_tail, sign, low - pad, high + pad, 0.5 * (low + high)).view(self.u.shape)
+
+    def start(self, level: Level) -> Tensor:
+        """The points at a level, and the two probes behind them."""
+        probes = torch.zeros(PROBES, *self.shape, dtype=torch.float64)
+        probes[0], probes[1] = level.a * _UNIT, level.s
+        return torch.cat([self.points(level), probes])
+
+    @cached_property
+    def _columns(self) -> tuple[np.ndarray, ...]:
+        """Log weights, means and variances, (K, 1) each."""
+        w, m, sd = (np.array(values, dtype=float).reshape(-1, 1) for values in (self.weights, self.means, self.sd))
+        return np.log(w), m, sd * sd
+
+    def posterior(self, x: np.ndarray, level: Level) -> tuple[np.ndarray, np.ndarray]:
+        """x0 and eps that a perfect network tells of states at a level; arrays of any shape."""
+        log_w, m, v = self._columns
+        a, s = level
+        total = a * a * v + s * s
+        gap = (x.reshape(1, -1) - a * m) / total
+        log_r = log_w - 0.5 * np.log(total) - 0.5 * total * gap * gap
+        r = np.exp(log_r - log_r.max(0))
+        r /= r.sum(0)
+        x0, eps = (r * (m + a * v * gap)).sum(0), s * (r * gap).sum(0)
+        return x0.reshape(x.shape), eps.reshape(x.shape)
+
+    def read_level(self, x: Tensor) -> Level:
+        """The level that the probes of a state tell."""
+        data, noise = x[-PROBES:].double().flatten(1).mean(1).tolist()
+        return Level(data / _UNIT, noise)
+
+    def answer(self, x: Tensor, level: Level) -> Answer:
+        """What the network answers: the posterior at a level to the points, their data and noise to the probes."""
+        states = x.double().numpy()
+        x0, eps = np.zeros_like(states), np.zeros_like(states)
+        x0[:-PROBES], eps[:-PROBES] = self.posterior(states[:-PROBES], level)
+        x0[-2], eps[-1] = _UNIT, 1.0
+        return Answer(torch.from_numpy(x0), torch.from_numpy(eps))
+
+    def error(self, x: Tensor, level: Level) -> float:
+        """RMS of the points' error at a level, in units of the data's spread."""
+        gap = (x[:-PROBES].double() - self.points(level)) / (max(level.a, 1e-3) * self.spread)
+        return float(gap.square().mean().sqrt())
+
+
+def other(world: World) -> World:
+    """Another mixture, other points, another shape: what a finding must show on, too."""
+    return World((0.3, 0.4, 0.3), (-0.45, 0.05, 0.4), (0.12, 0.2, 0.1), 24, (2, 1, 2), world.seed + 1)
+
+
+def lams(levels: Sequence[Level]) -> list[float]:
+    """Their lams."""
+    return [level.lam for level in levels]
