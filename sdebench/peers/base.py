@@ -31,7 +31,7 @@ class Level(NamedTuple):
     @property
     def lam(self) -> float:
         """log(a/s); infinite at an end."""
-        if self.s == 0:
+        if self.s <= 0:
             return inf
         return log(self.a / self.s) if self.a > 0 else -inf
 
@@ -42,10 +42,11 @@ class Level(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a network knows of a state: its data and its noise."""
+    """What a network knows of a state: its data and its noise, said at the level `at`, that which was told unless given."""
 
     x0: Tensor
     eps: Tensor
+    at: Level | None = None
 
 
 Network = Callable[[Tensor, Level, float], Answer]
@@ -77,16 +78,28 @@ class Session:
     """A run that is prepared: where it begins, and what crosses it.
 
     `start` is the level at which the peer believes its first state to be, `noise` the factor by which it multiplies unit noise
-    to make one, `believed` the levels before each step, where the peer states them; otherwise ().
+    to make one (None where its caller does that), `believed` the levels before each step, where the peer states them; otherwise ().  `notes` collects what the
+    adapter sees the code do that it should not, by name.
     """
 
     start: Level
-    noise: float
+    noise: float | None
     believed: Sequence[Level] = ()
+    prediction: str = ""
+    told_is_known: bool = False
+    notes: set[str]
 
     def run(self, network: Network, x: Tensor) -> Tensor:
         """The state at the end, from the state `x` at `start`.  Raises PeerFault for an answer that is no such state."""
         raise NotImplementedError
+
+    def width(self, time: float) -> float:
+        """How much lam changes within one training step around the number `time`; 0 where a time tells its level exactly."""
+        return 0.0
+
+    def again(self) -> "Session":
+        """The same run once more, with the same object where the code is one: a second run should be as the first."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -96,12 +109,13 @@ class Peer:
     name         how it is written: a spec, or the name of the function
     target       the class or the function itself, whose file is in the record
     settings     what it was made with
-    calls        network evaluations a step that the code is expected to make; None where that is not known
+    claim        the order that a user claims of it; None where that is left to a table of known ones
     """
 
     name: str
     target: Any
     settings: Mapping[str, Any] = field(default_factory=dict)
+    claim: int | None = field(default=None, kw_only=True)
 
     kind: ClassVar[str] = ""
     predictions: ClassVar[tuple[str, ...]] = ()
@@ -141,7 +155,7 @@ def say(kind: str, answer: Answer, x: Tensor, told: Level) -> Tensor:
     """The answer as a network of that parametrisation gives it, in the dtype of the state."""
     if kind not in PREDICTIONS:
         raise NotOffered(f"a network that predicts {shown(kind)} is not known: {', '.join(PREDICTIONS)} are")
-    return PREDICTIONS[kind](answer, x, told).to(x.dtype)
+    return PREDICTIONS[kind](answer, x, answer.at or told).to(x.dtype)
 
 
 def check_state(value: Any, x: Tensor, whose: str) -> Tensor:

@@ -42,6 +42,19 @@ class Draws(TorchFunctionMode):
             return _NORMALS[name](self.draw, func, args, kwargs)
 
 
+class Doubles(TorchFunctionMode):
+    """Within, a float64 tensor stays one where the code casts it to float32: orders need more digits than float32 has."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in ("to", "float", "type") and isinstance(args[0], Tensor) and args[0].dtype is torch.float64:
+            wanted = (*args[1:], *kwargs.values())
+            if name == "float" or any(one is torch.float32 for one in wanted):
+                return args[0]
+        return func(*args, **kwargs)
+
+
 def _like(draw: Draw, func: Any, args: Any, kwargs: Any) -> Tensor:
     x = args[0] if args else kwargs["input"]
     return draw(tuple(x.shape)).to(kwargs.get("dtype") or x.dtype)

@@ -11,7 +11,9 @@ read off the time t: the level at which a network of that kind was trained on t.
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import cos, exp, hypot, inf, isfinite, log, pi, sin, sqrt
 from typing import Any, ClassVar
 
@@ -89,7 +91,7 @@ class SchedulerPeer(Peer):
         scheduler = self._made(**override) if not plan.levels else _on_levels(self, plan, override)
         if not plan.levels:
             self.set_steps(scheduler, plan.steps)
-        return SchedulerSession(scheduler, plan, self._of(scheduler.step, 3), given=bool(plan.levels))
+        return SchedulerSession(self, scheduler, plan)
 
     def set_steps(self, scheduler: Any, steps: int, **more: Any) -> None:
         """`set_timesteps`, on the CPU."""
@@ -233,8 +235,9 @@ def _like(level: Level, ratio: float) -> Level:
 class SchedulerSession(Session):
     """One run of one scheduler."""
 
-    def __init__(self, scheduler: Any, plan: Plan, kwargs: Mapping[str, Any], given: bool):
-        self.scheduler, self.plan, self._kwargs = scheduler, plan, kwargs
+    def __init__(self, peer: SchedulerPeer, scheduler: Any, plan: Plan):
+        self.peer, self.scheduler, self.plan, self.notes = peer, scheduler, plan, set()
+        self._kwargs = peer._of(scheduler.step, 3)
         times = scheduler.timesteps
         if not isinstance(times, Tensor | np.ndarray | list | tuple) or len(times) == 0:
             raise PeerFault("set_timesteps leaves no timesteps")
@@ -245,12 +248,11 @@ class SchedulerSession(Session):
         self.prediction = plan.prediction or prediction_of(scheduler)
         self.believed = self._believed()
         self.start = self.believed[0] if self.believed else Level(0.0, self.noise)
-        try:
-            self._ratio = told_ratio(scheduler)
-        except NotOffered:
-            self._ratio = None
-        if given:  # the times are names of our levels, and tell nothing
-            self._ratio = None
+        self._ratio: Callable[[float], float] | None = None
+        if not plan.levels:  # of our levels the times are only names
+            with suppress(NotOffered):
+                self._ratio = told_ratio(scheduler)
+        self.told_is_known = self._ratio is not None
 
     def _believed(self) -> list[Level]:
         try:
@@ -268,10 +270,17 @@ class SchedulerSession(Session):
             return like
         return _like(like, self._ratio(float(t)))
 
-    @property
-    def told_is_known(self) -> bool:
-        """Whether a time tells a level apart from the scheduler's own belief."""
-        return self._ratio is not None
+    def width(self, time: float) -> float:
+        if self._ratio is None:
+            return 0.0
+        length = float(_config(self.scheduler).get("num_train_timesteps") or 1000)
+        high, low = self._ratio(min(time + 0.5, length)), self._ratio(max(time - 0.5, 0.0))
+        return abs(log(high / low)) if isfinite(high) and low > 0 else inf
+
+    def again(self) -> "SchedulerSession":
+        if not self.plan.levels:
+            self.peer.set_steps(self.scheduler, self.plan.steps)
+        return SchedulerSession(self.peer, self.scheduler, self.plan)
 
     def run(self, network: Network, x: Tensor) -> Tensor:
         scheduler = self.scheduler
@@ -283,7 +292,11 @@ class SchedulerSession(Session):
                 check_state(scale(x, t), x, "scale_model_input")
             told = self.told(t, i)
             output = say(self.prediction, network(x, told, float(t)), x, told)
-            x = check_state(_sample_of(scheduler.step(output, t, x, **self._kwargs)), x, "step")
+            before = x._version, output._version
+            new = check_state(_sample_of(scheduler.step(output, t, x, **self._kwargs)), x, "step")
+            self.notes |= {"writes into the state that it is given"} if x._version > before[0] else set()
+            self.notes |= {"writes into the network's answer"} if output._version > before[1] else set()
+            x = new
         return x
 
 
@@ -311,6 +324,10 @@ def _on_levels(peer: SchedulerPeer, plan: Plan, override: Mapping[str, Any]) -> 
     if getattr(scheduler, "alphas_cumprod", None) is not None and not _has_sigmas(peer, scheduler, n):
         return _own_chain(peer, scheduler, levels, override)
     peer.set_steps(scheduler, n)
+    if more := [name for name in vars(scheduler) if "sigma" in name and name != "sigmas" and _is_array(scheduler, name, n)]:
+        if "trained_betas" not in _parameters(peer.target):
+            raise NotOffered(f"its steps go by {', '.join(more)}, too")
+        return _sigmas_of_chain(peer, levels, override)
     sigmas = torch.as_tensor(scheduler.sigmas)
     unit = _unit(scheduler)
     ours = [unit(level) for level in levels]
@@ -334,6 +351,27 @@ def _on_levels(peer: SchedulerPeer, plan: Plan, override: Mapping[str, Any]) -> 
         if hasattr(scheduler, name):
             setattr(scheduler, name, None)
     return scheduler
+
+
+def _is_array(scheduler: Any, name: str, n: int) -> bool:
+    """Whether an attribute has about one number a step."""
+    value = getattr(scheduler, name)
+    return isinstance(value, Tensor | np.ndarray) and value.ndim == 1 and n <= len(value) <= 2 * n + 1
+
+
+def _sigmas_of_chain(peer: SchedulerPeer, levels: Sequence[Level], override: Mapping[str, Any]) -> Any:
+    """A scheduler whose sigmas are those of a chain of our levels, all of it; behind them it goes to zero."""
+    betas = _betas(levels)[0]
+    spacing = {"timestep_spacing": "linspace"} if "timestep_spacing" in _parameters(peer.target) else {}
+    scheduler = peer._made(**override, **spacing, trained_betas=betas, num_train_timesteps=len(levels))
+    peer.set_steps(scheduler, len(levels))
+    return scheduler
+
+
+def _betas(levels: Sequence[Level]) -> tuple[list[float], list[float]]:
+    """(betas, products of 1 - beta) of the chain with our levels, in rising noise."""
+    bars = [(level.a / level.radius) ** 2 for level in reversed(levels)]
+    return [1 - bars[0], *(1 - now / before for before, now in pairwise(bars))], bars
 
 
 def _has_sigmas(peer: SchedulerPeer, scheduler: Any, n: int) -> bool:
@@ -366,8 +404,7 @@ def _own_chain(peer: SchedulerPeer, scheduler: Any, levels: Sequence[Level], ove
     if "trained_betas" not in _parameters(peer.target):
         raise NotOffered("it takes neither sigmas nor betas")
     n = len(levels) - 1
-    bars = [(level.a / level.radius) ** 2 for level in reversed(levels)]
-    betas = [1 - bars[0], *(1 - now / before for before, now in zip(bars, bars[1:]))]
+    betas, bars = _betas(levels)
     ours = {"trained_betas": betas, "num_train_timesteps": n + 1}
     known = _parameters(peer.target)
     ours |= {"steps_offset": 1} if "steps_offset" in known else {}

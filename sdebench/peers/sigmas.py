@@ -85,9 +85,9 @@ class SigmasSession(Session):
 
     def __init__(self, peer: SigmasPeer, sigmas: list[float], steps: int):
         self._peer, self._sigmas, self._steps = peer, sigmas, steps
-        self.start, self.noise = Level(1.0, sigmas[0]), sigmas[0]
+        self.start, self.noise = Level(1.0, sigmas[0]), None
         self.believed = [Level(1.0, sigma) for sigma in sigmas[:-1]]
-        self.prediction = "x0"
+        self.prediction, self.notes = "x0", set()
 
     def run(self, network: Network, x: Tensor) -> Tensor:
         model, names = _Model(network), _names(self._peer.target)

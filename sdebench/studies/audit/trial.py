@@ -1,17 +1,19 @@
 """Runs of a peer on an exact problem: what every check asks for, each run made once."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from sdebench.peers import Level, Peer, PeerFault, Plan
+from sdebench.peers import Level, Peer, PeerFault, Plan, Session
 from sdebench.peers.base import Answer
-from sdebench.peers.noise import Draws, untouched
-from sdebench.studies.audit.world import World
+from sdebench.peers.noise import Doubles, Draws, untouched
+from sdebench.studies.audit.world import PROBES, World
 
 By = Literal["told", "own"]
 
@@ -32,16 +34,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Trace:
-    """One run: its last state and level, its calls, the tensors of normals drawn."""
+    """One run: its last state and level, its calls, how many tensors of normals were drawn, and what was noted."""
 
-    start: Level
-    believed: Sequence[Level]
     end: Tensor
     level: Level
     calls: tuple[Call, ...]
     draws: int
-    others: frozenset[str]
-    told_is_known: bool
+    notes: frozenset[str]
+    session: Session
 
     @property
     def is_finite(self) -> bool:
@@ -72,65 +72,73 @@ class Trial:
         """The run of `steps` steps, whose network answers at the level that the state has, or at the one that it was told."""
         key = (steps, by, levels, prediction, dtype, begin)
         if key not in self._kept:
-            self._kept[key] = self.fresh(Plan(steps, levels, begin, prediction), by, dtype)
+            self._kept[key] = self.fresh(self.peer.prepare(Plan(steps, levels, begin, prediction)), by, dtype)
         return self._kept[key]
 
     def fresh(
         self,
-        plan: Plan,
+        session: Session,
         by: By = "own",
         dtype: torch.dtype = torch.float64,
         watch: Watch | None = None,
-        x: Tensor | None = None,
+        samples: int | None = None,
+        doubles: bool = False,
+        seed: int = 0,
     ) -> Trace:
-        """A run that is made now.  `watch(i, state, level)` sees the state of call i first, and may overwrite it."""
+        """A run that is made now, of all samples or of the first ones.
+
+        `watch(i, state, level)` sees the state of call i before the network does, and may overwrite it or raise Enough.
+        With `doubles` casts to float32 are not carried out.
+        """
         world, calls = self.world, []
-        with untouched(), torch.no_grad():
-            torch.manual_seed(world.seed)
-            session = self.peer.prepare(plan)
-            start = world.start(session.start) if x is None else x
+        start = world.start(session.start)
+        start = start if samples is None else torch.cat([start[:samples], start[-PROBES:]])
+        own = world if samples is None else world.first(samples)
 
-            def network(state: Tensor, told: Level, time: float) -> Answer:
-                if state.shape != start.shape:
-                    raise PeerFault(
-                        f"the network is asked about a state of shape {tuple(state.shape)}, not {tuple(start.shape)}"
-                    )
-                level = world.read_level(state)
-                if watch is not None:
-                    watch(len(calls), state, level)
-                calls.append(Call(level, told, time, state.detach().double().clone()))
-                return world.answer(state, level if by == "own" and _is_level(level) else told)
+        def network(state: Tensor, told: Level, time: float) -> Answer:
+            if state.shape != start.shape:
+                raise PeerFault(f"the network is asked about a state of shape {tuple(state.shape)}, not {tuple(start.shape)}")
+            level = own.read_level(state)
+            if watch is not None:
+                watch(len(calls), state, level)
+                level = own.read_level(state)
+            calls.append(Call(level, told, time, state.detach().double().clone()))
+            return own.answer(state, level, level) if by == "own" and _is_level(level) else own.answer(state, told)
 
-            draws = Draws()
-            end, finished = start, True
+        first, draws = start.to(dtype).clone(), Draws()
+        before = first._version
+        with untouched(), torch.no_grad(), np.errstate(all="ignore"):
+            torch.manual_seed(seed)
             try:
-                with draws:
-                    end = session.run(network, start.to(dtype).clone())
+                with draws, Doubles() if doubles else nullcontext():
+                    end = session.run(network, first)
             except Enough:
-                finished = False
-        level = world.read_level(end) if finished else start_level(calls)
-        return Trace(
-            session.start,
-            session.believed,
-            end,
-            level,
-            tuple(calls),
-            draws.count,
-            frozenset(draws.others),
-            session.told_is_known,
-        )
+                end = calls[-1].state
+        notes = {*session.notes, *(f"draws numbers by {name}" for name in draws.others)}
+        if first._version > before and watch is None:
+            notes.add("writes into the state that it is given")
+        return Trace(end, own.read_level(end), tuple(calls), draws.count, frozenset(notes), session)
 
     @cached_property
     def is_stochastic(self) -> bool:
-        """Whether a run draws normals."""
-        return self.run(8).draws > 0
+        """Whether the normals that a run draws matter."""
+        one = self.run(8)
+        if not one.draws:
+            return False
+        other = self.fresh(self.peer.prepare(Plan(8)), seed=1).end
+        return not torch.equal(torch.nan_to_num(one.end), torch.nan_to_num(other))
 
-
-def start_level(calls: Sequence[Call]) -> Level:
-    """The level of the last call."""
-    return calls[-1].level
+    @cached_property
+    def calls_a_step(self) -> float:
+        """Network evaluations a step, of a run of 20 steps less one of 10."""
+        return (len(self.run(20).calls) - len(self.run(10).calls)) / 10
 
 
 def _is_level(level: Level) -> bool:
     """Whether the probes make sense: a state that has a level at all."""
-    return level.a >= -1e-9 and level.s >= -1e-9 and level.a + level.s > 0
+    return level.a > -1e-6 and level.s > -1e-6 and level.a + level.s > 1e-6
+
+
+def places(calls: Sequence[Call]) -> list[float]:
+    """The lams of the calls."""
+    return [call.level.lam for call in calls]

@@ -13,8 +13,7 @@ place and answers with their data and their noise: every linear step is exact on
 the code believes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -99,13 +98,17 @@ class World:
         data, noise = x[-PROBES:].double().flatten(1).mean(1).tolist()
         return Level(data / _UNIT, noise)
 
-    def answer(self, x: Tensor, level: Level) -> Answer:
+    def first(self, samples: int) -> "World":
+        """The world of the first samples: answers do not know how many there are."""
+        return replace(self, samples=samples)
+
+    def answer(self, x: Tensor, level: Level, at: Level | None = None) -> Answer:
         """What the network answers: the posterior at a level to the points, their data and noise to the probes."""
         states = x.double().numpy()
         x0, eps = np.zeros_like(states), np.zeros_like(states)
         x0[:-PROBES], eps[:-PROBES] = self.posterior(states[:-PROBES], level)
         x0[-2], eps[-1] = _UNIT, 1.0
-        return Answer(torch.from_numpy(x0), torch.from_numpy(eps))
+        return Answer(torch.from_numpy(x0), torch.from_numpy(eps), at)
 
     def error(self, x: Tensor, level: Level) -> float:
         """RMS of the points' error at a level, in units of the data's spread."""
@@ -116,8 +119,3 @@ class World:
 def other(world: World) -> World:
     """Another mixture, other points, another shape: what a finding must show on, too."""
     return World((0.3, 0.4, 0.3), (-0.45, 0.05, 0.4), (0.12, 0.2, 0.1), 24, (2, 1, 2), world.seed + 1)
-
-
-def lams(levels: Sequence[Level]) -> list[float]:
-    """Their lams."""
-    return [level.lam for level in levels]

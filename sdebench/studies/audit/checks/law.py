@@ -1,0 +1,144 @@
+r"""The law of stochastic code, exact, without Monte Carlo.
+
+On data N(mu, v) a run is affine in its start and its normals.  So unit vectors, one row of the batch each, stand in the place
+of the normals, and one batch gives the mean and the variance of the last state to rounding:
+
+    rows of one block: the mean of the data, the start, the normal 1, ..., the normal K
+
+There are two such blocks.  In the first v is 0: its rows are the level itself, a = the row of the mean, s^2 = the sum of the
+squares of all others, at every question to the network.  In the second v is that of the data, and the network answers exactly at that
+level.  A last row is a mixture of all others: what comes of it tells whether the code is affine at all.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import log, sqrt
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sdebench.peers import Level, NotOffered, Plan
+from sdebench.peers.base import Answer
+from sdebench.peers.noise import Draws, Path, brownian_path, untouched
+from sdebench.studies.audit.reading import Reading
+from sdebench.studies.audit.trial import By, Trial
+
+_SMALL = 1e-3  # unit vectors of that length: inside every clip
+_V, _LARGE = 0.36, 0.02
+_STEPS = (20, 40, 80)
+
+
+@dataclass(frozen=True)
+class Law:
+    """The last state of a run on N(1, _V) data: its mean and spread over those of its level, less 1 each; the level; calls."""
+
+    mean: float
+    spread: float
+    level: Level
+    affine: float
+    calls: int
+
+
+def check(trial: Trial, full: bool) -> Iterator[Reading]:
+    """Read the mean, the spread, and how they tend to the right ones."""
+    if not trial.is_stochastic:
+        return
+    laws = {n: law(trial, n) for n in _STEPS}
+    affine = max(one.affine for one in laws.values())
+    if affine > 1e-6:
+        raise NotOffered(f"its step is not affine (by {affine:.1g}): its law has no exact value")
+    text = ", ".join(f"{one.spread:+.3g} at {n}" for n, one in laws.items())
+    off = {n: max(abs(one.mean), abs(one.spread)) for n, one in laws.items()}
+    if not all(value < float("inf") for value in off.values()):
+        yield Reading("law", "not finite", f"the law is not finite: the spread is off by {text} steps", None, "fault")
+        return
+    first, last = off[_STEPS[0]], off[_STEPS[-1]]
+    if last > 0.6 * first and last > _LARGE:
+        yield Reading("law", "law", f"the law does not tend to the right one: the spread is off by {text} steps", last, "fault")
+    elif last < 1e-9:
+        yield Reading("law", "exact law", "the law is exact", last, "right")
+    else:
+        slope = log(first / last) / log(_STEPS[-1] / _STEPS[0])
+        verdict = "right" if slope > 0.5 or last < 5e-3 else "price"
+        text = f"the spread is off by {text} steps (like N^-{slope:.1f}), the mean by {laws[_STEPS[-1]].mean:+.1g}"
+        yield Reading("law", "law", text, slope, verdict)
+
+
+def law(trial: Trial, n: int, by: By = "own") -> Law:
+    """The law of a run of n steps."""
+    count, knots = _count(trial, n)
+    return _measured(trial, n, by, count, knots)
+
+
+def _count(trial: Trial, n: int) -> tuple[int, tuple[float, ...]]:
+    """(tensors of normals that a run draws, the knots of its Brownian path)."""
+    path = Path()
+    with untouched(), torch.no_grad(), brownian_path(path):
+        session = trial.peer.prepare(Plan(n))
+        draws = Draws(lambda shape: torch.zeros(shape, dtype=torch.float64))
+        with draws:
+            session.run(_Rows(0, session.start, "own").network, torch.zeros(5, 1, 1, 1, dtype=torch.float64))
+    return draws.count, tuple(sorted(path.asked))
+
+
+class _Rows:
+    """Two blocks of rows and the mixture of the second: how they begin, what the network answers, which normal is whose."""
+
+    def __init__(self, normals: int, start: Level, by: By):
+        self.block, self.by, self.drawn, self.calls = 2 + normals, by, 0, 0
+        self.mix = np.random.default_rng(0).uniform(0.2, 1.0, self.block)
+        self.size = 2 * self.block + 1
+        first = np.zeros(self.size)
+        first[[0, self.block]] = start.a
+        first[1], first[self.block + 1] = start.s, sqrt(start.a**2 * _V + start.s**2)
+        first[-1] = self.mix @ first[self.block : 2 * self.block]
+        self.start = torch.from_numpy(_SMALL * first).view(-1, 1, 1, 1)
+        mean = np.zeros(self.size)
+        mean[[0, self.block]], mean[-1] = _SMALL, _SMALL * self.mix[0]
+        self.mean = mean.reshape(-1, 1, 1, 1)
+
+    def draw(self, shape: tuple[int, ...]) -> Tensor:
+        """The next normal: a unit vector in its row of both blocks."""
+        if shape[0] != self.size:
+            raise NotOffered(f"it draws normals of shape {shape} for a batch of {self.size}: not one a sample")
+        row = 2 + self.drawn
+        self.drawn += 1
+        if row >= self.block:
+            raise NotOffered("it draws more normals in one run than in another of the same steps")
+        out = torch.zeros(shape, dtype=torch.float64)
+        out[row], out[self.block + row], out[-1] = _SMALL, _SMALL, _SMALL * self.mix[row]
+        return out
+
+    def level(self, x: np.ndarray) -> Level:
+        """Where the state is: of the block without variance."""
+        rows = x[: self.block].reshape(self.block, -1)[:, 0] / _SMALL
+        return Level(float(rows[0]), float(np.sqrt((rows[1:] ** 2).sum())))
+
+    def network(self, state: Tensor, told: Level, time: float) -> Answer:
+        """x0 = mu + a v (x - a mu)/(a^2 v + s^2) and eps = s (x - a mu)/(a^2 v + s^2), v = 0 in the first block."""
+        self.calls += 1
+        x = state.double().numpy()
+        level = self.level(x) if self.by == "own" else told
+        a, s = level
+        v = np.full_like(x, _V)
+        v[: self.block] = 0.0
+        total = a * a * v + s * s
+        gap = np.divide(x - a * self.mean, total, out=np.zeros_like(x), where=total > 0)
+        return Answer(torch.from_numpy(self.mean + a * v * gap), torch.from_numpy(s * gap), level)
+
+
+def _measured(trial: Trial, n: int, by: By, count: int, knots: tuple[float, ...]) -> Law:
+    with untouched(), torch.no_grad():
+        session = trial.peer.prepare(Plan(n))
+        rows = _Rows(count + max(0, len(knots) - 1), session.start, by)
+        with brownian_path(Path(knots, rows.draw)), Draws(rows.draw):
+            end = session.run(rows.network, rows.start.clone())
+    x = end.double().numpy()
+    level = rows.level(x)
+    values = x.reshape(rows.size, -1)[:, 0] / _SMALL
+    block = values[rows.block : -1]
+    exact = sqrt(level.a**2 * _V + level.s**2)
+    spread = float(np.sqrt((block[1:] ** 2).sum())) / exact - 1
+    affine = abs(values[-1] - rows.mix @ block) / exact
+    return Law(float(block[0] / level.a - 1), spread, level, float(affine), rows.calls)

@@ -1,0 +1,136 @@
+"""Where is the state, and what was the network told?  Read off two probes on which every linear step is exact."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from math import exp, isfinite
+
+from sdebench.peers import Level
+from sdebench.studies.audit.reading import Reading
+from sdebench.studies.audit.trial import Call, Trace, Trial
+
+_CLEAN = 2e-3  # s/a that no eye and no number format below float32 sees
+_EXACT = 2e-3  # in lam: what rounding levels to float32 may do, and more
+
+
+def check(trial: Trial, full: bool) -> Iterator[Reading]:
+    """Read the first level, those on the way, and the last."""
+    traces = {n: trial.run(n) for n in ((10, 50, 20) if full else (10, 50))}
+    if not all(trace.is_finite and trace.calls for trace in traces.values()):
+        return
+    yield from _first(traces[50])
+    if not trial.is_stochastic:
+        yield from _last({n: trace.level for n, trace in traces.items()})
+        yield from _told(traces)
+        yield from _path(traces, trial.calls_a_step)
+        yield from _believed(traces[10], trial.calls_a_step)
+
+
+def _first(trace: Trace) -> Iterator[Reading]:
+    session = trace.session
+    expected, start = session.start.radius, session.start
+    if session.noise is None:  # its caller makes the first state
+        return
+    off = session.noise / expected - 1
+    text = f"a run begins with noise times {session.noise:.5g}, where a state of unit data has {expected:.5g}"
+    if abs(off) > 0.02:
+        yield Reading("levels", "first state", text, off, "fault")
+    elif abs(off) > 1e-3:
+        yield Reading("levels", "first state is rounded", text, off, "price")
+    else:
+        yield Reading("levels", "first", f"a run begins at alpha/sigma = {_over(start.a, start.s)} (50 steps)", None, "told")
+    if start.s > 0 and start.a / start.s > 0.03:
+        text = f"a run begins from noise alone where alpha/sigma = {start.a / start.s:.3g} (50 steps)"
+        yield Reading("levels", "signal at the start", text, start.a / start.s, "price")
+
+
+def _over(a: float, s: float) -> str:
+    return f"{a / s:.3g}" if s > 0 else "inf"
+
+
+def _last(ends: dict[int, Level]) -> Iterator[Reading]:
+    left = {n: end.s / end.a for n, end in ends.items() if end.a > 0.5}
+    if len(left) < len(ends):
+        if all(end.s > 0.5 for end in ends.values()):
+            yield Reading("levels", "ends in noise", "a run ends at noise: an inverse sampler", None, "told")
+            return
+        worst = min(end.a for end in ends.values())
+        yield Reading("levels", "data are shrunk", f"data come out multiplied by {worst:.3g}", worst, "fault")
+        return
+    worst = max(left.values(), key=abs)
+    at = ", ".join(f"{ratio:.2g} at {n}" for n, ratio in sorted(left.items()))
+    if abs(worst) > _CLEAN:
+        steady = abs(left[50] / left[10] - 1) < 0.5
+        text = f"noise is left at the end: sigma/alpha = {at} steps"
+        yield Reading("levels", "noise is left", text, worst, "price" if steady else "fault")
+    else:
+        yield Reading("levels", "last", "a run ends at clean data", worst, "right")
+    scale = max((abs(end.radius - 1) for end in ends.values()), default=0.0)
+    if scale > 5e-3 and abs(worst) <= _CLEAN:
+        shrunk = max((end.radius for end in ends.values()), key=lambda r: abs(r - 1))
+        yield Reading("levels", "data are scaled", f"data come out multiplied by {shrunk:.4g}", shrunk, "fault")
+
+
+def _mismatch(call: Call, trace: Trace) -> tuple[float, float]:
+    """(told less own lam, the same in training steps)."""
+    gap = call.told.lam - call.level.lam
+    if not isfinite(gap):
+        return 0.0, 0.0
+    width = trace.session.width(call.time)
+    return gap, abs(gap) / width if width > 0 and isfinite(width) else 0.0
+
+
+def _told(traces: dict[int, Trace]) -> Iterator[Reading]:
+    """What the network is told against where the state is."""
+    if not all(trace.session.told_is_known for trace in traces.values()):
+        yield Reading(
+            "levels", "told unknown", "nothing tells at which level a network is trained on the times told", None, "limit"
+        )
+        return
+    pairs = [(*_mismatch(call, trace), call, n) for n, trace in traces.items() for call in trace.calls if call.level.s > 1e-4]
+    gap, _, call, n = max(pairs, key=lambda pair: abs(pair[0]))
+    most = max(pair[1] for pair in pairs)
+    text = (
+        f"the network is told sigma/alpha = {exp(-call.told.lam):.4g} (t = {call.time:.6g}) where the state is at "
+        f"{exp(-call.level.lam):.4g} ({n} steps)"
+    )
+    if abs(gap) <= _EXACT:
+        yield Reading("levels", "told", "the network is told the level of the state", gap, "right")
+    elif 0 < most <= 1.05:
+        text += f": at most {most:.2g} training steps off, as rounding to whole ones gives"
+        yield Reading("levels", "told is rounded", text, gap, "price")
+    else:
+        yield Reading("levels", "told is wrong", text + (f", {most:.2g} training steps off" if most else ""), gap, "fault")
+
+
+def _path(traces: dict[int, Trace], calls_a_step: float) -> Iterator[Reading]:
+    """Levels that repeat or go back, of code that asks once a step."""
+    if calls_a_step != 1:
+        return
+    for n, trace in traces.items():
+        lams = [*(call.level.lam for call in trace.calls), trace.level.lam]
+        steps = [b - a for a, b in pairwise(lams)]
+        rises = [-step for step in steps] if lams[-1] < lams[0] else steps
+        back = [step for step in rises if step < -1e-6]
+        still = [step for step in rises if abs(step) <= 1e-9]
+        if back:
+            yield Reading(
+                "levels", "goes back", f"{len(back)} of {n} steps go back, by up to {-min(back):.3g} in lam", min(back), "fault"
+            )
+        elif still:
+            text = f"{len(still)} of {len(steps)} steps do not change the level ({n} steps asked for)"
+            yield Reading("levels", "repeats", text, float(len(still)), "fault" if n <= 50 else "price")
+
+
+def _believed(trace: Trace, calls_a_step: float) -> Iterator[Reading]:
+    """`add_noise` to where a run would be, against where a run is."""
+    believed = trace.session.believed
+    if calls_a_step != 1 or len(believed) != len(trace.calls):
+        return
+    gaps = [max(abs(b.a - c.level.a), abs(b.s - c.level.s)) / c.level.radius for b, c in zip(believed, trace.calls)]
+    worst = max(range(len(gaps)), key=gaps.__getitem__)
+    if gaps[worst] <= 1e-3:
+        yield Reading("levels", "add_noise", "add_noise puts a state where a run would have it", gaps[worst], "right")
+        return
+    b, c = believed[worst], trace.calls[worst].level
+    text = f"add_noise gives ({b.a:.4g}, {b.s:.4g}) where a run of 10 steps is at ({c.a:.4g}, {c.s:.4g}), step {worst}"
+    yield Reading("levels", "add_noise differs", text, gaps[worst], "fault")

@@ -1,0 +1,128 @@
+r"""The order, on levels that are ours: of the main scheme from an exact past, of a whole run, and of one step.
+
+Code that keeps its history inside is given an exact one: the states before its first steps are overwritten by exact ones, so
+what it remembers is exact too.  From there it runs freely, and the error at a fixed level is that of the main scheme.  A run
+without such a past has the start-up in it.  Levels go on behind the place where the error is read, so that no last step is.
+"""
+
+from collections.abc import Iterator, Sequence
+from math import atan, cos, exp, sin
+from typing import Any
+
+from torch import Tensor
+
+from sdebench.fit import Fit, fit_order, pack_angles, verdict
+from sdebench.peers import Level, NotOffered, Plan
+from sdebench.studies.audit.claims import Claim, claim_of
+from sdebench.studies.audit.reading import Reading
+from sdebench.studies.audit.trial import Enough, Trial
+
+_LOW, _HIGH = -1.6, 1.2
+_SIZES, _MORE = (24, 48, 72, 96), (144, 216)  # of 24, so that methods which group two or three steps are seen at a group's end
+_PAST, _BEHIND = 6, 8
+_RATIOS = (1.0, 0.75, 1.3, 0.8, 1.15, 0.7, 1.25, 1.05)
+_ONE = (0.2, 0.14, 0.1, 0.07, 0.05, 0.035, 0.025)
+_TAKEN = 1e-3
+
+
+def like(lam: float, start: Level) -> Level:
+    """The level of that lam, in the convention of another: a = 1, a + s = 1, or a^2 + s^2 = 1."""
+    ratio = exp(-lam)
+    if abs(start.a - 1) < 1e-9:
+        return Level(1.0, ratio)
+    if abs(start.a + start.s - 1) < 1e-6:
+        return Level(1 / (1 + ratio), ratio / (1 + ratio))
+    return Level(cos(atan(ratio)), sin(atan(ratio)))
+
+
+def check(trial: Trial, full: bool) -> Iterator[Reading]:
+    """Read the main order and that of a whole run, and hold the main one against the claim."""
+    if trial.is_stochastic:
+        return
+    if not trial.peer.takes_levels:
+        raise NotOffered("levels of ours cannot be put in")
+    claim = claim_of(trial.peer)
+    main = _order(trial, _RATIOS, full, exact_past=True)
+    held = f"; claimed {claim.order} ({claim.reference})" if claim else ""
+    yield _told("main order", f"the main scheme, from an exact past, on irregular levels: order {_text(main)}{held}", main)
+    run = _order(trial, (1.0,), full, exact_past=False)
+    yield _told("order of a run", f"a whole run on smooth levels, without its last steps: order {_text(run)}", run)
+    if full and trial.calls_a_step == 1:
+        local = _local(trial)
+        yield _told("local order", f"one step from an exact past: local order {_text(local)}", local)
+    if claim is not None:
+        yield from _judge(claim, main, run)
+
+
+def _text(fit: Fit) -> str:
+    return f"{fit.order:.2f} +- {fit.half_width:.2f}" if fit.resolved else f"not asymptotic ({fit.reason})"
+
+
+def _told(name: str, what: str, fit: Fit) -> Reading:
+    return Reading("order", name, what, fit.order if fit.resolved else None, "told")
+
+
+def _judge(claim: Claim, main: Fit, run: Fit) -> Iterator[Reading]:
+    said, whole = verdict(main, claim.order), verdict(run, claim.order)
+    if said == "refuted":
+        text = f"the main scheme has order {_text(main)}, and {claim.order} is claimed ({claim.reference})"
+        yield Reading("order", "order", text, main.order, "fault")
+    elif said == "confirmed":
+        yield Reading("order", "order", f"the main scheme has the order {claim.order} that is claimed", main.order, "right")
+        if whole == "refuted":
+            text = f"a whole run has order {_text(run)}: a start of lower order, of a scheme of order {claim.order}"
+            yield Reading("order", "start-up", text, run.order, "price")
+
+
+def _grid(start: Level, n: int, ratios: Sequence[float], past: int) -> tuple[Level, ...]:
+    """`past` steps before _LOW, n steps from there to _HIGH, and some behind; step sizes follow the ratios."""
+    weights = [ratios[i % len(ratios)] for i in range(-past, n + _BEHIND)]
+    unit = (_HIGH - _LOW) / sum(weights[past : past + n])
+    lams = [_LOW - unit * sum(weights[:past])]
+    for weight in weights:
+        lams.append(lams[-1] + unit * weight)
+    return tuple(like(lam, start) for lam in lams)
+
+
+def _order(trial: Trial, ratios: Sequence[float], full: bool, exact_past: bool) -> Fit:
+    """The order of the error at _HIGH over the number of steps."""
+    start, sizes = trial.run(10).session.start, _SIZES + (_MORE if full else ())
+    past = _PAST if exact_past and trial.calls_a_step == 1 else 0
+    found = [_seen(trial, _grid(start, n, ratios, past), past, past + n) for n in sizes]
+    return _fit([(_HIGH - _LOW) / n for n in sizes], found)
+
+
+def _fit(h: Sequence[float], found: Sequence[tuple[Tensor, float]]) -> Fit:
+    sizes = [float(error.square().mean().sqrt()) for error, _ in found]
+    return fit_order(h, sizes, [floor for _, floor in found], pack_angles([error.numpy() for error, _ in found]))
+
+
+def _local(trial: Trial) -> Fit:
+    """Errors of one step, over its size; the step begins at one level."""
+    start, found = trial.run(10).session.start, []
+    for h in _ONE:
+        sizes = [h * _RATIOS[i % len(_RATIOS)] for i in range(4 * _BEHIND)]
+        lams = [-0.3 - sum(sizes[:_PAST]) + sum(sizes[:i]) for i in range(len(sizes) + 1)]
+        found.append(_seen(trial, tuple(like(lam, start) for lam in lams), _PAST, _PAST + 1))
+    return _fit(_ONE, found)
+
+
+def _seen(trial: Trial, levels: tuple[Level, ...], past: int, place: int) -> tuple[Tensor, float]:
+    """(the error at levels[place], its floor) of a run whose first `past` steps begin with exact states."""
+    world, wanted, found = trial.world, levels[place], dict[str, Any]()
+
+    def watch(i: int, state: Tensor, level: Level) -> None:
+        if past and i <= past:
+            state.copy_(world.start(levels[i]).to(state.dtype))
+        elif abs(level.lam - wanted.lam) < 1e-3 * (levels[place + 1].lam - wanted.lam):
+            found["x"], found["level"] = state.double().clone(), level
+            raise Enough
+
+    trial.fresh(trial.peer.prepare(Plan(len(levels) - 1, levels)), watch=watch, doubles=True)
+    if not found:
+        raise NotOffered("levels that are put in are not taken: no state is at them")
+    level = found["level"]
+    gap = max(abs(level.a - wanted.a), abs(level.s - wanted.s)) / wanted.radius
+    if gap > _TAKEN:
+        raise NotOffered(f"levels that are put in are not taken: the state is at {tuple(level)}, not at {tuple(wanted)}")
+    return (found["x"][:-2] - world.points(level)) / level.radius, max(0.1 * gap, 1e-15)

@@ -1,0 +1,47 @@
+"""One denoiser, said as eps, x0, v and velocity, gives one result."""
+
+from collections.abc import Iterator
+
+from sdebench._support.errors import STRANGERS, describe
+from sdebench.peers import NotOffered
+from sdebench.studies.audit.reading import Reading
+from sdebench.studies.audit.trial import Trace, Trial
+
+_SAME, _STEPS = 2e-4, 20
+_NOT_OF = {"flow": "v", "circle": "velocity"}  # a velocity is that of a flow, v that of a circle
+
+
+def _is_flow(trace: Trace) -> bool:
+    call = trace.calls[len(trace.calls) // 2]
+    return abs(call.level.a + call.level.s - 1) < 1e-3
+
+
+def check(trial: Trial, full: bool) -> Iterator[Reading]:
+    """Compare every parametrisation with the one that the peer has by itself."""
+    if trial.is_stochastic or len(trial.peer.predictions) < 2:
+        return
+    own = trial.run(_STEPS)
+    if not own.is_finite:
+        return
+    kept = []
+    for word in trial.peer.predictions:
+        if word == own.session.prediction or word == _NOT_OF["flow" if _is_flow(own) else "circle"]:
+            continue
+        try:
+            other = trial.run(_STEPS, prediction=word)
+        except NotOffered:
+            continue
+        except STRANGERS as error:
+            if isinstance(error, ValueError | NotImplementedError):
+                continue  # it says that it has not that one
+            yield Reading("parametrisations", f"{word} raises", f"raises on {word}: {describe(error)}", None, "fault")
+            continue
+        gap = float((other.end - own.end)[:-2].double().square().mean().sqrt()) / trial.world.spread
+        if gap <= _SAME:
+            kept.append(word)
+        else:
+            text = f"a network of {word} ends {gap:.2g} of the data's spread from the same network of {own.session.prediction}"
+            yield Reading("parametrisations", f"{word} differs", text, gap, "fault")
+    if kept:
+        text = f"{own.session.prediction} and {', '.join(kept)} give one result"
+        yield Reading("parametrisations", "same", text, None, "right")

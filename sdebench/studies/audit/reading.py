@@ -1,0 +1,31 @@
+"""What a check says: one figure, in words, with a verdict."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from sdebench.studies.audit.trial import Trial
+
+Verdict = Literal["right", "fault", "price", "limit", "told"]
+VERDICTS: dict[str, str] = {
+    "right": "as it should be",
+    "fault": "wrong: no setting of a user explains it",
+    "price": "a documented default or an approximation, with what it costs",
+    "limit": "the interface does not let it be measured, or does not offer it",
+    "told": "a figure without a judgement",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One figure.  `name` is the same for the same kind of finding on every problem, `what` says it in words."""
+
+    check: str
+    name: str
+    what: str
+    value: float | None
+    verdict: Verdict
+
+
+Check = Callable[["Trial", bool], Iterator[Reading]]
