@@ -25,6 +25,7 @@ _HOMES = {
     "sdebench.process.forward": None,
     "sdebench.process.family": None,
     "sdebench.networks": None,
+    "sdebench.peers": None,
     "sdebench._support.errors": ("UsageError",),
     "sdebench._support.registry": ("register_grid", "register_metric", "register_problem", "register_solver", "register_study"),
     "sdebench.schedules.base": ("NoiseSchedule",),

@@ -16,7 +16,7 @@ import typer
 
 from sdebench._support.errors import UsageError, cut, describe, describe_os_error, shorten, shown
 from sdebench._support.escape import xml
-from sdebench.cli import compare, gate, listing, order, profile, publish, quality, run, train
+from sdebench.cli import audit, compare, gate, listing, order, profile, publish, quality, run, train
 
 app = typer.Typer(
     name="sdebench",
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("list")(listing.list_)
 app.command("run")(run.run)
 app.command("order")(order.order)
+app.command("audit")(audit.audit)
 app.command("fid")(quality.fid)
 app.command("profile")(profile.profile)
 app.command("train")(train.train)
@@ -41,7 +42,12 @@ app.command("report")(publish.report)
 _EXTRAS = {"pyarrow": "parquet"}  # of what the main job does not need; `engine.cluster` says its own
 _WANTED = {"int": "a whole number", "float": "a number"}
 _NOT_A_NUMBER = re.compile(r"Invalid value for '(.+)': (.+) is not a valid (int|float)")
-_ARGUMENTS = {"order": "unipc-3", "compare": "before.json after.json", "train": "digits"}  # of what cannot go without any
+_ARGUMENTS = {
+    "order": "unipc-3",
+    "audit": "diffusers:DDIMScheduler",
+    "compare": "before.json after.json",
+    "train": "digits",
+}  # of what cannot go without any
 
 
 def _complain(message: str) -> int:

@@ -39,7 +39,10 @@ class Task:
 
 def label(case: Mapping[str, Any]) -> str:
     """A case in a few words, for people."""
-    words = [case.get(name) for name in ("study", "kind", "statement", "solver", "loss", "problem", "model", "grid", "dtype")]
+    words = [
+        case.get(name)
+        for name in ("study", "kind", "statement", "solver", "peer", "release", "loss", "problem", "model", "grid", "dtype")
+    ]
     words += [f"NFE {case['budget']}"] if "budget" in case else []
     return " ".join(str(word) for word in words if word)
 

@@ -78,8 +78,8 @@ class Session:
     """A run that is prepared: where it begins, and what crosses it.
 
     `start` is the level at which the peer believes its first state to be, `noise` the factor by which it multiplies unit noise
-    to make one (None where its caller does that), `believed` the levels before each step, where the peer states them; otherwise ().  `notes` collects what the
-    adapter sees the code do that it should not, by name.
+    to make one (None where its caller does that), `believed` the levels before each step, where the peer states them; otherwise
+    ().  `notes` collects what the adapter sees the code do that it should not, by name; `convention` is a word of CONVENTIONS.
     """
 
     start: Level
@@ -88,6 +88,7 @@ class Session:
     prediction: str = ""
     told_is_known: bool = False
     notes: set[str]
+    convention: str = ""
 
     def run(self, network: Network, x: Tensor) -> Tensor:
         """The state at the end, from the state `x` at `start`.  Raises PeerFault for an answer that is no such state."""
@@ -110,12 +111,14 @@ class Peer:
     target       the class or the function itself, whose file is in the record
     settings     what it was made with
     claim        the order that a user claims of it; None where that is left to a table of known ones
+    consistency  whether its network is a consistency function, which maps a state to the end of its trajectory
     """
 
     name: str
     target: Any
     settings: Mapping[str, Any] = field(default_factory=dict)
     claim: int | None = field(default=None, kw_only=True)
+    consistency: bool = field(default=False, kw_only=True)
 
     kind: ClassVar[str] = ""
     predictions: ClassVar[tuple[str, ...]] = ()
@@ -131,31 +134,48 @@ class Peer:
         return ()
 
 
+CONVENTIONS: dict[str, Callable[[float], Level]] = {  # of a state: from s/a, the level
+    "ve": lambda ratio: Level(1.0, ratio) if ratio < inf else Level(0.0, 1.0),
+    "flow": lambda ratio: Level(1 / (1 + ratio), ratio / (1 + ratio)) if ratio < inf else Level(0.0, 1.0),
+    "vp": lambda ratio: Level(1 / hypot(1, ratio), ratio / hypot(1, ratio)) if ratio < inf else Level(0.0, 1.0),
+}
+
+
+def convention_of(session: Session) -> str:
+    """The convention of a session's states: as it says, or as its first level has it."""
+    if session.convention:
+        return session.convention
+    a, s = session.start
+    return "ve" if abs(a - 1) < 1e-9 else "flow" if abs(a + s - 1) < 1e-6 else "vp"
+
+
 def _normal(level: Level) -> tuple[float, float]:
     return level.a / level.radius, level.s / level.radius
 
 
-def _edm(answer: Answer, x: Tensor, told: Level, sigma_data: float = 0.5) -> Tensor:
+def _edm(answer: Answer, x: Tensor, at: Level, sigma_data: float) -> Tensor:
     """F with `x0 = c_skip x + c_out F`, of a state with a = 1.  Karras et al. 2022, arXiv:2206.00364, table 1."""
-    s2, d2 = (told.s / told.a) ** 2, sigma_data**2
+    s2, d2 = (at.s / at.a) ** 2, sigma_data**2
     c_skip, c_out = d2 / (s2 + d2), (s2 * d2 / (s2 + d2)) ** 0.5
-    return (answer.x0 - c_skip * (x.double() / told.a)) / c_out
+    return (answer.x0 - c_skip * (x.double() / at.a)) / c_out
 
 
-PREDICTIONS: dict[str, Callable[[Answer, Tensor, Level], Tensor]] = {
-    "x0": lambda answer, x, told: answer.x0,
-    "eps": lambda answer, x, told: answer.eps,
-    "v": lambda answer, x, told: _normal(told)[0] * answer.eps - _normal(told)[1] * answer.x0,
-    "velocity": lambda answer, x, told: answer.eps - answer.x0,
+Said = Callable[[Answer, Tensor, Level, float], Tensor]
+PREDICTIONS: dict[str, Said] = {
+    "x0": lambda answer, x, at, sigma_data: answer.x0,
+    "eps": lambda answer, x, at, sigma_data: answer.eps,
+    "v": lambda answer, x, at, sigma_data: _normal(at)[0] * answer.eps - _normal(at)[1] * answer.x0,
+    "velocity": lambda answer, x, at, sigma_data: answer.eps - answer.x0,
     "edm": _edm,
+    "edm-v": lambda answer, x, at, sigma_data: -_edm(answer, x, at, sigma_data),
 }
 
 
-def say(kind: str, answer: Answer, x: Tensor, told: Level) -> Tensor:
+def say(kind: str, answer: Answer, x: Tensor, told: Level, sigma_data: float = 0.5) -> Tensor:
     """The answer as a network of that parametrisation gives it, in the dtype of the state."""
     if kind not in PREDICTIONS:
         raise NotOffered(f"a network that predicts {shown(kind)} is not known: {', '.join(PREDICTIONS)} are")
-    return PREDICTIONS[kind](answer, x, answer.at or told).to(x.dtype)
+    return PREDICTIONS[kind](answer, x, answer.at or told, sigma_data).to(x.dtype)
 
 
 def check_state(value: Any, x: Tensor, whose: str) -> Tensor:

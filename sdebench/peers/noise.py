@@ -43,7 +43,14 @@ class Draws(TorchFunctionMode):
 
 
 class Doubles(TorchFunctionMode):
-    """Within, a float64 tensor stays one where the code casts it to float32: orders need more digits than float32 has."""
+    """Within, a float64 tensor stays one where the code casts it to float32: orders need more digits than float32 has.
+
+    `casts` counts them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.casts = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -51,6 +58,7 @@ class Doubles(TorchFunctionMode):
         if name in ("to", "float", "type") and isinstance(args[0], Tensor) and args[0].dtype is torch.float64:
             wanted = (*args[1:], *kwargs.values())
             if name == "float" or any(one is torch.float32 for one in wanted):
+                self.casts += 1
                 return args[0]
         return func(*args, **kwargs)
 

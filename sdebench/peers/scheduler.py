@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import cos, exp, hypot, inf, isfinite, log, pi, sin, sqrt
+from math import cos, exp, inf, isfinite, log, pi, sin, sqrt
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from sdebench._support.errors import STRANGERS, UsageError, describe
 from sdebench.peers.base import (
+    CONVENTIONS,
     PREDICTIONS,
     Level,
     Network,
@@ -36,6 +37,7 @@ from sdebench.peers.base import (
     say,
 )
 
+_MANY = 64  # steps of a run beyond which only the first level is asked for
 NEEDED = ("set_timesteps", "step")
 _WORDS = {  # diffusers' word for a parametrisation -> ours
     "epsilon": "eps",
@@ -57,18 +59,25 @@ class SchedulerPeer(Peer):
     """A scheduler.  Settings go to the constructor, to `set_timesteps` or to `step`, whichever takes them."""
 
     make: Callable[..., Any] = field(default=copy.copy, compare=False)
+    _kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     kind: ClassVar[str] = "scheduler"
     takes_levels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        taken = _parameters(self.target.step)
+        taken = taken[1:] if taken[:1] == ["self"] else taken
+        if len(taken) < 3 or taken[2] != "sample":
+            raise UsageError(
+                f"{self.name}.step takes ({', '.join(taken)}): a scheduler's takes (model_output, timestep, sample)"
+            )
         parts = (_parameters(self.target), _parameters(self.target.set_timesteps, 2), _parameters(self.target.step, 4))
         check_settings(self.target, self.settings, [name for part in parts for name in part], self.name)
 
     @property
     def predictions(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the class
         """The parametrisations that its configuration offers."""
-        if "prediction_type" not in _parameters(self.target):
+        if "prediction_type" not in _parameters(self.target) or hasattr(self.target, "precondition_outputs"):
             return ()
         return tuple(_THEIRS)
 
@@ -76,7 +85,11 @@ class SchedulerPeer(Peer):
         mine = _parameters(self.target)
         settings = {name: value for name, value in self.settings.items() if name in mine} | override
         try:
-            return self.make(**settings)
+            if "trained_betas" in override:
+                return self.make(**settings)
+            if (key := repr(override)) not in self._kept:  # some take long to make
+                self._kept[key] = self.make(**settings)
+            return copy.deepcopy(self._kept[key])
         except STRANGERS as error:
             raise UsageError(
                 f"{self.name} cannot be made ({describe(error)}): give what it needs in brackets, as {self.name}[name=value]"
@@ -152,12 +165,12 @@ def prediction_of(scheduler: Any) -> str:
     """The parametrisation that a scheduler expects, as one of PREDICTIONS."""
     config = _config(scheduler)
     theirs = config.get("prediction_type")
+    if theirs is None and hasattr(scheduler, "get_scalings_for_boundary_condition"):
+        return "raw output of a consistency model"
     if theirs is None:
         theirs = "flow_prediction" if _is_flow(scheduler) else "epsilon"
-    if hasattr(scheduler, "precondition_outputs") and theirs == "epsilon":
-        return "edm"
-    if hasattr(scheduler, "precondition_outputs") and theirs == "v_prediction":
-        return "v"
+    if hasattr(scheduler, "precondition_outputs"):
+        return "edm" if theirs == "epsilon" else "edm-v" if theirs == "v_prediction" else str(theirs)
     return _WORDS.get(theirs, str(theirs))
 
 
@@ -223,15 +236,6 @@ def _between(ratios: Sequence[float], t: float) -> float:
     return exp(log(ratios[low]) + (t - low) * (log(ratios[low + 1]) - log(ratios[low])))
 
 
-def _like(level: Level, ratio: float) -> Level:
-    """The level of that s/a, in the convention of another."""
-    if abs(level.a - 1) < 1e-9:
-        return Level(1.0, ratio) if isfinite(ratio) else Level(0.0, 1.0)
-    if abs(level.a + level.s - 1) < 1e-6 and level.a * level.s > 1e-6:
-        return Level(1 / (1 + ratio), ratio / (1 + ratio)) if isfinite(ratio) else Level(0.0, 1.0)
-    return Level(1 / hypot(1, ratio), ratio / hypot(1, ratio)) if isfinite(ratio) else Level(0.0, 1.0)
-
-
 class SchedulerSession(Session):
     """One run of one scheduler."""
 
@@ -247,28 +251,36 @@ class SchedulerSession(Session):
         self.noise = float(torch.as_tensor(getattr(scheduler, "init_noise_sigma", 1.0)))
         self.prediction = plan.prediction or prediction_of(scheduler)
         self.believed = self._believed()
-        self.start = self.believed[0] if self.believed else Level(0.0, self.noise)
+        self._sigma_data = float(_config(scheduler).get("sigma_data") or 0.5)
         self._ratio: Callable[[float], float] | None = None
         if not plan.levels:  # of our levels the times are only names
             with suppress(NotOffered):
                 self._ratio = told_ratio(scheduler)
         self.told_is_known = self._ratio is not None
+        first = self.believed[0] if self.believed else None
+        self.convention = "flow" if _is_flow(scheduler) else "ve" if first and abs(first.a - 1) < 1e-9 else "vp"
+        self.start = first or self._first()
 
     def _believed(self) -> list[Level]:
-        try:
-            return _noised(copy.deepcopy(self.scheduler), self.times)
+        try:  # a scheduler looks every time up among all of them
+            return _noised(copy.deepcopy(self.scheduler), self.times[:1] if len(self.times) > _MANY else self.times)
         except STRANGERS:
             try:
                 return _noised(copy.deepcopy(self.scheduler), self.times[:1])
             except STRANGERS:
                 return []
 
+    def _first(self) -> Level:
+        """Where a run begins that has no `add_noise`: at the level that the network is told first."""
+        if self._ratio is None:
+            return Level(0.0, self.noise or 1.0)
+        return CONVENTIONS[self.convention](self._ratio(float(self.times[0])))
+
     def told(self, t: Any, i: int) -> Level:
         """The level that the network is told by the time t."""
-        like = self.believed[i] if i < len(self.believed) else self.start
         if self._ratio is None:
-            return like
-        return _like(like, self._ratio(float(t)))
+            return self.believed[i] if i < len(self.believed) else self.start
+        return CONVENTIONS[self.convention](self._ratio(float(t)))
 
     def width(self, time: float) -> float:
         if self._ratio is None:
@@ -291,7 +303,7 @@ class SchedulerSession(Session):
             if callable(scale):
                 check_state(scale(x, t), x, "scale_model_input")
             told = self.told(t, i)
-            output = say(self.prediction, network(x, told, float(t)), x, told)
+            output = say(self.prediction, network(x, told, float(t)), x, told, self._sigma_data)
             before = x._version, output._version
             new = check_state(_sample_of(scheduler.step(output, t, x, **self._kwargs)), x, "step")
             self.notes |= {"writes into the state that it is given"} if x._version > before[0] else set()

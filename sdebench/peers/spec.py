@@ -13,10 +13,12 @@ import sys
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
 from sdebench._support.errors import STRANGERS, UsageError, describe, near_miss, shown
+from sdebench._support.files import sha256
 
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 _CLOSE = {"[": "]", "{": "}", "(": ")"}
@@ -203,3 +205,31 @@ INSTALL = {"k_diffusion": "k-diffusion"}  # package -> its name where it is to b
 def _public(module: str) -> Sequence[str]:
     found = sys.modules.get(module) or sys.modules.get(Path(module).stem)
     return [name for name in dir(found) if not name.startswith("_")] if found else []
+
+
+def version_of(spec: str) -> str:
+    """The version of a peer's package, or of a file "sha256:" and the first 16 digits; nothing of it is run."""
+    module = split(spec)[0]
+    if module.endswith(".py"):
+        path = Path(module)
+        if not path.is_file():
+            raise UsageError(f"no file {shown(module)}: give the path to a Python file, or package.module:Name")
+        return f"sha256:{sha256(path)[:16]}"
+    top = module.partition(".")[0]
+    if names := packages_distributions().get(top):
+        return version(names[0])
+    try:
+        found = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        found = None
+    if found is None or not found.origin:
+        raise UsageError(
+            f"{top} is not installed: pip install {INSTALL.get(top, top)}, or give the path of a file, as path/to/file.py:Name"
+        )
+    return f"sha256:{sha256(Path(found.origin))[:16]}"
+
+
+def distribution_of(spec: str) -> str:
+    """The name by which the package of a spec is to be had."""
+    top = split(spec)[0].partition(".")[0]
+    return (packages_distributions().get(top) or [INSTALL.get(top, top)])[0]

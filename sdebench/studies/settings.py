@@ -154,6 +154,11 @@ def flags(*default: bool) -> Any:
     return _field(default, read)
 
 
+def strings(*default: str) -> Any:
+    """Texts of any kind."""
+    return _field(default, read_strings)
+
+
 def choices(allowed: Iterable[str], default: Iterable[str] | None = None) -> Any:
     """Some of the allowed names; all of them by default."""
     allowed = tuple(allowed)

@@ -77,6 +77,14 @@ CLAIMS: dict[str, Rule] = {  # the last part of the module, or the package, and 
 }
 
 
+CONSISTENCY = (  # classes whose network is a consistency function
+    "CMStochasticIterativeScheduler",
+    "FlowMatchLCMScheduler",
+    "LCMScheduler",
+    "TCDScheduler",
+)
+
+
 def claim_of(peer: Peer) -> Claim | None:
     """What is claimed: by the user, by the table, or by the class itself (`order` on our own)."""
     if peer.claim is not None:

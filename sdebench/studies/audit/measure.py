@@ -1,22 +1,29 @@
 """How an audit measures: every check on one problem, and each fault once more on another."""
 
 import contextlib
+import inspect
 import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from sdebench._support.errors import STRANGERS, describe
-from sdebench.peers import NotOffered, Peer, PeerFault
+from sdebench._support.errors import STRANGERS, UsageError, describe, near_miss, shown
+from sdebench._support.files import sha256
+from sdebench.peers import NotOffered, Peer, PeerFault, get_peer
+from sdebench.studies.audit import AuditCase
 from sdebench.studies.audit.checks import formats, identity, ladder, law, levels, middle, order, parametrisations, runs
+from sdebench.studies.audit.claims import CONSISTENCY
 from sdebench.studies.audit.reading import Check, Reading
+from sdebench.studies.audit.release import folder_of, measure_elsewhere
 from sdebench.studies.audit.trial import Trial
 from sdebench.studies.audit.world import World, other
+from sdebench.studies.base import Found
 
 CHECKS: dict[str, Check] = {
     "runs": runs.check,
@@ -30,6 +37,43 @@ CHECKS: dict[str, Check] = {
     "identity": identity.check,
 }
 FULL_ONLY = ("identity",)
+
+
+def measure(case: AuditCase) -> Found:
+    """Audit one peer, here or with a release of its own."""
+    if case.release:
+        given = {key: value for key, value in asdict(case).items() if key != "release"}
+        found = measure_elsewhere(given, folder_of(case.peer, case.release))
+    else:
+        found = measure_here(case)
+    return Found(context=found["context"], data={"readings": found["readings"], "printed": found["printed"]})
+
+
+def measure_here(case: AuditCase) -> dict[str, Any]:
+    """The readings of a peer, what it is, and what it printed.  Raises UsageError for one that cannot be made."""
+    only = case.checks or ()
+    for name in only:
+        if name not in CHECKS:
+            raise UsageError(f"unknown check {shown(name)}{near_miss(name, CHECKS)} (there are: {', '.join(CHECKS)})")
+    with printing_apart() as printed:
+        peer, stood_in = get_peer(case.peer, case.interface or "")
+        peer = replace(peer, claim=case.claim, consistency=getattr(peer.target, "__name__", "") in CONSISTENCY)
+        readings = audit(peer, case.full, tuple(only))
+    context = {
+        "package": str(getattr(peer.target, "__module__", "")).partition(".")[0],
+        "file": sha256_of(peer.target),
+        "interface": peer.kind,
+        "stood_in": list(stood_in),
+    }
+    return {"context": context, "readings": [asdict(reading) for reading in readings], "printed": printed[:3]}
+
+
+def sha256_of(target: Any) -> str:
+    """The SHA-256 of the file that defines a class or a function; "" where there is none."""
+    try:
+        return sha256(Path(inspect.getsourcefile(target) or ""))
+    except (TypeError, OSError):
+        return ""
 
 
 def audit(peer: Peer, full: bool = False, only: tuple[str, ...] = ()) -> list[Reading]:
@@ -60,7 +104,11 @@ def _once(make: Callable[[], Trial]) -> Callable[[], Trial]:
 
 def _read(name: str, trial: Trial, full: bool) -> Iterator[Reading]:
     try:
+        if name != "runs" and trial.is_blind:
+            raise NotOffered("it begins at alpha = 0 with a network of eps, which tells nothing of the data there")
         yield from CHECKS[name](trial, full)
+    except UsageError:
+        raise
     except NotOffered as limit:
         yield Reading(name, "limit", str(limit), None, "limit")
     except PeerFault as fault:
@@ -74,11 +122,6 @@ def _confirmed(reading: Reading, second: set[str]) -> Reading:
     if reading.verdict != "fault" or reading.name in second:
         return reading
     return replace(reading, verdict="told", what=f"{reading.what}; on another problem this was not found")
-
-
-def as_dicts(readings: list[Reading]) -> list[dict[str, Any]]:
-    """The readings as a record keeps them."""
-    return [asdict(reading) for reading in readings]
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ class Reading:
     what: str
     value: float | None
     verdict: Verdict
+    steps: int | None = None
 
 
 Check = Callable[["Trial", bool], Iterator[Reading]]

@@ -59,6 +59,8 @@ class Trial:
     peer: Peer
     world: World = field(default_factory=World)
     _kept: dict = field(default_factory=dict)
+    _may_draw: bool = True
+    _may_cast: bool = True
 
     def run(
         self,
@@ -103,17 +105,21 @@ class Trial:
                 watch(len(calls), state, level)
                 level = own.read_level(state)
             calls.append(Call(level, told, time, state.detach().double().clone()))
-            return own.answer(state, level, level) if by == "own" and _is_level(level) else own.answer(state, told)
+            at, said = (level, level) if by == "own" and _is_level(level) else (told, None)
+            return own.answer(state, at, said, self.peer.consistency)
 
-        first, draws = start.to(dtype).clone(), Draws()
-        before = first._version
+        first = start.to(dtype).clone()
+        draws, casts = Draws(), Doubles()
+        before, finished = first._version, True
         with untouched(), torch.no_grad(), np.errstate(all="ignore"):
             torch.manual_seed(seed)
             try:
-                with draws, Doubles() if doubles else nullcontext():
+                with draws if self._may_draw else nullcontext(), casts if doubles and self._may_cast else nullcontext():
                     end = session.run(network, first)
             except Enough:
-                end = calls[-1].state
+                end, finished = calls[-1].state, False
+        self._may_draw &= not finished or draws.count > 0 or bool(draws.others)  # to watch every call of torch takes time
+        self._may_cast &= not doubles or casts.casts > 0
         notes = {*session.notes, *(f"draws numbers by {name}" for name in draws.others)}
         if first._version > before and watch is None:
             notes.add("writes into the state that it is given")
@@ -127,6 +133,20 @@ class Trial:
             return False
         other = self.fresh(self.peer.prepare(Plan(8)), seed=1).end
         return not torch.equal(torch.nan_to_num(one.end), torch.nan_to_num(other))
+
+    def takes(self, steps: int) -> bool:
+        """Whether it does not refuse that number of steps."""
+        try:
+            self.peer.prepare(Plan(steps))
+        except ValueError:
+            return False
+        return True
+
+    @cached_property
+    def is_blind(self) -> bool:
+        """Whether a run begins at alpha = 0 and asks for eps, which tells nothing of the data there."""
+        session = self.run(10).session
+        return session.start.a == 0 and session.prediction == "eps"
 
     @cached_property
     def calls_a_step(self) -> float:

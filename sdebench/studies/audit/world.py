@@ -15,6 +15,7 @@ the code believes.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import hypot
 
 import numpy as np
 import torch
@@ -59,6 +60,15 @@ class World:
 
     def points(self, level: Level) -> Tensor:
         """The exact states at a level, (samples, *shape)."""
+        if level not in self._known:
+            self._known[level] = self._points(level)
+        return self._known[level]
+
+    @cached_property
+    def _known(self) -> dict[Level, Tensor]:
+        return {}
+
+    def _points(self, level: Level) -> Tensor:
         u = self.u.flatten()
         found = self._coordinates(level)
         log_tail = torch.minimum(u, 1 - u).log().view(-1, 1)
@@ -102,18 +112,31 @@ class World:
         """The world of the first samples: answers do not know how many there are."""
         return replace(self, samples=samples)
 
-    def answer(self, x: Tensor, level: Level, at: Level | None = None) -> Answer:
+    def consistency(self, x: np.ndarray, level: Level) -> tuple[np.ndarray, np.ndarray]:
+        """The end of the trajectory through a state at a level, and the noise that is left: of a consistency function."""
+        if level.s <= 0:
+            return x / level.a, np.zeros_like(x)
+        y, _ = self._coordinates(level).flow_to(self._coordinates(Level(1.0, 0.0)), torch.from_numpy(x.reshape(-1, 1)))
+        x0 = y.numpy().reshape(x.shape)
+        return x0, (x - level.a * x0) / level.s
+
+    def answer(self, x: Tensor, level: Level, at: Level | None = None, consistency: bool = False) -> Answer:
         """What the network answers: the posterior at a level to the points, their data and noise to the probes."""
         states = x.double().numpy()
         x0, eps = np.zeros_like(states), np.zeros_like(states)
-        x0[:-PROBES], eps[:-PROBES] = self.posterior(states[:-PROBES], level)
+        ask = self.consistency if consistency else self.posterior
+        x0[:-PROBES], eps[:-PROBES] = ask(states[:-PROBES], level)
         x0[-2], eps[-1] = _UNIT, 1.0
         return Answer(torch.from_numpy(x0), torch.from_numpy(eps), at)
 
     def error(self, x: Tensor, level: Level) -> float:
-        """RMS of the points' error at a level, in units of the data's spread."""
-        gap = (x[:-PROBES].double() - self.points(level)) / (max(level.a, 1e-3) * self.spread)
+        """RMS of the points' error at a level, in units of the spread that they have there: at clean data, the data's."""
+        gap = (x[:-PROBES].double() - self.points(level)) / self.scale(level)
         return float(gap.square().mean().sqrt())
+
+    def scale(self, level: Level) -> float:
+        """The spread of states at a level."""
+        return hypot(level.a * self.spread, level.s)
 
 
 def other(world: World) -> World:

@@ -1,6 +1,6 @@
 """Which of our methods it is, to rounding: on the same levels, from the same states, with the same network."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -11,13 +11,15 @@ from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Model
 from sdebench.integration.solver import Solver
 from sdebench.peers import Level, NotOffered, Plan
+from sdebench.peers.base import convention_of
 from sdebench.schedules import EDM, NoiseSchedule, Rectified, VPLinear
-from sdebench.studies.audit.checks.order import like
+from sdebench.studies.audit.checks.order import place
 from sdebench.studies.audit.reading import Reading
 from sdebench.studies.audit.trial import Enough, Trial
 
 _LAMS = (-1.5, -1.1, -0.85, -0.3, 0.1, 0.2, 0.7, 1.0, 1.2, 1.5, 1.6)
 _SAME, _ROUNDED = 1e-9, 3e-6
+SCHEDULES: dict[str, Callable[[], NoiseSchedule]] = {"ve": EDM, "flow": Rectified, "vp": VPLinear}  # of a convention
 _SEEN = 8  # the step before whose end the states are compared: last steps may be others
 
 
@@ -27,10 +29,9 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         return
     if not trial.peer.takes_levels:
         raise NotOffered("levels of ours cannot be put in")
-    start = trial.run(10).session.start
-    levels = tuple(like(lam, start) for lam in _LAMS)
+    levels = tuple(place(lam, trial) for lam in _LAMS)
     theirs = _state(trial, levels)
-    ns = schedule_of(start)
+    ns = SCHEDULES[convention_of(trial.run(10).session)]()
     found = [(gap, name) for name in candidates() if (gap := _gap(trial, name, ns, levels, theirs)) <= _ROUNDED]
     if not found:
         yield Reading("identity", "none", "none of our methods gives the same states", None, "told")
@@ -51,13 +52,6 @@ def candidates() -> list[str]:
         if isinstance(solver, Solver) and not (solver.stochastic or solver.adaptive):
             found.append(name)
     return found
-
-
-def schedule_of(start: Level) -> NoiseSchedule:
-    """A schedule of the convention of a level."""
-    if abs(start.a - 1) < 1e-9:
-        return EDM()
-    return Rectified() if abs(start.a + start.s - 1) < 1e-6 else VPLinear()
 
 
 def _state(trial: Trial, levels: tuple[Level, ...]) -> torch.Tensor:

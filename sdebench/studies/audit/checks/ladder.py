@@ -7,7 +7,7 @@ from math import log
 from sdebench.studies.audit.reading import Reading
 from sdebench.studies.audit.trial import Trace, Trial
 
-DIVIDING, AWKWARD = (10, 20, 50, 100, 200), (150, 333)
+DIVIDING, AWKWARD, MORE = (10, 20, 50, 100, 200), (150,), (333, 700, 999)
 _LARGE = 0.03  # of the data's spread: an error that a user sees
 _FLAT = 0.7  # an error that falls by less over a factor of 4 in the steps has stalled
 
@@ -26,14 +26,13 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
     if trial.is_stochastic:
         return
     told = [_rung(trial, n, trial.run(n, "told")) for n in DIVIDING]
-    odd = [_rung(trial, n, trial.run(n, "told")) for n in AWKWARD]
+    odd = [_rung(trial, n, trial.run(n, "told")) for n in (*AWKWARD, *(MORE if full else ()))]
     own = [_rung(trial, n, trial.run(n)) for n in (DIVIDING if full else DIVIDING[1::3])]
     if not all(rung.error < float("inf") for rung in (*own, *told, *odd)):
         return
     best = min((*told, *odd), key=lambda rung: rung.error)
-    yield Reading(
-        "ladder", "best", f"best error as shipped {best.error:.2g} of the data's spread, at {best.n} steps", best.error, "told"
-    )
+    text = f"best error as shipped {best.error:.2g} of the data's spread, at {best.n} steps"
+    yield Reading("ladder", "best", text, best.error, "told", best.n)
     yield from _fall(told, own)
     yield from _odd(told, odd)
 
@@ -50,7 +49,7 @@ def _rung(trial: Trial, n: int, trace: Trace) -> Rung:
     exact = world.points(last)
     x0 = world.posterior(exact.numpy(), last)[0] * trace.level.a
     gap = trace.end[:-2].double().numpy() - x0
-    before = float((gap**2).mean() ** 0.5) / (max(trace.level.a, 1e-3) * world.spread)
+    before = float((gap**2).mean() ** 0.5) / world.scale(trace.level)
     return Rung(n, error, min(error, before))
 
 

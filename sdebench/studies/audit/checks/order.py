@@ -6,13 +6,14 @@ without such a past has the start-up in it.  Levels go on behind the place where
 """
 
 from collections.abc import Iterator, Sequence
-from math import atan, cos, exp, sin
+from math import exp
 from typing import Any
 
 from torch import Tensor
 
 from sdebench.fit import Fit, fit_order, pack_angles, verdict
 from sdebench.peers import Level, NotOffered, Plan
+from sdebench.peers.base import CONVENTIONS, convention_of
 from sdebench.studies.audit.claims import Claim, claim_of
 from sdebench.studies.audit.reading import Reading
 from sdebench.studies.audit.trial import Enough, Trial
@@ -25,14 +26,9 @@ _ONE = (0.2, 0.14, 0.1, 0.07, 0.05, 0.035, 0.025)
 _TAKEN = 1e-3
 
 
-def like(lam: float, start: Level) -> Level:
-    """The level of that lam, in the convention of another: a = 1, a + s = 1, or a^2 + s^2 = 1."""
-    ratio = exp(-lam)
-    if abs(start.a - 1) < 1e-9:
-        return Level(1.0, ratio)
-    if abs(start.a + start.s - 1) < 1e-6:
-        return Level(1 / (1 + ratio), ratio / (1 + ratio))
-    return Level(cos(atan(ratio)), sin(atan(ratio)))
+def place(lam: float, trial: Trial) -> Level:
+    """The level of that lam, in the peer's convention."""
+    return CONVENTIONS[convention_of(trial.run(10).session)](exp(-lam))
 
 
 def check(trial: Trial, full: bool) -> Iterator[Reading]:
@@ -43,6 +39,8 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         raise NotOffered("levels of ours cannot be put in")
     claim = claim_of(trial.peer)
     main = _order(trial, _RATIOS, full, exact_past=True)
+    if claim is not None:
+        yield Reading("order", "claim", f"claimed: order {claim.order} ({claim.reference})", float(claim.order), "told")
     held = f"; claimed {claim.order} ({claim.reference})" if claim else ""
     yield _told("main order", f"the main scheme, from an exact past, on irregular levels: order {_text(main)}{held}", main)
     run = _order(trial, (1.0,), full, exact_past=False)
@@ -74,21 +72,21 @@ def _judge(claim: Claim, main: Fit, run: Fit) -> Iterator[Reading]:
             yield Reading("order", "start-up", text, run.order, "price")
 
 
-def _grid(start: Level, n: int, ratios: Sequence[float], past: int) -> tuple[Level, ...]:
+def _grid(trial: Trial, n: int, ratios: Sequence[float], past: int) -> tuple[Level, ...]:
     """`past` steps before _LOW, n steps from there to _HIGH, and some behind; step sizes follow the ratios."""
     weights = [ratios[i % len(ratios)] for i in range(-past, n + _BEHIND)]
     unit = (_HIGH - _LOW) / sum(weights[past : past + n])
     lams = [_LOW - unit * sum(weights[:past])]
     for weight in weights:
         lams.append(lams[-1] + unit * weight)
-    return tuple(like(lam, start) for lam in lams)
+    return tuple(place(lam, trial) for lam in lams)
 
 
 def _order(trial: Trial, ratios: Sequence[float], full: bool, exact_past: bool) -> Fit:
     """The order of the error at _HIGH over the number of steps."""
-    start, sizes = trial.run(10).session.start, _SIZES + (_MORE if full else ())
+    sizes = _SIZES + (_MORE if full else ())
     past = _PAST if exact_past and trial.calls_a_step == 1 else 0
-    found = [_seen(trial, _grid(start, n, ratios, past), past, past + n) for n in sizes]
+    found = [_seen(trial, _grid(trial, n, ratios, past), past, past + n) for n in sizes]
     return _fit([(_HIGH - _LOW) / n for n in sizes], found)
 
 
@@ -99,11 +97,11 @@ def _fit(h: Sequence[float], found: Sequence[tuple[Tensor, float]]) -> Fit:
 
 def _local(trial: Trial) -> Fit:
     """Errors of one step, over its size; the step begins at one level."""
-    start, found = trial.run(10).session.start, []
+    found = []
     for h in _ONE:
         sizes = [h * _RATIOS[i % len(_RATIOS)] for i in range(4 * _BEHIND)]
         lams = [-0.3 - sum(sizes[:_PAST]) + sum(sizes[:i]) for i in range(len(sizes) + 1)]
-        found.append(_seen(trial, tuple(like(lam, start) for lam in lams), _PAST, _PAST + 1))
+        found.append(_seen(trial, tuple(place(lam, trial) for lam in lams), _PAST, _PAST + 1))
     return _fit(_ONE, found)
 
 

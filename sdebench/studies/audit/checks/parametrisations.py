@@ -7,7 +7,7 @@ from sdebench.peers import NotOffered
 from sdebench.studies.audit.reading import Reading
 from sdebench.studies.audit.trial import Trace, Trial
 
-_SAME, _STEPS = 2e-4, 20
+_SAME, _STEPS = 5e-3, 20
 _NOT_OF = {"flow": "v", "circle": "velocity"}  # a velocity is that of a flow, v that of a circle
 
 

@@ -4,28 +4,29 @@ from collections.abc import Iterator
 
 import torch
 
-from sdebench._support.errors import STRANGERS, describe
+from sdebench._support.errors import STRANGERS, UsageError, describe
 from sdebench.peers import NotOffered, PeerFault, Plan
 from sdebench.studies.audit.reading import Reading
 from sdebench.studies.audit.trial import Trace, Trial
 
-USUAL, AWKWARD, MORE = (5, 10, 20, 50), (7, 333), (150, 700, 999)
+USUAL, AWKWARD, MORE = (5, 10, 20, 50), (7, 150), (333, 700, 999)
 _SAME = 1e-9
 
 
 def check(trial: Trial, full: bool) -> Iterator[Reading]:
     """Read all of it."""
     traces: dict[int, Trace] = {}
-    failed: dict[str, list[int]] = {}
+    failed: dict[tuple[str, bool], list[int]] = {}
     for n in (*USUAL, *AWKWARD, *(MORE if full else ())):
         try:
             traces[n] = trial.run(n)
-        except NotOffered:
+        except (NotOffered, UsageError):
             raise
         except STRANGERS as error:
-            failed.setdefault(describe(error), []).append(n)
-    for message, steps in failed.items():
-        yield Reading("runs", "raises", f"raises at {_list(steps)} steps: {message}", float(steps[0]), "fault")
+            failed.setdefault((describe(error), isinstance(error, ValueError)), []).append(n)
+    for (message, refused), steps in failed.items():
+        verdict = "limit" if refused and traces else "fault"
+        yield Reading("runs", "raises", f"raises at {_list(steps)} steps: {message}", float(steps[0]), verdict)
     bad = [n for n, trace in traces.items() if not trace.is_finite]
     if bad:
         yield Reading("runs", "not finite", f"gives NaN or inf at {_list(bad)} steps", float(bad[0]), "fault")
@@ -33,7 +34,7 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         yield Reading("runs", "finite", f"finite at {_list(list(traces))} steps", None, "right")
     if traces:
         yield from _calls(traces, trial.peer.budget)
-        yield from _side_effects(trial, traces, failed)
+        yield from _side_effects(trial, traces)
 
 
 def _list(steps: list[int]) -> str:
@@ -68,13 +69,13 @@ def _pairs(counts: dict[int, int]) -> str:
     return ", ".join(f"{c} for {n}" for n, c in sorted(counts.items()))
 
 
-def _side_effects(trial: Trial, traces: dict[int, Trace], failed: dict) -> Iterator[Reading]:
+def _side_effects(trial: Trial, traces: dict[int, Trace]) -> Iterator[Reading]:
     n = 10 if 10 in traces else next(iter(traces))
     trace = traces[n]
     if not trace.is_finite:
         return
     for note in sorted(trace.notes):
-        yield Reading("runs", note, f"{note}", None, "price" if note.startswith("draws") else "fault")
+        yield Reading("runs", note, f"{note}", None, "told" if note.startswith("draws") else "fault")
     yield from _again(trial, trace, n)
     yield from _batch(trial, trace, n)
     yield from _dtypes(trial, n)
