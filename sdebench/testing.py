@@ -1,9 +1,12 @@
-"""For users' own tests: hold a sampler to its order in five lines, by a function or by the pytest fixture of its name.
+"""For users' own tests: hold a sampler to its order, or a scheduler to what an audit asks, by a function or by its fixture.
 
-from sdebench.testing import assert_order
+from sdebench.testing import assert_order, assert_sound
 
 def test_order():
     assert_order(MySolver(), 3)
+
+def test_scheduler():
+    assert_sound(MyScheduler(), order=2)
 """
 
 from collections.abc import Sequence
@@ -66,6 +69,35 @@ def _line(m: Any) -> str:
     values = " ".join(f"{s:.2f}" for s in slopes(*zip(*m.points)))
     measured = f"{m.order:.2f} +- {m.half_width:.2f}" if m.half_width < float("inf") else m.reason
     return f"{start}, measured {measured}   slopes {values}"
+
+
+def assert_sound(sampler: Any, order: int | None = None, full: bool = False, checks: Sequence[str] = ()) -> None:
+    """Assert that an audit finds no fault in a sampler that is not ours: a scheduler, a function of sigmas, or a spec string.
+
+    `order` is what is claimed of it; an order that the measurement cannot resolve fails, too.  `checks` are the checks that
+    are made, all unless given; with `full`, at more numbers of steps.  The message lists the faults, each with its figures.
+    """
+    __tracebackhide__ = True
+    from dataclasses import replace
+
+    from sdebench.peers import as_peer
+    from sdebench.studies.audit.measure import audit
+
+    peer = as_peer(sampler)
+    readings = audit(replace(peer, claim=order) if order is not None else peer, full, tuple(checks))
+    wrong = [f"  {one.check}: {one.what}" for one in readings if one.verdict == "fault"]
+    judged = {one.name for one in readings if one.check == "order"}
+    if order is not None and not wrong and (not checks or "order" in checks) and "order" not in judged:
+        told = next((one.what for one in readings if one.check == "order"), "it was not measured, as the code draws numbers")
+        wrong.append(f"  order: not confirmed: {told}")
+    if wrong:
+        pytest.fail(f"{peer.name} is not sound:\n" + "\n".join(wrong), pytrace=False)
+
+
+@pytest.fixture(name="assert_sound")
+def _assert_sound():
+    """The function `sdebench.testing.assert_sound`."""
+    return assert_sound
 
 
 @pytest.fixture(name="assert_order")

@@ -34,6 +34,17 @@ def get_peer(spec: str, kind: str = "") -> tuple[Peer, tuple[str, ...]]:
     return adapt(spec, target, settings, kind), stood_in
 
 
+def as_peer(sampler: Any) -> Peer:
+    """The peer itself, or that of a spec string, of a scheduler that was made, of a class or of a function."""
+    if isinstance(sampler, Peer):
+        return sampler
+    if isinstance(sampler, str):
+        return get_peer(sampler)[0]
+    if not isinstance(sampler, type) and _scheduler.is_scheduler(sampler):
+        return from_scheduler(sampler)
+    return adapt(getattr(sampler, "__name__", type(sampler).__name__), sampler, {})
+
+
 def adapt(name: str, target: Any, settings: Mapping[str, Any], kind: str = "") -> Peer:
     """The peer of a class or a function."""
     fits = [word for word, (is_one, _) in KINDS.items() if is_one(target)]
@@ -52,6 +63,7 @@ __all__ = [
     "Plan",
     "Session",
     "adapt",
+    "as_peer",
     "from_scheduler",
     "from_sigmas_function",
     "get_peer",

@@ -122,7 +122,7 @@ def _path(traces: dict[int, Trace], calls_a_step: float) -> Iterator[Reading]:
             )
         elif still:
             text = f"{len(still)} of {len(steps)} steps do not change the level ({n} steps asked for)"
-            yield Reading("levels", "repeats", text, float(len(still)), "fault" if n <= 50 else "price")
+            yield Reading("levels", "repeats", text, float(len(still)), "fault" if len(still) > 0.05 * n + 1 else "price")
 
 
 def _believed(trace: Trace, calls_a_step: float) -> Iterator[Reading]:
