@@ -77,12 +77,14 @@ CLAIMS: dict[str, Rule] = {  # the last part of the module, or the package, and 
 }
 
 
-CONSISTENCY = (  # classes whose network is a consistency function
-    "CMStochasticIterativeScheduler",
-    "FlowMatchLCMScheduler",
-    "LCMScheduler",
-    "TCDScheduler",
-)
+CONSISTENCY = ("FlowMatchLCMScheduler", "LCMScheduler")  # classes whose network is a consistency function
+OTHER_NETWORKS = {  # classes whose network is something that the audit has no exact one of
+    "CMStochasticIterativeScheduler": "the raw output of a consistency model",
+    "FlowMapEulerDiscreteScheduler": "a flow map, of two times",
+    "PiflowScheduler": "the coefficients of a policy",
+    "SCMScheduler": "the output of a consistency model in TrigFlow's parametrisation",
+    "TCDScheduler": "a trajectory consistency function, of two times",
+}
 
 
 def claim_of(peer: Peer) -> Claim | None:

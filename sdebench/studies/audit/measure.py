@@ -18,7 +18,7 @@ from sdebench._support.files import sha256
 from sdebench.peers import NotOffered, Peer, PeerFault, get_peer
 from sdebench.studies.audit import AuditCase
 from sdebench.studies.audit.checks import formats, identity, ladder, law, levels, middle, order, parametrisations, runs
-from sdebench.studies.audit.claims import CONSISTENCY
+from sdebench.studies.audit.claims import CONSISTENCY, OTHER_NETWORKS
 from sdebench.studies.audit.reading import Check, Reading
 from sdebench.studies.audit.release import folder_of, measure_elsewhere
 from sdebench.studies.audit.trial import Trial
@@ -104,6 +104,8 @@ def _once(make: Callable[[], Trial]) -> Callable[[], Trial]:
 
 def _read(name: str, trial: Trial, full: bool) -> Iterator[Reading]:
     try:
+        if what := OTHER_NETWORKS.get(getattr(trial.peer.target, "__name__", "")):
+            raise NotOffered(f"its network gives {what}: there is no exact one here")
         if name != "runs" and trial.is_blind:
             raise NotOffered("it begins at alpha = 0 with a network of eps, which tells nothing of the data there")
         yield from CHECKS[name](trial, full)

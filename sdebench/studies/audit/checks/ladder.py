@@ -60,7 +60,7 @@ def _fall(told: list[Rung], own: list[Rung]) -> Iterator[Reading]:
     whose = f" (if the network is told the state's level: {own[-1].error:.2g} at {own[-1].n})"
     falls = own[-1].before < 0.5 * last.before
     if last.before > 1 and last.before > 0.5 * first.before:
-        yield Reading("ladder", "diverges", f"diverges: the error is {text}{whose * falls}", last.error, "fault")
+        yield Reading("ladder", "does not converge", f"diverges: the error is {text}{whose * falls}", last.error, "fault")
     elif last.before > 0.5 * first.before and last.before > _LARGE:
         yield Reading(
             "ladder", "does not converge", f"does not converge: the error is {text}{whose * falls}", last.error, "fault"

@@ -9,6 +9,7 @@ from sdebench.studies.audit.reading import Reading
 from sdebench.studies.audit.trial import Call, Trace, Trial
 
 _CLEAN = 2e-3  # s/a that no eye and no number format below float32 sees
+_NOISE = -4.0  # a lam below which a state is noise, whatever its level is called
 _EXACT = 2e-3  # in lam: what rounding levels to float32 may do, and more
 
 
@@ -21,7 +22,7 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
     if not trial.is_stochastic:
         yield from _last({n: trace.level for n, trace in traces.items()})
         yield from _told(traces)
-        yield from _path(traces, trial.calls_a_step)
+        yield from _path({n: trace for n, trace in traces.items() if len(trace.calls) == n})
         yield from _believed(traces[min(traces)], trial.calls_a_step)
 
 
@@ -73,7 +74,7 @@ def _last(ends: dict[int, Level]) -> Iterator[Reading]:
 def _mismatch(call: Call, trace: Trace) -> tuple[float, float]:
     """(told less own lam, the same in training steps)."""
     gap = call.told.lam - call.level.lam
-    if not isfinite(gap):
+    if not isfinite(gap) or max(call.told.lam, call.level.lam) < _NOISE:
         return 0.0, 0.0
     width = trace.session.width(call.time)
     return gap, abs(gap) / width if width > 0 and isfinite(width) else 0.0
@@ -106,10 +107,8 @@ def _told(traces: dict[int, Trace]) -> Iterator[Reading]:
         yield Reading("levels", "told is wrong", text + (f", {most:.2g} training steps off" if most else ""), gap, "fault")
 
 
-def _path(traces: dict[int, Trace], calls_a_step: float) -> Iterator[Reading]:
+def _path(traces: dict[int, Trace]) -> Iterator[Reading]:
     """Levels that repeat or go back, of code that asks once a step."""
-    if calls_a_step != 1:
-        return
     for n, trace in traces.items():
         lams = [*(call.level.lam for call in trace.calls), trace.level.lam]
         steps = [b - a for a, b in pairwise(lams)]
@@ -128,11 +127,12 @@ def _path(traces: dict[int, Trace], calls_a_step: float) -> Iterator[Reading]:
 def _believed(trace: Trace, calls_a_step: float) -> Iterator[Reading]:
     """`add_noise` to where a run would be, against where a run is."""
     believed = trace.session.believed
-    if calls_a_step != 1 or len(believed) != len(trace.calls):
+    is_plain = len({call.time for call in trace.calls}) == len(trace.calls)  # it has no stages
+    if calls_a_step != 1 or len(believed) != len(trace.calls) or not is_plain:
         return
     gaps = [max(abs(b.a - c.level.a), abs(b.s - c.level.s)) / c.level.radius for b, c in zip(believed, trace.calls)]
     worst = max(range(len(gaps)), key=gaps.__getitem__)
-    if gaps[worst] <= 1e-3:
+    if gaps[worst] <= 1e-2:
         yield Reading("levels", "add_noise", "add_noise puts a state where a run would have it", gaps[worst], "right")
         return
     b, c = believed[worst], trace.calls[worst].level
