@@ -73,7 +73,7 @@ class SigmasPeer(Peer):
         sigmas = [level.s / level.a if level.a > 0 else float("inf") for level in levels[plan.begin :]]
         if not all(map(isfinite, sigmas)):
             raise NotOffered("sigmas cannot hold a level with alpha = 0")
-        if plan.levels and not self.takes_levels:
+        if (plan.levels or plan.begin) and not self.takes_levels:
             raise NotOffered("it takes no sigmas but their range")
         return SigmasSession(self, sigmas, len(levels) - 1)
 
@@ -86,7 +86,7 @@ class SigmasSession(Session):
     def __init__(self, peer: SigmasPeer, sigmas: list[float], steps: int):
         self._peer, self._sigmas, self._steps = peer, sigmas, steps
         self.start, self.noise = Level(1.0, sigmas[0]), None
-        self.believed = [Level(1.0, sigma) for sigma in sigmas[:-1]]
+        self.believed = [Level(1.0, sigma) for sigma in sigmas[:-1]] if peer.takes_levels else []
         self.prediction, self.notes = "x0", set()
 
     def run(self, network: Network, x: Tensor) -> Tensor:

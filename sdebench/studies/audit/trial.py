@@ -134,6 +134,11 @@ class Trial:
         other = self.fresh(self.peer.prepare(Plan(8)), seed=1).end
         return not torch.equal(torch.nan_to_num(one.end), torch.nan_to_num(other))
 
+    @cached_property
+    def is_adaptive(self) -> bool:
+        """Whether it chooses its steps, and not the one who calls it."""
+        return len(self.run(10).calls) == len(self.run(50).calls)
+
     def takes(self, steps: int) -> bool:
         """Whether it does not refuse that number of steps."""
         try:

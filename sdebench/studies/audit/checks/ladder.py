@@ -23,7 +23,7 @@ class Rung:
 
 def check(trial: Trial, full: bool) -> Iterator[Reading]:
     """Read how the error falls as shipped, and how it would if the network were told the state's level."""
-    if trial.is_stochastic:
+    if trial.is_stochastic or trial.is_adaptive:
         return
     told = [_rung(trial, n, trial.run(n, "told")) for n in DIVIDING]
     odd = [_rung(trial, n, trial.run(n, "told")) for n in (*AWKWARD, *(MORE if full else ()))]
