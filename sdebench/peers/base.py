@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from math import hypot, inf, log
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
-from sdebench._support.errors import UsageError, shown
+from sdebench._support.errors import UsageError, near_miss, shown
 
 
 class Level(NamedTuple):
@@ -77,12 +78,15 @@ class Session:
     """A run that is prepared: where it begins, and what crosses it.
 
     `start` is the level at which the peer believes its first state to be, `noise` the factor by which it multiplies unit noise
-    to make one, `believed` the levels before each step, where the peer states them; otherwise ().
+    to make one, `believed` the levels before each step, where the peer states them; otherwise ().  `prediction` is the word of
+    PREDICTIONS that the network answers in, `told_is_known` whether what the network is told is known apart from `believed`.
     """
 
     start: Level
     noise: float
     believed: Sequence[Level] = ()
+    prediction: str = "x0"
+    told_is_known: bool = True
 
     def run(self, network: Network, x: Tensor) -> Tensor:
         """The state at the end, from the state `x` at `start`.  Raises PeerFault for an answer that is no such state."""
@@ -144,6 +148,14 @@ def say(kind: str, answer: Answer, x: Tensor, told: Level) -> Tensor:
     return PREDICTIONS[kind](answer, x, told).to(x.dtype)
 
 
+def one_number(t: Any) -> float:
+    """The number by which a network is told the level: of all samples.  Raises NotOffered where they differ."""
+    values = torch.as_tensor(t).double().flatten()
+    if bool((values != values[0]).any()) and not bool(values.isnan().any()):
+        raise NotOffered("the network is asked about several levels in one call, and answers one level a call")
+    return float(values[0])
+
+
 def check_state(value: Any, x: Tensor, whose: str) -> Tensor:
     """The tensor that came, if it has the state's shape.  Raises PeerFault."""
     if isinstance(value, Tensor) and value.shape == x.shape and value.is_floating_point():
@@ -154,8 +166,6 @@ def check_state(value: Any, x: Tensor, whose: str) -> Tensor:
 
 def check_settings(target: Any, settings: Mapping[str, Any], known: Sequence[str], what: str) -> None:
     """Raise UsageError for a setting that nothing of the peer takes."""
-    from sdebench._support.errors import near_miss
-
     for key in settings:
         if key not in known:
             raise UsageError(f"{what} has no setting {shown(key)}{near_miss(key, known)} (it has: {', '.join(known)})")

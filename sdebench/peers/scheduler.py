@@ -269,7 +269,7 @@ class SchedulerSession(Session):
         return _like(like, self._ratio(float(t)))
 
     @property
-    def told_is_known(self) -> bool:
+    def told_is_known(self) -> bool:  # type: ignore[override]  # of this scheduler
         """Whether a time tells a level apart from the scheduler's own belief."""
         return self._ratio is not None
 
