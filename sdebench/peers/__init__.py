@@ -2,6 +2,7 @@
 
     sb.peers.from_scheduler(scheduler)           diffusers' interface
     sb.peers.from_sigmas_function(fn)            f(model, x, sigmas, ...)
+    sb.peers.from_callable(fn)                   anything else, as f(model, x, times)
     sb.peers.get_peer("package.module:Name[key=value,...]", kind="")
 
 The kind is told by the signature, or given: a word of KINDS.
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sdebench._support.errors import UsageError, near_miss, shown
+from sdebench.peers import callable as _callable
 from sdebench.peers import scheduler as _scheduler
 from sdebench.peers import sigmas as _sigmas
 from sdebench.peers.base import Level, NotOffered, Peer, PeerFault, Plan, Session
@@ -18,10 +20,12 @@ from sdebench.peers.spec import load, split
 
 from_scheduler = _scheduler.from_object
 from_sigmas_function = _sigmas.from_function
+from_callable = _callable.from_callable
 
 KINDS: dict[str, tuple[Callable[[Any], bool], Callable[..., Peer]]] = {  # in the order in which they are tried
     "scheduler": (_scheduler.is_scheduler, _scheduler.from_target),
     "sigmas": (_sigmas.is_sigmas_function, lambda name, target, settings: _sigmas.from_function(target, name, settings)),
+    "callable": (_callable.is_callable, _callable.from_target),
 }
 
 
@@ -52,6 +56,7 @@ __all__ = [
     "Plan",
     "Session",
     "adapt",
+    "from_callable",
     "from_scheduler",
     "from_sigmas_function",
     "get_peer",
