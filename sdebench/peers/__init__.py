@@ -4,6 +4,7 @@
     sb.peers.from_sigmas_function(fn)            f(model, x, sigmas, ...)
     sb.peers.from_net_function(fn)               f(net, latents, num_steps=...)
     sb.peers.from_class(cls)                     cls(model_fn, noise_schedule, ...).sample(x, steps, ...)
+    sb.peers.from_azula(cls)                     a sampler of azula
     sb.peers.from_callable(fn)                   anything else, as f(model, x, times)
     sb.peers.get_peer("package.module:Name[key=value,...]", kind="")
 
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sdebench._support.errors import UsageError, near_miss, shown
+from sdebench.peers import azula as _azula
 from sdebench.peers import callable as _callable
 from sdebench.peers import net as _net
 from sdebench.peers import paper_class as _paper_class
@@ -26,6 +28,7 @@ from_scheduler = _scheduler.from_object
 from_sigmas_function = _sigmas.from_function
 from_net_function = _net.from_net_function
 from_class = _paper_class.from_class
+from_azula = _azula.from_azula
 from_callable = _callable.from_callable
 
 KINDS: dict[str, tuple[Callable[[Any], bool], Callable[..., Peer]]] = {  # in the order in which they are tried
@@ -33,6 +36,7 @@ KINDS: dict[str, tuple[Callable[[Any], bool], Callable[..., Peer]]] = {  # in th
     "sigmas": (_sigmas.is_sigmas_function, lambda name, target, settings: _sigmas.from_function(target, name, settings)),
     "net": (_net.is_net_function, lambda name, target, settings: _net.from_net_function(target, name, settings)),
     "class": (_paper_class.is_paper_class, lambda name, target, settings: _paper_class.from_class(target, name, settings)),
+    "azula": (_azula.is_azula_sampler, lambda name, target, settings: _azula.from_azula(target, name, settings)),
     "callable": (_callable.is_callable, _callable.from_target),
 }
 
@@ -64,6 +68,7 @@ __all__ = [
     "Plan",
     "Session",
     "adapt",
+    "from_azula",
     "from_callable",
     "from_class",
     "from_net_function",
