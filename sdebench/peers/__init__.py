@@ -2,6 +2,10 @@
 
     sb.peers.from_scheduler(scheduler)           diffusers' interface
     sb.peers.from_sigmas_function(fn)            f(model, x, sigmas, ...)
+    sb.peers.from_net_function(fn)               f(net, latents, num_steps=...)
+    sb.peers.from_class(cls)                     cls(model_fn, noise_schedule, ...).sample(x, steps, ...)
+    sb.peers.from_azula(cls)                     a sampler of azula
+    sb.peers.from_callable(fn)                   anything else, as f(model, x, times)
     sb.peers.get_peer("package.module:Name[key=value,...]", kind="")
 
 The kind is told by the signature, or given: a word of KINDS.
@@ -11,6 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sdebench._support.errors import UsageError, near_miss, shown
+from sdebench.peers import azula as _azula
+from sdebench.peers import callable as _callable
+from sdebench.peers import net as _net
+from sdebench.peers import paper_class as _paper_class
 from sdebench.peers import scheduler as _scheduler
 from sdebench.peers import sigmas as _sigmas
 from sdebench.peers.base import Level, NotOffered, Peer, PeerFault, Plan, Session
@@ -18,10 +26,18 @@ from sdebench.peers.spec import load, split
 
 from_scheduler = _scheduler.from_object
 from_sigmas_function = _sigmas.from_function
+from_net_function = _net.from_net_function
+from_class = _paper_class.from_class
+from_azula = _azula.from_azula
+from_callable = _callable.from_callable
 
 KINDS: dict[str, tuple[Callable[[Any], bool], Callable[..., Peer]]] = {  # in the order in which they are tried
     "scheduler": (_scheduler.is_scheduler, _scheduler.from_target),
     "sigmas": (_sigmas.is_sigmas_function, lambda name, target, settings: _sigmas.from_function(target, name, settings)),
+    "net": (_net.is_net_function, lambda name, target, settings: _net.from_net_function(target, name, settings)),
+    "class": (_paper_class.is_paper_class, lambda name, target, settings: _paper_class.from_class(target, name, settings)),
+    "azula": (_azula.is_azula_sampler, lambda name, target, settings: _azula.from_azula(target, name, settings)),
+    "callable": (_callable.is_callable, _callable.from_target),
 }
 
 
@@ -64,6 +80,10 @@ __all__ = [
     "Session",
     "adapt",
     "as_peer",
+    "from_azula",
+    "from_callable",
+    "from_class",
+    "from_net_function",
     "from_scheduler",
     "from_sigmas_function",
     "get_peer",

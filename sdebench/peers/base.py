@@ -12,14 +12,15 @@ A run has two parts.  `prepare` sets the steps and tells where the run begins; `
 It answers with x0 and eps, which the adapter says in the parametrisation that the peer expects, at the level told.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from math import hypot, inf, log
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
-from sdebench._support.errors import UsageError, shown
+from sdebench._support.errors import UsageError, near_miss, shown
 
 
 class Level(NamedTuple):
@@ -79,15 +80,16 @@ class Session:
 
     `start` is the level at which the peer believes its first state to be, `noise` the factor by which it multiplies unit noise
     to make one (None where its caller does that), `believed` the levels before each step, where the peer states them; otherwise
-    ().  `notes` collects what the adapter sees the code do that it should not, by name; `convention` is a word of CONVENTIONS.
+    ().  `prediction` is the word of PREDICTIONS in which the network answers, `told_is_known` whether what the network is told is
+    known apart from `believed`.  `notes` collects what the adapter sees the code do that it should not, by name; `convention` is a word of CONVENTIONS.
     """
 
     start: Level
     noise: float | None
     believed: Sequence[Level] = ()
-    prediction: str = ""
-    told_is_known: bool = False
-    notes: set[str]
+    prediction: str = "x0"
+    told_is_known: bool = True
+    notes: Set[str] = frozenset()
     convention: str = ""
 
     def run(self, network: Network, x: Tensor) -> Tensor:
@@ -178,6 +180,14 @@ def say(kind: str, answer: Answer, x: Tensor, told: Level, sigma_data: float = 0
     return PREDICTIONS[kind](answer, x, answer.at or told, sigma_data).to(x.dtype)
 
 
+def one_number(t: Any) -> float:
+    """The number by which a network is told the level: of all samples.  Raises NotOffered where they differ."""
+    values = torch.as_tensor(t).double().flatten()
+    if bool((values != values[0]).any()) and not bool(values.isnan().any()):
+        raise NotOffered("the network is asked about several levels in one call, and answers one level a call")
+    return float(values[0])
+
+
 def check_state(value: Any, x: Tensor, whose: str) -> Tensor:
     """The tensor that came, if it has the state's shape.  Raises PeerFault."""
     if isinstance(value, Tensor) and value.shape == x.shape and value.is_floating_point():
@@ -188,8 +198,6 @@ def check_state(value: Any, x: Tensor, whose: str) -> Tensor:
 
 def check_settings(target: Any, settings: Mapping[str, Any], known: Sequence[str], what: str) -> None:
     """Raise UsageError for a setting that nothing of the peer takes."""
-    from sdebench._support.errors import near_miss
-
     for key in settings:
         if key not in known:
             raise UsageError(f"{what} has no setting {shown(key)}{near_miss(key, known)} (it has: {', '.join(known)})")

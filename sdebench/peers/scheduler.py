@@ -242,7 +242,8 @@ class SchedulerSession(Session):
     """One run of one scheduler."""
 
     def __init__(self, peer: SchedulerPeer, scheduler: Any, plan: Plan):
-        self.peer, self.scheduler, self.plan, self.notes = peer, scheduler, plan, set()
+        self.peer, self.scheduler, self.plan = peer, scheduler, plan
+        self.notes: set[str] = set()
         self._kwargs = peer._of(scheduler.step, 3)
         times = scheduler.timesteps
         if not isinstance(times, Tensor | np.ndarray | list | tuple) or len(times) == 0:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sdebench._support.errors import UsageError, shown
-from sdebench.peers.base import Level, Network, NotOffered, Peer, Plan, Session, check_settings, check_state, say
+from sdebench.peers.base import Level, Network, NotOffered, Peer, Plan, Session, check_settings, check_state, one_number, say
 
 SIGMA_MIN, SIGMA_MAX, RHO = 0.0291675, 14.614642, 7.0  # the levels of Stable Diffusion's first and last training steps
 _GIVEN = ("model", "x", "sigmas", "extra_args", "callback", "disable", "sigma_min", "sigma_max", "n")
@@ -81,17 +81,14 @@ class SigmasPeer(Peer):
 class SigmasSession(Session):
     """One call of the function."""
 
-    told_is_known = True
-
     def __init__(self, peer: SigmasPeer, sigmas: list[float], steps: int):
         self._peer, self._sigmas, self._steps = peer, sigmas, steps
         self.start, self.noise = Level(1.0, sigmas[0]), None
         self.believed = [Level(1.0, sigma) for sigma in sigmas[:-1]] if peer.takes_levels else []
-        self.prediction, self.notes = "x0", set()
 
     def run(self, network: Network, x: Tensor) -> Tensor:
         model, names = _Model(network), _names(self._peer.target)
-        sigmas = torch.tensor(self._sigmas, dtype=x.dtype)
+        sigmas = torch.tensor(self._sigmas, dtype=torch.promote_types(x.dtype, torch.float32))
         given: dict[str, Any] = {"sigmas": sigmas}
         if "sigmas" not in names:
             given = {"sigma_min": SIGMA_MIN, "sigma_max": SIGMA_MAX}
@@ -109,7 +106,7 @@ class _Model(torch.nn.Module):
         self._network = [network]
 
     def forward(self, x: Tensor, sigma: Any, **extra: Any) -> Tensor:
-        value = float(torch.as_tensor(sigma).flatten()[0])
+        value = one_number(sigma)
         told = Level(1.0, value)
         return say("x0", self._network[0](x, told, value), x, told)
 

@@ -102,25 +102,31 @@ class _Placeholder(types.ModuleType):
         missing = f"{self.__name__}.{name}"
 
         def refuse(*args: Any, **kwargs: Any) -> None:
-            raise ModuleNotFoundError(f"{missing} is used, and {missing.partition('.')[0]} is not installed")
+            top = missing.partition(".")[0]
+            raise ModuleNotFoundError(f"{missing} is used, and {top} is not installed", name=top)
 
         return type(name, (), {"__new__": refuse, "__init_subclass__": classmethod(lambda cls, **kw: None)})
 
 
 class _Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds placeholders for what nothing else finds."""
+    """Finds placeholders for what nothing else finds, where the package `own` asks, or a file in the folder `own`."""
 
-    def __init__(self, own: str):
-        self.own, self.stood_in = own, set()
+    def __init__(self, own: str | Path):
+        self.own, self.stood_in = own, set[str]()
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         top = name.partition(".")[0]
         if top == self.own or (top in sys.modules and not isinstance(sys.modules[top], _Placeholder)):
             return None
-        if _importer().partition(".")[0] not in (self.own, *self.stood_in):
+        if not self._is_own(*_importer()):
             return None  # another library, which asks whether it is there
         self.stood_in.add(top)
         return importlib.machinery.ModuleSpec(name, self, is_package=True)
+
+    def _is_own(self, name: str, file: str) -> bool:
+        if isinstance(self.own, Path):
+            return name.partition(".")[0] in self.stood_in or _lies_in(file, self.own)
+        return name.partition(".")[0] in (self.own, *self.stood_in)
 
     def create_module(self, spec: Any) -> types.ModuleType:
         return _Placeholder(spec.name)
@@ -129,16 +135,21 @@ class _Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         pass
 
 
-def _importer() -> str:
-    """The module whose import statement is being carried out."""
+def _lies_in(file: str, folder: Path) -> bool:
+    """Whether a file belongs to the code of a folder; what is installed does not, wherever its environment is."""
+    return bool(file) and Path(file).resolve().is_relative_to(folder) and "site-packages" not in file
+
+
+def _importer() -> tuple[str, str]:
+    """(the module whose import statement is being carried out, its file)."""
     frame = sys._getframe(2)
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(("importlib", "_frozen_importlib", __name__)):
         frame = frame.f_back
-    return str(frame.f_globals.get("__name__", ""))
+    return str(frame.f_globals.get("__name__", "")), str(frame.f_globals.get("__file__") or "")
 
 
 @contextmanager
-def _placeholders(own: str) -> Iterator[_Absent]:
+def _placeholders(own: str | Path) -> Iterator[_Absent]:
     """Within, an import of what is not installed gives a placeholder; afterwards placeholders are gone."""
     finder = _Absent(own)
     sys.meta_path.append(finder)
@@ -160,9 +171,30 @@ def _import(module: str) -> types.ModuleType:
     if spec is None or spec.loader is None:
         raise UsageError(f"cannot read {shown(module)}: give a Python file")
     made = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, made)
-    spec.loader.exec_module(made)
+    with _neighbours(path.resolve().parent):
+        sys.modules.setdefault(path.stem, made)
+        spec.loader.exec_module(made)
     return made
+
+
+_came_along: dict[str, Path] = {}  # module -> the folder of the file with which it was imported
+
+
+@contextmanager
+def _neighbours(folder: Path) -> Iterator[None]:
+    """Within, a file may import those beside it, as a script may; modules of the same name beside another file are dropped."""
+    for name in [name for name, where in _came_along.items() if where != folder]:
+        sys.modules.pop(name, None)
+        del _came_along[name]
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            if _lies_in(str(getattr(sys.modules[name], "__file__", None) or ""), folder):
+                _came_along[name] = folder
 
 
 def load(module: str, name: str) -> tuple[Any, tuple[str, ...]]:
@@ -180,7 +212,7 @@ def load(module: str, name: str) -> tuple[Any, tuple[str, ...]]:
             missing = (error.name or "").partition(".")[0]
             if not missing or missing == top:
                 raise
-            with _placeholders(top) as finder:
+            with _placeholders(Path(module).resolve().parent if module.endswith(".py") else top) as finder:
                 found = _import(module)
             stood_in = tuple(sorted(finder.stood_in))
         for part in name.split("."):
