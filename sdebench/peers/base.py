@@ -78,10 +78,13 @@ class Plan:
 class Session:
     """A run that is prepared: where it begins, and what crosses it.
 
-    `start` is the level at which the peer believes its first state to be, `noise` the factor by which it multiplies unit noise
-    to make one (None where its caller does that), `believed` the levels before each step, where the peer states them; otherwise
-    ().  `prediction` is the word of PREDICTIONS in which the network answers, `told_is_known` whether what the network is told is
-    known apart from `believed`.  `notes` collects what the adapter sees the code do that it should not, by name; `convention` is a word of CONVENTIONS.
+    start          the level at which the peer believes its first state to be
+    noise          the factor by which it multiplies unit noise to make one; None where its caller does that
+    believed       the levels before each step, where the peer states them; otherwise ()
+    prediction     the word of PREDICTIONS in which the network answers
+    told_is_known  whether what the network is told is known apart from `believed`
+    notes          what the adapter sees the code do that it should not, by name
+    convention     a word of CONVENTIONS; "" where `start` tells it
     """
 
     start: Level

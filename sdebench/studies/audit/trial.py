@@ -49,7 +49,7 @@ class Trace:
         return bool(torch.isfinite(self.end).all())
 
 
-Watch = Callable[[int, Tensor, Level], None]
+Watch = Callable[[int, Tensor, Level, Level], None]
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Trial:
     ) -> Trace:
         """A run that is made now, of all samples or of the first ones.
 
-        `watch(i, state, level)` sees the state of call i before the network does, and may overwrite it or raise Enough.
+        `watch(i, state, level, told)` sees the state of call i, its level and the one told, before the network does, and may overwrite it or raise Enough.
         With `doubles` casts to float32 are not carried out.
         """
         world, calls = self.world, []
@@ -102,7 +102,7 @@ class Trial:
                 raise PeerFault(f"the network is asked about a state of shape {tuple(state.shape)}, not {tuple(start.shape)}")
             level = own.read_level(state)
             if watch is not None:
-                watch(len(calls), state, level)
+                watch(len(calls), state, level, told)
                 level = own.read_level(state)
             calls.append(Call(level, told, time, state.detach().double().clone()))
             at, said = (level, level) if by == "own" and _is_level(level) else (told, None)

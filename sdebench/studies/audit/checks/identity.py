@@ -58,7 +58,7 @@ def _state(trial: Trial, levels: tuple[Level, ...]) -> torch.Tensor:
     """Its state at the level number _SEEN."""
     found: dict[str, Any] = {}
 
-    def watch(i: int, state: torch.Tensor, level: Level) -> None:
+    def watch(i: int, state: torch.Tensor, level: Level, told: Level) -> None:
         if abs(level.lam - _LAMS[_SEEN]) < 1e-5:
             found["x"] = state.double().clone()[:-2]
             raise Enough

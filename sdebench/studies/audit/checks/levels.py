@@ -89,7 +89,6 @@ def _told(traces: dict[int, Trace]) -> Iterator[Reading]:
         return
     pairs = [(*_mismatch(call, trace), call, n) for n, trace in traces.items() for call in trace.calls if call.level.s > 1e-4]
     gap, _, call, n = max(pairs, key=lambda pair: abs(pair[0]))
-    few, many = (max(abs(_mismatch(call, traces[k])[0]) for call in traces[k].calls) for k in (min(traces), max(traces)))
     most = max(pair[1] for pair in pairs)
     text = (
         f"the network is told sigma/alpha = {exp(-call.told.lam):.4g} (t = {call.time:.6g}) where the state is at "
@@ -100,11 +99,16 @@ def _told(traces: dict[int, Trace]) -> Iterator[Reading]:
     elif 0 < most <= 1.05:
         text += f": at most {most:.2g} training steps off, as rounding to whole ones gives"
         yield Reading("levels", "told is rounded", text, gap, "price")
-    elif many < 0.4 * few:
-        text += "; the gap shrinks with the steps: it asks at the level of another step"
-        yield Reading("levels", "told is another step's", text, gap, "price")
+    elif all(map(_asks_ahead, traces.values())):
+        yield Reading("levels", "told is the next", text + "; it is told the level that the step goes to", gap, "price")
     else:
         yield Reading("levels", "told is wrong", text + (f", {most:.2g} training steps off" if most else ""), gap, "fault")
+
+
+def _asks_ahead(trace: Trace) -> bool:
+    """Whether every call is told the level that the state has at the next one."""
+    pairs = [(a.told.lam, b.level.lam) for a, b in pairwise(trace.calls)]
+    return bool(pairs) and all(abs(told - after) <= 0.02 or not isfinite(told - after) for told, after in pairs)
 
 
 def _path(traces: dict[int, Trace]) -> Iterator[Reading]:
