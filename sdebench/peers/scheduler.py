@@ -117,7 +117,7 @@ class SchedulerPeer(Peer):
         else:
             scheduler.set_timesteps(steps, **wanted)
 
-    def inverse(self) -> bool:
+    def is_inverse(self) -> bool:
         """Whether it runs from data to noise, by its name."""
         return "Inverse" in getattr(self.target, "__name__", "")
 
@@ -274,7 +274,9 @@ class SchedulerSession(Session):
                 return []
 
     def _first(self) -> Level:
-        """Where a run begins that has no `add_noise`: at the level that the network is told first."""
+        """Where a run begins that has no `add_noise`: at the level that the network is told first; an inverse one at the data."""
+        if self.peer.is_inverse():
+            return Level(1.0, 0.0)
         if self._ratio is None:
             return Level(0.0, self.noise or 1.0)
         return CONVENTIONS[self.convention](self._ratio(float(self.times[0])))

@@ -89,7 +89,8 @@ class Trial:
     ) -> Trace:
         """A run that is made now, of all samples or of the first ones.
 
-        `watch(i, state, level, told)` sees the state of call i, its level and the one told, before the network does, and may overwrite it or raise Enough.
+        `watch(i, state, level, told)` sees the state of call i, its level and the one told, before the network does; it may
+        overwrite the state, or raise Enough.
         With `doubles` casts to float32 are not carried out.
         """
         world, calls = self.world, []
