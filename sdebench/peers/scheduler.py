@@ -145,7 +145,8 @@ def from_object(scheduler: Any, name: str = "") -> SchedulerPeer:
     def make(**override: Any) -> Any:
         again = getattr(type(scheduler), "from_config", None)
         if callable(again) and hasattr(scheduler, "config"):
-            return again({**scheduler.config, **override})
+            kept = {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
+            return again(kept | override)
         if override:
             raise NotOffered(f"{type(scheduler).__name__} has no from_config, so its {', '.join(override)} cannot be changed")
         return copy.deepcopy(scheduler)
@@ -274,7 +275,7 @@ class SchedulerSession(Session):
                 return []
 
     def _first(self) -> Level:
-        """Where a run begins that has no `add_noise`: at the level that the network is told first; an inverse one at the data."""
+        """Where a run begins that has no `add_noise`: at the level that is told first; an inverse one at the data."""
         if self.peer.is_inverse():
             return Level(1.0, 0.0)
         if self._ratio is None:

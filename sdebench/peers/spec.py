@@ -13,6 +13,7 @@ import sys
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,9 @@ def _public(module: str) -> Sequence[str]:
     return [name for name in dir(found) if not name.startswith("_")] if found else []
 
 
+_packages = cache(packages_distributions)  # it reads every file list
+
+
 def version_of(spec: str) -> str:
     """The version of a peer's package, or of a file "sha256:" and the first 16 digits; nothing of it is run."""
     module = split(spec)[0]
@@ -248,7 +252,7 @@ def version_of(spec: str) -> str:
             raise UsageError(f"no file {shown(module)}: give the path to a Python file, or package.module:Name")
         return f"sha256:{sha256(path)[:16]}"
     top = module.partition(".")[0]
-    if names := packages_distributions().get(top):
+    if names := _packages().get(top):
         return version(names[0])
     try:
         found = importlib.util.find_spec(top)
@@ -264,4 +268,4 @@ def version_of(spec: str) -> str:
 def distribution_of(spec: str) -> str:
     """The name by which the package of a spec is to be had."""
     top = split(spec)[0].partition(".")[0]
-    return (packages_distributions().get(top) or [INSTALL.get(top, top)])[0]
+    return (_packages().get(top) or [INSTALL.get(top, top)])[0]
