@@ -1,6 +1,13 @@
 """Where a fault that the audit finds is discussed already: public threads, by the class and the check."""
 
-KNOWN: dict[tuple[str, str], str] = {}  # (class or function, check) -> address
+_DIFFUSERS = "https://github.com/huggingface/diffusers"
+KNOWN: dict[tuple[str, str], str] = {  # (class or function, check) -> address
+    ("DDIMScheduler", "levels"): f"{_DIFFUSERS}/issues/12633",
+    ("DDIMScheduler", "ladder"): f"{_DIFFUSERS}/issues/11347",
+    ("DDIMScheduler", "middle"): f"{_DIFFUSERS}/issues/12633",
+    ("LMSDiscreteScheduler", "middle"): f"{_DIFFUSERS}/issues/5630",
+    ("FlowMatchEulerDiscreteScheduler", "law"): f"{_DIFFUSERS}/issues/8549",
+}
 
 
 def thread_of(peer: str, check: str) -> str:

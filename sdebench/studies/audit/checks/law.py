@@ -18,14 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sdebench.fit import fit_order
 from sdebench.peers import Level, NotOffered, Plan
 from sdebench.peers.base import Answer
 from sdebench.peers.noise import Draws, Path, brownian_path, untouched
+from sdebench.studies.audit.checks.order import place
 from sdebench.studies.audit.reading import Reading
 from sdebench.studies.audit.trial import By, Trial
 
 _SMALL = 1e-3  # unit vectors of that length: inside every clip
 _V, _LARGE = 0.36, 0.02
+_GRIDS, _LOW, _HIGH = (12, 17, 24, 34, 48, 68), -1.2, 1.2
 _STEPS, _FEW, _MOST = (20, 40, 80), (5, 10, 20), 320
 
 
@@ -71,6 +74,22 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         how = f" (like N^-{slope:.1f})" if slope > 0.5 else ""
         text = f"the spread is off by {text} steps{how}, the mean by {laws[n1].mean:+.1g}"
         yield Reading("law", "law", text, slope, verdict)
+    if full and trial.peer.takes_levels:
+        yield from _weak_order(trial)
+
+
+def _weak_order(trial: Trial) -> Iterator[Reading]:
+    """The order of the mean and the spread on levels of ours: necessary for a weak order, not enough for one."""
+    found = []
+    for n in _GRIDS:
+        levels = tuple(place(_LOW + (_HIGH - _LOW) * i / n, trial) for i in range(n + 1))
+        found.append(law(trial, n, "own", levels))
+    if any(one.level.s < 1e-6 * one.level.radius for one in found):
+        raise NotOffered("levels that are put in are not taken: a run ends at clean data")
+    fit = fit_order([(_HIGH - _LOW) / n for n in _GRIDS], [one.off for one in found], 1e-14)
+    text = f"{fit.order:.2f} +- {fit.half_width:.2f}" if fit.resolved else f"not asymptotic ({fit.reason})"
+    value = fit.order if fit.resolved else None
+    yield Reading("law", "weak order", f"mean and spread of a Gaussian have order {text} on smooth levels", value, "told")
 
 
 def _falls(laws: dict[int, Law]) -> bool:
@@ -88,17 +107,18 @@ def _sizes(trial: Trial) -> tuple[int, ...]:
     return _STEPS
 
 
-def law(trial: Trial, n: int, by: By = "told") -> Law:
+def law(trial: Trial, n: int, by: By = "told", levels: tuple[Level, ...] = ()) -> Law:
     """The law of a run of n steps, as shipped unless the network is to answer at the state's own level."""
-    count, knots = _count(trial, n)
-    return _measured(trial, n, by, count, knots)
+    plan = Plan(n, levels)
+    count, knots = _count(trial, plan)
+    return _measured(trial, plan, by, count, knots)
 
 
-def _count(trial: Trial, n: int) -> tuple[int, tuple[float, ...]]:
+def _count(trial: Trial, plan: Plan) -> tuple[int, tuple[float, ...]]:
     """(tensors of normals that a run draws, the knots of its Brownian path)."""
     path = Path()
     with untouched(), torch.no_grad(), brownian_path(path):
-        session = trial.peer.prepare(Plan(n))
+        session = trial.peer.prepare(plan)
         draws = Draws(lambda shape: torch.zeros(shape, dtype=torch.float64))
         with draws:
             session.run(_Rows(0, session.start, "own", False).network, torch.zeros(5, 1, 1, 1, dtype=torch.float64))
@@ -155,9 +175,9 @@ class _Rows:
         return Answer(torch.from_numpy(self.mean + a * v * gap), torch.from_numpy(s * gap), level)
 
 
-def _measured(trial: Trial, n: int, by: By, count: int, knots: tuple[float, ...]) -> Law:
+def _measured(trial: Trial, plan: Plan, by: By, count: int, knots: tuple[float, ...]) -> Law:
     with untouched(), torch.no_grad():
-        session = trial.peer.prepare(Plan(n))
+        session = trial.peer.prepare(plan)
         rows = _Rows(count + max(0, len(knots) - 1), session.start, by, trial.peer.consistency)
         with brownian_path(Path(knots, rows.draw)), Draws(rows.draw):
             end = session.run(rows.network, rows.start.clone())
