@@ -203,7 +203,7 @@ def told_ratio(scheduler: Any) -> Callable[[float], float]:
     length = float(config.get("num_train_timesteps") or 1000)
     if _is_flow(scheduler):
         return lambda t: _over(t / length, 1 - t / length)
-    if config.get("timestep_type") == "continuous":  # of EDM: a quarter of the logarithm
+    if config.get("timestep_type") == "continuous" and config.get("prediction_type") == "v_prediction":  # EDM's c_noise
         return lambda t: exp(4 * t)
     if callable(inputs := getattr(scheduler, "precondition_noise", None) or getattr(scheduler, "sigma_to_t", None)):
         sigmas = np.exp(np.linspace(log(1e-4), log(1e4), 4001))

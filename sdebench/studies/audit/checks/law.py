@@ -65,7 +65,7 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         return
     (n0, first), *_, (n1, last) = off.items()
     if not _falls(laws) and last > _LARGE:
-        yield Reading("law", "law", f"the law does not tend to the right one: the spread is off by {text} steps", last, "fault")
+        yield Reading("law", "law", f"the law does not tend to the right one up to {n1} steps: the spread is off by {text}", last, "fault")
     elif last < 1e-6:
         yield Reading("law", "exact law", "the law is exact", last, "right")
     else:
