@@ -129,11 +129,12 @@ class AzulaSession(Session):
     """One sampler, called once."""
 
     def __init__(self, peer: AzulaPeer, plan: Plan):
-        self._peer, self._more = peer, {"steps": plan.steps}
+        self._peer = peer
+        self._more: dict[str, float] = {"steps": plan.steps}
         if plan.levels:
-            levels = plan.levels[plan.begin :]
-            self._schedule: Any = Levels(levels)
-            self._more = {"steps": len(levels) - 1, "start": 1.0, "stop": 0.0}
+            given = plan.levels[plan.begin :]
+            self._schedule: Any = Levels(given)
+            self._more = {"steps": len(given) - 1, "start": 1.0, "stop": 0.0}
         else:
             self._schedule = peer.schedule()
             if plan.begin:

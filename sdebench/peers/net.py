@@ -128,12 +128,12 @@ class NetSession(Session):
 
     def __init__(self, peer: NetPeer, sigmas: list[float], steps: int):
         self._peer, self._sigmas, self._steps = peer, sigmas, steps
-        self.noise = _first_sigma(peer, sigmas, steps)
-        self.start = Level(1.0, self.noise)
+        self.noise = first = _first_sigma(peer, sigmas, steps)
+        self.start = Level(1.0, first)
         self.believed = [Level(1.0, sigma) for sigma in sigmas[:-1]]
 
     def run(self, network: Network, x: Tensor) -> Tensor:
-        latents = x / self.noise
+        latents = x / self.start.s
         out = self._peer.call(_Net(network, latents), latents, self._sigmas, self._steps)
         return check_state(out[0] if isinstance(out, tuple) else out, x, self._peer.name)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import json
 import os
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import torch
 from sdebench._support.errors import STRANGERS, UsageError, describe, near_miss, shown
 from sdebench._support.files import sha256
 from sdebench.peers import NotOffered, Peer, PeerFault, get_peer
+from sdebench.records import clean
 from sdebench.studies.audit import AuditCase
 from sdebench.studies.audit.checks import formats, identity, ladder, law, levels, middle, order, parametrisations, runs
 from sdebench.studies.audit.claims import CONSISTENCY, OTHER_NETWORKS
@@ -148,3 +150,17 @@ def printing_apart() -> Iterator[list[str]]:
             torch.set_num_threads(threads)
             out.seek(0)
             lines += list(dict.fromkeys(line.strip() for line in out.read(100_000).splitlines() if line.strip()))
+
+
+def serve() -> None:
+    """Audit the case on standard input; the answer is JSON on standard output.  What a process of `release` runs."""
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in json.load(sys.stdin).items()}
+    case = AuditCase(**given)
+    out = os.dup(1)
+    os.dup2(2, 1)  # what the peer prints is not the answer
+    try:
+        found = measure_here(case)
+    except UsageError as error:
+        found = {"usage": str(error)}
+    with os.fdopen(out, "w", encoding="utf-8") as answer:
+        json.dump(clean(found), answer)

@@ -60,7 +60,7 @@ def measure_elsewhere(case: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """What the audit of a case gives in a process whose packages begin with that folder."""
     code = (
         f"import sys; sys.path.insert(0, {str(folder)!r}); sys.path.append({str(Path.cwd())!r}); "
-        "from sdebench.studies.audit.release import serve; serve()"
+        "from sdebench.studies.audit.measure import serve; serve()"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],
@@ -77,22 +77,3 @@ def measure_elsewhere(case: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if "usage" in found:
         raise UsageError(found["usage"])
     return found
-
-
-def serve() -> None:
-    """Audit the case on standard input; the answer is JSON on standard output."""
-    import os
-
-    from sdebench.records import clean
-    from sdebench.studies.audit import AuditCase
-    from sdebench.studies.audit.measure import measure_here
-
-    case = AuditCase(**{key: tuple(value) if isinstance(value, list) else value for key, value in json.load(sys.stdin).items()})
-    out = os.dup(1)
-    os.dup2(2, 1)  # what the peer prints is not the answer
-    try:
-        found: dict[str, Any] = measure_here(case)
-    except UsageError as error:
-        found = {"usage": str(error)}
-    with os.fdopen(out, "w", encoding="utf-8") as answer:
-        json.dump(clean(found), answer)

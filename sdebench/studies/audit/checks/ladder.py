@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log
 
-from sdebench.studies.audit.reading import Reading
+from sdebench.studies.audit.reading import Reading, Verdict
 from sdebench.studies.audit.trial import Trace, Trial
 
 DIVIDING, AWKWARD, MORE = (10, 20, 50, 100, 200), (150,), (333, 700, 999)
@@ -66,7 +66,7 @@ def _fall(told: list[Rung], own: list[Rung]) -> Iterator[Reading]:
             "ladder", "does not converge", f"does not converge: the error is {text}{whose * falls}", last.error, "fault"
         )
     elif last.before > _FLAT * middle.before and last.before > 2e-3:
-        verdict = "price" if falls else "fault"  # a time that is rounded has its price
+        verdict: Verdict = "price" if falls else "fault"  # a time that is rounded has its price
         yield Reading("ladder", "stalls", f"the error stalls: {text}, the last step aside{whose * falls}", last.before, verdict)
     elif last.error > _FLAT * middle.error and last.error > 2e-3:
         text = f"the error stalls at {last.error:.2g}: that of the last step to zero, from a level that stays where it is"

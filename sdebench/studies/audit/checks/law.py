@@ -23,7 +23,7 @@ from sdebench.peers import Level, NotOffered, Plan
 from sdebench.peers.base import Answer
 from sdebench.peers.noise import Draws, Path, brownian_path, untouched
 from sdebench.studies.audit.checks.order import place
-from sdebench.studies.audit.reading import Reading
+from sdebench.studies.audit.reading import Reading, Verdict
 from sdebench.studies.audit.trial import By, Trial
 
 _SMALL = 1e-3  # unit vectors of that length: inside every clip
@@ -65,12 +65,14 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         return
     (n0, first), *_, (n1, last) = off.items()
     if not _falls(laws) and last > _LARGE:
-        yield Reading("law", "law", f"the law does not tend to the right one up to {n1} steps: the spread is off by {text}", last, "fault")
+        yield Reading(
+            "law", "law", f"the law does not tend to the right one up to {n1} steps: the spread is off by {text}", last, "fault"
+        )
     elif last < 1e-6:
         yield Reading("law", "exact law", "the law is exact", last, "right")
     else:
         slope = log(first / last) / log(n1 / n0) if first > 0 else 0.0
-        verdict = "right" if slope > 0.5 or last < 5e-3 else "price"
+        verdict: Verdict = "right" if slope > 0.5 or last < 5e-3 else "price"
         how = f" (like N^-{slope:.1f})" if slope > 0.5 else ""
         text = f"the spread is off by {text} steps{how}, the mean by {laws[n1].mean:+.1g}"
         yield Reading("law", "law", text, slope, verdict)

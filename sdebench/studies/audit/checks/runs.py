@@ -6,7 +6,7 @@ import torch
 
 from sdebench._support.errors import STRANGERS, UsageError, describe
 from sdebench.peers import NotOffered, PeerFault, Plan
-from sdebench.studies.audit.reading import Reading
+from sdebench.studies.audit.reading import Reading, Verdict
 from sdebench.studies.audit.trial import Trace, Trial
 
 USUAL, AWKWARD, MORE = (5, 10, 20, 50), (7, 150), (333, 700, 999)
@@ -25,7 +25,7 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         except STRANGERS as error:
             failed.setdefault((describe(error), isinstance(error, ValueError)), []).append(n)
     for (message, refused), steps in failed.items():
-        verdict = "limit" if refused and traces else "fault"
+        verdict: Verdict = "limit" if refused and traces else "fault"
         yield Reading("runs", "raises", f"raises at {_list(steps)} steps: {message}", float(steps[0]), verdict)
     bad = [n for n, trace in traces.items() if not trace.is_finite]
     if bad:
@@ -46,7 +46,7 @@ def _calls(traces: dict[int, Trace], budget: bool) -> Iterator[Reading]:
     counts = {n: len(trace.calls) for n, trace in traces.items()}
     if budget:
         over = {n: c for n, c in counts.items() if c > n}
-        verdict = "fault" if over else "right"
+        verdict: Verdict = "fault" if over else "right"
         yield Reading("runs", "budget", f"evaluations made of those asked for: {_pairs(counts)}", None, verdict)
         return
     if len(counts) < 3:
@@ -108,7 +108,7 @@ def _batch(trial: Trial, trace: Trace, n: int) -> Iterator[Reading]:
     if gap <= _SAME:
         yield Reading("runs", "batch", "a sample does not depend on its batch", gap, "right")
     else:  # one who chooses the steps looks at the whole batch
-        verdict = "price" if trial.takes(50) and trial.is_adaptive else "fault"
+        verdict: Verdict = "price" if trial.takes(50) and trial.is_adaptive else "fault"
         yield Reading("runs", "batch matters", f"a sample depends on the others of its batch, by {gap:.2g}", gap, verdict)
 
 
