@@ -66,9 +66,9 @@ def faults_of(record: Record) -> list[dict[str, Any]]:
     ]
 
 
-def repeat(case: Mapping[str, Any], check: str) -> str:
-    """The command that makes one check again."""
-    words = ["sdebench", "audit", case["peer"], "--check", check]
+def repeat(case: Mapping[str, Any], *checks: str) -> str:
+    """The command that makes some checks again."""
+    words = ["sdebench", "audit", case["peer"], *(word for check in checks for word in ("--check", check))]
     for option, key in (("--as", "interface"), ("--release", "release"), ("--claim", "claim")):
         words += [option, str(case[key])] if case.get(key) is not None else []
     return shlex.join(words + ["--full"] * bool(case.get("full")))

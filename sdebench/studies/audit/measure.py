@@ -18,7 +18,7 @@ from sdebench._support.errors import STRANGERS, UsageError, describe, near_miss,
 from sdebench._support.files import sha256
 from sdebench.peers import NotOffered, Peer, PeerFault, get_peer
 from sdebench.records import clean
-from sdebench.studies.audit import AuditCase
+from sdebench.studies.audit import AuditCase, AuditStudy
 from sdebench.studies.audit.checks import formats, identity, ladder, law, levels, middle, order, parametrisations, runs
 from sdebench.studies.audit.claims import CONSISTENCY, OTHER_NETWORKS
 from sdebench.studies.audit.reading import Check, Reading
@@ -154,8 +154,7 @@ def printing_apart() -> Iterator[list[str]]:
 
 def serve() -> None:
     """Audit the case on standard input; the answer is JSON on standard output.  What a process of `release` runs."""
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in json.load(sys.stdin).items()}
-    case = AuditCase(**given)
+    case = AuditStudy().from_json(json.load(sys.stdin))
     out = os.dup(1)
     os.dup2(2, 1)  # what the peer prints is not the answer
     try:

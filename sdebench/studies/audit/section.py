@@ -34,7 +34,7 @@ def _blocks(records: list[Record]) -> list[Block]:
     packages = sorted(filter(None, dict.fromkeys(frame["package"])))
     return [
         Text(lead, lead=True),
-        TableBlock(fault_table(records), in_readme=True),
+        *(TableBlock(table, in_readme=True) for package in packages if len((table := fault_table(records, package)).frame)),
         *(TableBlock(certificate_table(frame, package), show="folded") for package in packages),
         TableBlock(price_table(records), show="folded"),
     ]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from sdebench.records import Record
 from sdebench.report.table import Column, Table
-from sdebench.studies.audit.certificate import faults_of, readings_of, row_of
+from sdebench.studies.audit.certificate import faults_of, readings_of, repeat, row_of
 from sdebench.studies.audit.known import thread_of
 
 _CERTIFICATE = (
@@ -40,36 +40,42 @@ def certificates(records: Iterable[Record]) -> pd.DataFrame:
 
 def certificate_table(frame: pd.DataFrame, package: str) -> Table:
     """The certificates of one package."""
-    chosen = frame[frame["package"] == package]
+    chosen = frame[frame["package"] == package].assign(peer=frame["peer"].str.partition(":")[2])
     versions = ", ".join(dict.fromkeys(chosen["version"]))
     caption = f"{package} {versions}. A certificate a configuration; an empty cell was not measured or is not offered."
     return Table(f"audit-{package}", f"Certificates: {package}", caption, chosen, _CERTIFICATE)
 
 
-def fault_table(records: Iterable[Record]) -> Table:
-    """One row a fault: what, since what, how to repeat it, and whether it is known."""
-    rows = [
-        {"package": record.context.get("package", ""), "peer": record.case["peer"]}
-        | fault
-        | {"thread": thread_of(record.case["peer"], fault["check"])}
-        for record in records
-        for fault in faults_of(record)
-    ]
+def fault_table(records: Iterable[Record], package: str) -> Table:
+    """One row a sampler that has faults: what they are, where they are discussed, and how to find them again."""
+    rows = []
+    for record in records:
+        faults = faults_of(record)
+        if record.context.get("package", "") == package and faults:
+            peer, checks = record.case["peer"], list(dict.fromkeys(fault["check"] for fault in faults))
+            threads = dict.fromkeys(filter(None, (thread_of(peer, check) for check in checks)))
+            rows.append(
+                {
+                    "peer": peer.partition(":")[2],
+                    "what": "; ".join(fault["what"] for fault in faults),
+                    "known": ", ".join(threads),
+                    "repeat": repeat(record.case, *checks),
+                }
+            )
     columns = (
         Column("Sampler", "peer"),
-        Column("Check", "check"),
         Column("What was found", "what"),
-        Column("Known", "thread"),
-        Column("Again", "repeat"),
+        Column("Discussed", "known"),
+        Column("Find it again", "repeat"),
     )
-    caption = "Each was found on two problems. No setting of a user explains them."
-    return Table("audit-faults", "Faults", caption, pd.DataFrame(rows), columns)
+    caption = "Each was found on two problems. Errors are in units of the data's spread."
+    return Table(f"audit-faults-{package}", f"Faults: {package}", caption, pd.DataFrame(rows), columns)
 
 
 def price_table(records: Iterable[Record]) -> Table:
     """One row a default that has a price, or a limit of an interface."""
     rows = [
-        {"peer": record.case["peer"], "check": one["check"], "verdict": one["verdict"], "what": one["what"]}
+        {"peer": record.case["peer"].partition(":")[2], "check": one["check"], "verdict": one["verdict"], "what": one["what"]}
         for record in records
         for one in readings_of(record)
         if one["verdict"] in ("price", "limit")

@@ -78,8 +78,13 @@ def _fall(told: list[Rung], own: list[Rung]) -> Iterator[Reading]:
 
 def _odd(own: list[Rung], odd: list[Rung]) -> Iterator[Reading]:
     """Numbers of steps that do not divide the training steps, against the smaller ones that do."""
+    found = []
     for rung in odd:
         below = max((one for one in own if one.n <= rung.n), key=lambda one: one.n)
         if rung.error > 3 * below.error and rung.error > 2e-3:
-            text = f"the error at {rung.n} steps is {rung.error:.2g}, {rung.error / below.error:.3g} times that at {below.n}"
-            yield Reading("ladder", "awkward numbers", text, rung.error, "fault")
+            found.append((rung, below))
+    if found:
+        parts = (f"{rung.error:.2g} at {rung.n} ({below.error:.2g} at {below.n})" for rung, below in found)
+        worst = max(rung.error for rung, _ in found)
+        text = f"numbers of steps that do not divide the training steps have a larger error: {', '.join(parts)}"
+        yield Reading("ladder", "awkward numbers", text, worst, "fault")
