@@ -17,6 +17,8 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
     if trial.is_stochastic:
         return
     steps = (50, 200) if full else (50,)
+    if not all(trial.run(n, "told").is_finite for n in steps):
+        return  # `runs` has told
     for name in _FORMATS if full else ("float32",):
         try:
             gaps = {n: _gap(trial, n, _FORMATS[name]) for n in steps}

@@ -1,7 +1,9 @@
 r"""The order, on levels that are ours: of the main scheme from an exact past, of a whole run, and of one step.
 
 Code that keeps its history inside is given an exact one: the states before its first steps are overwritten by exact ones, so
-what it remembers is exact too.  From there it runs freely, and the error at a fixed level is that of the main scheme.  A run
+what it remembers is exact too.  These steps grow from very small ones: what a start-up leaves behind, of code that corrects its
+own states and not those that it is handed, is then nothing.  From there it runs freely, and the error at a fixed level is that
+of the main scheme.  A run
 without such a past has the start-up in it.  Levels go on behind the place where the error is read, so that no last step is.
 """
 
@@ -20,7 +22,7 @@ from sdebench.studies.audit.trial import Enough, Trial
 
 _LOW, _HIGH = -1.6, 1.2
 _SIZES, _MORE = (24, 48, 72, 96), (144, 216)  # of 24, so that methods which group two or three steps are seen at a group's end
-_PAST, _BEHIND = 6, 8
+_PAST, _BEHIND = 12, 8
 _RATIOS = (1.0, 0.75, 1.3, 0.8, 1.15, 0.7, 1.25, 1.05)
 _ONE = (0.2, 0.14, 0.1, 0.07, 0.05, 0.035, 0.025)
 _TAKEN = 1e-3
@@ -73,8 +75,8 @@ def _judge(claim: Claim, main: Fit, run: Fit) -> Iterator[Reading]:
 
 
 def _grid(trial: Trial, n: int, ratios: Sequence[float], past: int) -> tuple[Level, ...]:
-    """`past` steps before _LOW, n steps from there to _HIGH, and some behind; step sizes follow the ratios."""
-    weights = [ratios[i % len(ratios)] for i in range(-past, n + _BEHIND)]
+    """`past` steps before _LOW, each twice the one before; n steps from there to _HIGH by the ratios, and some behind."""
+    weights = [0.5 ** (past - i) for i in range(past)] + [ratios[i % len(ratios)] for i in range(n + _BEHIND)]
     unit = (_HIGH - _LOW) / sum(weights[past : past + n])
     lams = [_LOW - unit * sum(weights[:past])]
     for weight in weights:
@@ -99,7 +101,7 @@ def _local(trial: Trial) -> Fit:
     """Errors of one step, over its size; the step begins at one level."""
     found = []
     for h in _ONE:
-        sizes = [h * _RATIOS[i % len(_RATIOS)] for i in range(4 * _BEHIND)]
+        sizes = [h * _RATIOS[i % len(_RATIOS)] for i in range(_PAST + 2 * _BEHIND)]
         lams = [-0.3 - sum(sizes[:_PAST]) + sum(sizes[:i]) for i in range(len(sizes) + 1)]
         found.append(_seen(trial, tuple(place(lam, trial) for lam in lams), _PAST, _PAST + 1))
     return _fit(_ONE, found)
