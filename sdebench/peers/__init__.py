@@ -5,6 +5,7 @@
     sb.peers.from_net_function(fn)               f(net, latents, num_steps=...)
     sb.peers.from_class(cls)                     cls(model_fn, noise_schedule, ...).sample(x, steps, ...)
     sb.peers.from_azula(cls)                     a sampler of azula
+    sb.peers.from_sdeint(fn)                     torchsde's integrator, on the reverse SDE
     sb.peers.from_callable(fn)                   anything else, as f(model, x, times)
     sb.peers.get_peer("package.module:Name[key=value,...]", kind="")
 
@@ -20,6 +21,7 @@ from sdebench.peers import callable as _callable
 from sdebench.peers import net as _net
 from sdebench.peers import paper_class as _paper_class
 from sdebench.peers import scheduler as _scheduler
+from sdebench.peers import sdeint as _sdeint
 from sdebench.peers import sigmas as _sigmas
 from sdebench.peers.base import Level, NotOffered, Peer, PeerFault, Plan, Session
 from sdebench.peers.spec import load, split
@@ -29,6 +31,7 @@ from_sigmas_function = _sigmas.from_function
 from_net_function = _net.from_net_function
 from_class = _paper_class.from_class
 from_azula = _azula.from_azula
+from_sdeint = _sdeint.from_sdeint
 from_callable = _callable.from_callable
 
 KINDS: dict[str, tuple[Callable[[Any], bool], Callable[..., Peer]]] = {  # in the order in which they are tried
@@ -37,6 +40,7 @@ KINDS: dict[str, tuple[Callable[[Any], bool], Callable[..., Peer]]] = {  # in th
     "net": (_net.is_net_function, lambda name, target, settings: _net.from_net_function(target, name, settings)),
     "class": (_paper_class.is_paper_class, lambda name, target, settings: _paper_class.from_class(target, name, settings)),
     "azula": (_azula.is_azula_sampler, lambda name, target, settings: _azula.from_azula(target, name, settings)),
+    "sdeint": (_sdeint.is_sdeint, lambda name, target, settings: _sdeint.from_sdeint(target, name, settings)),
     "callable": (_callable.is_callable, _callable.from_target),
 }
 
@@ -85,6 +89,7 @@ __all__ = [
     "from_class",
     "from_net_function",
     "from_scheduler",
+    "from_sdeint",
     "from_sigmas_function",
     "get_peer",
 ]

@@ -9,9 +9,10 @@ class Column(NamedTuple):
     """How one column of a frame is shown.
 
     `kind` is text, count, order, bound, error, distance, fixed, seconds, plain (three digits, no exponent), percent (one
-    decimal), verdict or paper; `half_width` names the column of the interval (a bound's sign, a verdict's scope), `why` the
-    column of the reason for a missing value, `tip` explains the heading, `judged` the column of the verdict on an order,
-    which is marked where it is refuted, `note` the column of what is written after an error or a distance.
+    decimal), verdict, paper, prose (it wraps), command or link; `half_width` names the column of the interval (a bound's sign,
+    a verdict's scope), `why` the column of the reason for a missing value, `tip` explains the heading, `judged` the column of
+    the verdict on an order, which is marked where it is refuted, `note` the column of what is written after an error or a
+    distance.
     """
 
     heading: str

@@ -1,7 +1,8 @@
 """The section of the audit."""
 
 from sdebench.records import Record
-from sdebench.report.section import Block, Section, TableBlock, Text
+from sdebench.report.section import Block, Heading, Section, TableBlock, Text
+from sdebench.report.table import Table
 from sdebench.studies.audit.certificate import faults_of
 from sdebench.studies.audit.tables import (
     certificate_table,
@@ -34,7 +35,13 @@ def _blocks(records: list[Record]) -> list[Block]:
     packages = sorted(filter(None, dict.fromkeys(frame["package"])))
     return [
         Text(lead, lead=True),
-        *(TableBlock(table, in_readme=True) for package in packages if len((table := fault_table(records, package)).frame)),
+        *(block for package in packages for block in _faults(fault_table(records, package), package)),
+        Heading("Certificates"),
         *(TableBlock(certificate_table(frame, package), show="folded") for package in packages),
         TableBlock(price_table(records), show="folded"),
     ]
+
+
+def _faults(table: Table, package: str) -> tuple[Block, ...]:
+    """The faults of a package under its name; nothing where it has none."""
+    return (Heading(f"Faults: {package}"), TableBlock(table, in_readme=True)) if len(table.frame) else ()

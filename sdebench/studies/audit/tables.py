@@ -57,16 +57,16 @@ def fault_table(records: Iterable[Record], package: str) -> Table:
             rows.append(
                 {
                     "peer": peer.partition(":")[2],
-                    "what": "; ".join(fault["what"] for fault in faults),
+                    "what": "; ".join(fault["what"] for fault in faults) + ".",
                     "known": ", ".join(threads),
                     "repeat": repeat(record.case, *checks),
                 }
             )
     columns = (
         Column("Sampler", "peer"),
-        Column("What was found", "what"),
-        Column("Discussed", "known"),
-        Column("Find it again", "repeat"),
+        Column("What was found", "what", "prose"),
+        Column("Discussed", "known", "link"),
+        Column("Find it again", "repeat", "command"),
     )
     caption = "Each was found on two problems. Errors are in units of the data's spread."
     return Table(f"audit-faults-{package}", f"Faults: {package}", caption, pd.DataFrame(rows), columns)
@@ -75,12 +75,12 @@ def fault_table(records: Iterable[Record], package: str) -> Table:
 def price_table(records: Iterable[Record]) -> Table:
     """One row a default that has a price, or a limit of an interface."""
     rows = [
-        {"peer": record.case["peer"].partition(":")[2], "check": one["check"], "verdict": one["verdict"], "what": one["what"]}
+        {"peer": record.case["peer"].partition(":")[2], "check": one["check"], "sort": one["verdict"], "what": one["what"]}
         for record in records
         for one in readings_of(record)
         if one["verdict"] in ("price", "limit")
     ]
-    columns = (Column("Sampler", "peer"), Column("Check", "check"), Column("Sort", "verdict"), Column("What", "what"))
+    columns = (Column("Sampler", "peer"), Column("Check", "check"), Column("Sort", "sort"), Column("What", "what", "prose"))
     caption = (
         "price: a documented default or an approximation, with what it costs. limit: the interface does not let it be measured."
     )
