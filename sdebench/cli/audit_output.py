@@ -12,7 +12,7 @@ from sdebench.records import Record
 from sdebench.studies.audit.certificate import faults_of, readings_of, row_of
 
 _HEADS = ("sampler", "calls", "best error", "claim", "main", "run", "law", "faults")
-_ROOM = 30
+_ROOM = 28
 _ORDER = {"fault": 0, "price": 1, "limit": 2, "told": 3, "right": 4}
 
 

@@ -20,7 +20,7 @@ from sdebench.studies.audit.claims import Claim, claim_of
 from sdebench.studies.audit.reading import Reading
 from sdebench.studies.audit.trial import Enough, Trial
 
-_LOW, _HIGH = -1.6, 1.2
+_LOW, _HIGH = -0.5, 2.1  # where the data, of a third of a unit, bend the flow
 _SIZES, _MORE = (24, 48, 72, 96), (144, 216)  # of 24, so that methods which group two or three steps are seen at a group's end
 _PAST, _BEHIND = 12, 8
 _RATIOS = (1.0, 0.75, 1.3, 0.8, 1.15, 0.7, 1.25, 1.05)
@@ -102,7 +102,7 @@ def _local(trial: Trial) -> Fit:
     found = []
     for h in _ONE:
         sizes = [h * _RATIOS[i % len(_RATIOS)] for i in range(_PAST + 2 * _BEHIND)]
-        lams = [-0.3 - sum(sizes[:_PAST]) + sum(sizes[:i]) for i in range(len(sizes) + 1)]
+        lams = [0.8 - sum(sizes[:_PAST]) + sum(sizes[:i]) for i in range(len(sizes) + 1)]
         found.append(_seen(trial, tuple(place(lam, trial) for lam in lams), _PAST, _PAST + 1))
     return _fit(_ONE, found)
 
