@@ -23,11 +23,11 @@ from sdebench.studies.audit.trial import Trial
 
 
 def lms(model, x, sigmas, extra_args=None, callback=None, disable=None):
-    """Adams-Bashforth of order 3 in sigma, with an Euler start."""
+    """Adams-Bashforth of order 4 in sigma, with an Euler start."""
     past = []
     for i in range(len(sigmas) - 1):
         s, t = sigmas[i], sigmas[i + 1]
-        past = [(float(s), (x - model(x, s * x.new_ones(len(x)))) / s), *past][:3]
+        past = [(float(s), (x - model(x, s * x.new_ones(len(x)))) / s), *past][:4]
         nodes = [node for node, _ in past]
         power = np.polynomial.Polynomial.fromroots
         for node, slope in past:
@@ -59,7 +59,7 @@ def test_the_law_of_code_is_that_of_many_runs():
 
 
 def test_a_start_up_is_not_taken_for_a_wrong_scheme(monkeypatch):
-    peer = replace(adapt("lms", lms, {}), claim=3)
+    peer = replace(adapt("lms", lms, {}), claim=4)
     readings = measure.audit(peer, only=("order",))
     assert [one.verdict for one in readings if one.name in ("order", "start-up")] == ["right", "price"]
     monkeypatch.setattr(order, "_PAST", 0)  # without an exact past it would be
