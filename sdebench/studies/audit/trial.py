@@ -16,6 +16,7 @@ from sdebench.peers.noise import Doubles, Draws, untouched
 from sdebench.studies.audit.world import PROBES, World
 
 By = Literal["told", "own"]
+_OVERWRITTEN = 64  # calls whose state a watch may have overwritten
 
 
 class Enough(BaseException):
@@ -104,7 +105,7 @@ class Trial:
             level = own.read_level(state)
             if watch is not None:
                 watch(len(calls), state, level, told)
-                level = own.read_level(state)
+                level = own.read_level(state) if len(calls) < _OVERWRITTEN else level
             calls.append(Call(level, told, time, state.detach().double().clone()))
             at, said = (level, level) if by == "own" and _is_level(level) else (told, None)
             return own.answer(state, at, said, self.peer.consistency)

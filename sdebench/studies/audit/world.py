@@ -15,16 +15,18 @@ the code believes.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import hypot
+from math import hypot, log, pi
 
 import numpy as np
 import torch
+from scipy.special import log_ndtr, logsumexp, ndtri
 from torch import Tensor
 
 from sdebench.peers.base import Answer, Level
 from sdebench.problems.quantile import Coordinates
 
 PROBES = 2
+_NEWTON, _LOG_2PI = 60, log(2 * pi)
 _UNIT = 0.5  # the data of the first probe: inside every clip
 
 
@@ -69,15 +71,26 @@ class World:
         return {}
 
     def _points(self, level: Level) -> Tensor:
-        u = self.u.flatten()
-        found = self._coordinates(level)
-        log_tail = torch.minimum(u, 1 - u).log().view(-1, 1)
-        sign = torch.where(u <= 0.5, 1.0, -1.0).double().view(-1, 1)
-        z = torch.special.ndtri(u).view(-1, 1)
-        places = found.means + found.sd * z  # (K, n, 1)
-        low, high = places.amin(0), places.amax(0)
-        pad = 1e-12 * found.sd.amax()
-        return found.quantile(log_tail, sign, low - pad, high + pad, 0.5 * (low + high)).view(self.u.shape)
+        """The quantiles of the law at a level: Newton on the log of the smaller tail, in a bracket."""
+        log_w, m, v = self._columns
+        mean, sd = level.a * m, np.sqrt(level.a**2 * v + level.s**2)
+        u = self.u.numpy().ravel()
+        sign, wanted, z = np.where(u <= 0.5, 1.0, -1.0), np.log(np.minimum(u, 1 - u)), ndtri(u)
+        places = mean + sd * z  # the quantile of a mixture lies between those of its parts
+        low, high = places.min(0), places.max(0)
+        x = (np.exp(log_w) * places).sum(0)
+        for _ in range(_NEWTON):
+            parts = (x - mean) / sd
+            gap = logsumexp(log_w + log_ndtr(sign * parts), axis=0) - wanted
+            log_p = logsumexp(log_w - np.log(sd) - 0.5 * (parts * parts + _LOG_2PI), axis=0)
+            below = gap * sign < 0
+            low, high = np.where(below, x, low), np.where(below, high, x)
+            new = x - sign * gap * np.exp(gap + wanted - log_p)
+            new = np.where((new >= low) & (new <= high), new, 0.5 * (low + high))
+            moved, x = np.abs(new - x).max(), new
+            if moved <= 1e-9 * sd.min():  # it converges quadratically: one more step changes nothing
+                break
+        return torch.from_numpy(x).view(self.u.shape)
 
     def start(self, level: Level) -> Tensor:
         """The points at a level, and the two probes behind them."""
@@ -105,8 +118,8 @@ class World:
 
     def read_level(self, x: Tensor) -> Level:
         """The level that the probes of a state tell."""
-        data, noise = x[-PROBES:].double().flatten(1).mean(1).tolist()
-        return Level(data / _UNIT, noise)
+        data, noise = x[-PROBES:].detach().double().numpy().reshape(PROBES, -1).mean(1)
+        return Level(float(data) / _UNIT, float(noise))
 
     def first(self, samples: int) -> "World":
         """The world of the first samples: answers do not know how many there are."""
@@ -122,7 +135,7 @@ class World:
 
     def answer(self, x: Tensor, level: Level, at: Level | None = None, consistency: bool = False) -> Answer:
         """What the network answers: the posterior at a level to the points, their data and noise to the probes."""
-        states = x.double().numpy()
+        states = x.detach().double().numpy()
         x0, eps = np.zeros_like(states), np.zeros_like(states)
         ask = self.consistency if consistency else self.posterior
         x0[:-PROBES], eps[:-PROBES] = ask(states[:-PROBES], level)

@@ -60,7 +60,7 @@ def test_the_law_of_code_is_that_of_many_runs():
 
 def test_a_start_up_is_not_taken_for_a_wrong_scheme(monkeypatch):
     peer = replace(adapt("lms", lms, {}), claim=4)
-    readings = measure.audit(peer, only=("order",))
+    readings = measure.audit(peer, full=True, only=("order",))
     assert [one.verdict for one in readings if one.name in ("order", "start-up")] == ["right", "price"]
     monkeypatch.setattr(order, "_PAST", 0)  # without an exact past it would be
     assert any(one.verdict == "fault" for one in measure.audit(peer, only=("order",)))

@@ -25,9 +25,9 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
     """Read how the error falls as shipped, and how it would if the network were told the state's level."""
     if trial.is_stochastic or trial.is_adaptive:
         return
-    told = [_rung(trial, n, trial.run(n, "told")) for n in DIVIDING]
+    told = [_rung(trial, n, trial.run(n, "told")) for n in (DIVIDING if full else DIVIDING[:-1])]
     odd = [_rung(trial, n, trial.run(n, "told")) for n in (*AWKWARD, *(MORE if full else ()))]
-    own = [_rung(trial, n, trial.run(n)) for n in (DIVIDING if full else DIVIDING[1::3])]
+    own = [_rung(trial, n, trial.run(n)) for n in (DIVIDING if full else DIVIDING[1:-1:2])]
     if not all(rung.error < float("inf") for rung in (*own, *told, *odd)):
         return
     best = min((*told, *odd), key=lambda rung: rung.error)
@@ -55,7 +55,8 @@ def _rung(trial: Trial, n: int, trace: Trace) -> Rung:
 
 def _fall(told: list[Rung], own: list[Rung]) -> Iterator[Reading]:
     """Falls, stalls, rises, diverges; and whose doing that is."""
-    first, middle, last = told[1], told[2], told[-1]
+    first, last = told[1], told[-1]
+    middle = max((rung for rung in told if 4 * rung.n <= last.n), key=lambda rung: rung.n)
     text = ", ".join(f"{rung.error:.2g} at {rung.n}" for rung in told) + " steps"
     whose = f" (if the network is told the state's level: {own[-1].error:.2g} at {own[-1].n})"
     falls = own[-1].before < 0.5 * last.before

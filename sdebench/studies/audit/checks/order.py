@@ -45,8 +45,10 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         yield Reading("order", "claim", f"claimed: order {claim.order} ({claim.reference})", float(claim.order), "told")
     held = f"; claimed {claim.order} ({claim.reference})" if claim else ""
     yield _told("main order", f"the main scheme, from an exact past, on irregular levels: order {_text(main)}{held}", main)
-    run = _order(trial, (1.0,), full, exact_past=False)
-    yield _told("order of a run", f"a whole run on smooth levels, without its last steps: order {_text(run)}", run)
+    run = None
+    if full:
+        run = _order(trial, (1.0,), full, exact_past=False)
+        yield _told("order of a run", f"a whole run on smooth levels, without its last steps: order {_text(run)}", run)
     if full and trial.calls_a_step == 1:
         local = _local(trial)
         yield _told("local order", f"one step from an exact past: local order {_text(local)}", local)
@@ -62,14 +64,14 @@ def _told(name: str, what: str, fit: Fit) -> Reading:
     return Reading("order", name, what, fit.order if fit.resolved else None, "told")
 
 
-def _judge(claim: Claim, main: Fit, run: Fit) -> Iterator[Reading]:
-    said, whole = verdict(main, claim.order), verdict(run, claim.order)
+def _judge(claim: Claim, main: Fit, run: Fit | None) -> Iterator[Reading]:
+    said = verdict(main, claim.order)
     if said == "refuted":
         text = f"the main scheme has order {_text(main)}, and {claim.order} is claimed ({claim.reference})"
         yield Reading("order", "order", text, main.order, "fault")
     elif said == "confirmed":
         yield Reading("order", "order", f"the main scheme has the order {claim.order} that is claimed", main.order, "right")
-        if whole == "refuted":
+        if run is not None and verdict(run, claim.order) == "refuted":
             text = f"a whole run has order {_text(run)}: a start of lower order, of a scheme of order {claim.order}"
             yield Reading("order", "start-up", text, run.order, "price")
 
