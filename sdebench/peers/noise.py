@@ -4,6 +4,7 @@ Torch code draws normals by `randn`, `randn_like`, `normal`, `normal_`, from a B
 which calls one of these.  A function mode of torch sees them all, and leaves nothing patched behind.
 """
 
+import random
 import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from math import sqrt
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -93,71 +95,95 @@ _OTHERS = frozenset(
 )
 
 
-class _Tree:
-    """In the place of a Brownian tree: increments between the times that are asked for, from one `path`."""
-
-    def __init__(self, path: "Path", shape: tuple[int, ...], like: Tensor):
-        self._path, self._shape, self._like = path, shape, like
-
-    def __call__(self, ta: Any, tb: Any = None, *args: Any, **kwargs: Any) -> Tensor:
-        a, b = float(ta), float(tb)
-        return self._path.increment(a, b, self._shape).to(self._like)
-
-
 class Path:
-    """One Brownian path: its intervals are recorded first, then each elementary one has a normal of its own.
+    """One Brownian path: its intervals are recorded first, then each elementary one has normals of its own.
 
-    Without `knots` every increment is zero, and `asked` collects the ends of the intervals.
+    Without `knots` every increment is zero; `asked` collects the ends of the intervals, and `areas` tells whether more than
+    increments was asked for.  With them an elementary interval of length h has the increment `sqrt(h) z` and, with `areas`, the
+    space-time area `h (w/2 + sqrt(h/12) z')`, z and z' independent (Foster et al. 2020, arXiv:1904.05184).
     """
 
-    def __init__(self, knots: tuple[float, ...] = (), draw: Draw | None = None):
-        self.knots, self.draw, self.asked = knots, draw, set[float]()
-        self._pieces: dict[int, Tensor] = {}
+    def __init__(self, knots: tuple[float, ...] = (), draw: Draw | None = None, areas: bool = False):
+        self.knots, self.draw, self.areas, self.asked = knots, draw, areas, set[float]()
+        self._pieces: dict[int, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def normals(self) -> int:
+        """How many tensors of normals all of it takes."""
+        return max(0, len(self.knots) - 1) * (2 if self.areas else 1)
 
     def increment(self, a: float, b: float, shape: tuple[int, ...]) -> Tensor:
         """w(b) - w(a)."""
+        return self.with_area(a, b, shape)[0]
+
+    def with_area(self, a: float, b: float, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """w(b) - w(a), and the integral of w(u) - w(a) over u from a to b.  Raises ValueError for an end that is no knot."""
         self.asked |= {a, b}
-        total = torch.zeros(shape, dtype=torch.float64)
+        if a > b:
+            w, u = self.with_area(b, a, shape)
+            return -w, (b - a) * w + u  # the integral from a down to b of w(u) - w(a)
+        w, area = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64)
         if self.draw is None or not self.knots:
-            return total
-        first, last = sorted((bisect_left(self.knots, a), bisect_left(self.knots, b)))
-        for i in range(first, last):
-            if i not in self._pieces:
-                self._pieces[i] = sqrt(self.knots[i + 1] - self.knots[i]) * self.draw(shape)
-            total = total + self._pieces[i]
-        return total if a < b else -total
+            return w, area
+        for i in range(self._place(a), self._place(b)):
+            h, (piece, rest) = self.knots[i + 1] - self.knots[i], self._piece(i, shape)
+            w, area = w + piece, area + h * (w + 0.5 * piece) + rest
+        return w, area
+
+    def _place(self, t: float) -> int:
+        i = bisect_left(self.knots, t)
+        if i == len(self.knots) or self.knots[i] != t:
+            raise ValueError(f"the path has no knot at {t!r}: another run of the same steps asked for other intervals")
+        return i
+
+    def _piece(self, i: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """(increment, area less h/2 increments) of an elementary interval."""
+        assert self.draw is not None
+        if i not in self._pieces:
+            h = self.knots[i + 1] - self.knots[i]
+            rest = h * sqrt(h / 12) * self.draw(shape) if self.areas else torch.zeros(shape, dtype=torch.float64)
+            self._pieces[i] = sqrt(h) * self.draw(shape), rest
+        return self._pieces[i]
 
 
 @contextmanager
 def brownian_path(path: Path) -> Iterator[None]:
-    """Within, the Brownian trees and intervals of torchsde are increments of that path."""
-    library = sys.modules.get("torchsde")
+    """Within, the Brownian trees, paths and intervals of torchsde are increments of that path, however they are made.
+
+    All of them ask `BrownianInterval`, which rounds times to its tolerance: so does this.  The area between coordinates
+    (`return_A`) is zero, as in every scheme of a diagonal diffusion.
+    """
+    library = sys.modules.get("torchsde._brownian.brownian_interval")
     if library is None:
         yield
         return
 
-    def make(
-        t0: Any = 0.0, t1: Any = 1.0, *args: Any, w0: Any = None, size: Any = None, dtype: Any = None, **kwargs: Any
-    ) -> _Tree:
-        like = w0 if isinstance(w0, Tensor) else t1 if isinstance(t1, Tensor) and t1.ndim else None
-        shape = tuple(like.shape) if like is not None else tuple(size)
-        return _Tree(path, shape, like if like is not None else torch.zeros((), dtype=dtype or torch.get_default_dtype()))
+    def increments(self: Any, ta: Any, tb: Any = None, return_U: bool = False, return_A: bool = False) -> Any:
+        a, b = (self._start, ta) if tb is None else (ta, tb)
+        a, b = (self._round(min(max(float(t), self._start), self._end)) for t in (a, b))
+        path.areas |= return_U
+        w, u = (value.to(self._dtype) for value in path.with_area(a, b, tuple(self._size)))
+        area = torch.zeros(*self._size, *self._size[-1:], dtype=self._dtype) if return_A else None
+        found = [w, *([u] if return_U else []), *([area] if return_A else [])]
+        return found[0] if len(found) == 1 else tuple(found)
 
-    names = ("BrownianTree", "BrownianInterval", "BrownianPath")
-    kept = {name: getattr(library, name) for name in names}
+    def zeros(size: Any, dtype: Any, device: Any, seed: Any) -> Tensor:
+        return torch.zeros(size, dtype=dtype, device=device)
+
+    one = library.BrownianInterval
+    kept = one.__call__, library._randn
+    one.__call__, library._randn = increments, zeros  # type: ignore[attr-defined]  # a module without types
     try:
-        for name in names:
-            setattr(library, name, make)
         yield
     finally:
-        for name, value in kept.items():
-            setattr(library, name, value)
+        one.__call__, library._randn = kept  # type: ignore[attr-defined]
 
 
 @contextmanager
 def untouched() -> Iterator[None]:
-    """Within, foreign code may do what it likes to torch's generator, default dtype and threads; they come back."""
+    """Within, foreign code may do what it likes to the generators, torch's default dtype and its functions; they come back."""
     state, dtype, grad = torch.get_rng_state(), torch.get_default_dtype(), torch.is_grad_enabled()
+    others = random.getstate(), np.random.get_state()  # noqa: NPY002  # the one that foreign code uses
     kept = {(owner, name): getattr(owner, name) for owner, name in _PATCHED}
     try:
         yield
@@ -166,6 +192,8 @@ def untouched() -> Iterator[None]:
             if getattr(owner, name) is not value:
                 setattr(owner, name, value)
         torch.set_rng_state(state)
+        random.setstate(others[0])
+        np.random.set_state(others[1])  # noqa: NPY002
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
 

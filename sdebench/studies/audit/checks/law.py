@@ -112,19 +112,19 @@ def _sizes(trial: Trial) -> tuple[int, ...]:
 def law(trial: Trial, n: int, by: By = "told", levels: tuple[Level, ...] = ()) -> Law:
     """The law of a run of n steps, as shipped unless the network is to answer at the state's own level."""
     plan = Plan(n, levels)
-    count, knots = _count(trial, plan)
-    return _measured(trial, plan, by, count, knots)
+    count, path = _count(trial, plan)
+    return _measured(trial, plan, by, count, path)
 
 
-def _count(trial: Trial, plan: Plan) -> tuple[int, tuple[float, ...]]:
-    """(tensors of normals that a run draws, the knots of its Brownian path)."""
+def _count(trial: Trial, plan: Plan) -> tuple[int, Path]:
+    """(tensors of normals that a run draws, its Brownian path, whose intervals are known)."""
     path = Path()
     with untouched(), torch.no_grad(), brownian_path(path):
         session = trial.peer.prepare(plan)
         draws = Draws(lambda shape: torch.zeros(shape, dtype=torch.float64))
         with draws:
             session.run(_Rows(0, session.start, "own", False).network, torch.zeros(5, 1, 1, 1, dtype=torch.float64))
-    return draws.count, tuple(sorted(path.asked))
+    return draws.count, Path(tuple(sorted(path.asked)), areas=path.areas)
 
 
 class _Rows:
@@ -177,11 +177,11 @@ class _Rows:
         return Answer(torch.from_numpy(self.mean + a * v * gap), torch.from_numpy(s * gap), level)
 
 
-def _measured(trial: Trial, plan: Plan, by: By, count: int, knots: tuple[float, ...]) -> Law:
+def _measured(trial: Trial, plan: Plan, by: By, count: int, path: Path) -> Law:
     with untouched(), torch.no_grad():
         session = trial.peer.prepare(plan)
-        rows = _Rows(count + max(0, len(knots) - 1), session.start, by, trial.peer.consistency)
-        with brownian_path(Path(knots, rows.draw)), Draws(rows.draw):
+        rows = _Rows(count + path.normals, session.start, by, trial.peer.consistency)
+        with brownian_path(Path(path.knots, rows.draw, path.areas)), Draws(rows.draw):
             end = session.run(rows.network, rows.start.clone())
     x = end.double().numpy()
     level = rows.level(x)
