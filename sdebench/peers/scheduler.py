@@ -397,12 +397,10 @@ def _betas(levels: Sequence[Level]) -> tuple[list[float], list[float]]:
 
 def _has_sigmas(peer: SchedulerPeer, scheduler: Any, n: int) -> bool:
     """Whether its steps go by an array of sigmas that `set_timesteps` makes."""
-    before = getattr(scheduler, "sigmas", None)
-    if before is None:
-        return False
     trial = copy.deepcopy(scheduler)
     peer.set_steps(trial, n)
-    return isinstance(trial.sigmas, Tensor | np.ndarray) and len(trial.sigmas) in (n + 1, 2 * n)
+    sigmas = getattr(trial, "sigmas", None)
+    return isinstance(sigmas, Tensor | np.ndarray) and len(sigmas) in (n + 1, 2 * n)
 
 
 def _unit(scheduler: Any) -> Callable[[Level], float]:
