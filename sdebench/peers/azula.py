@@ -116,12 +116,12 @@ class _Denoiser(torch.nn.Module):
 
     def level(self, t: Any) -> Level:
         """What a time tells."""
-        a, s = self.schedule(torch.as_tensor(t))
+        a, s = self.schedule(t if isinstance(t, Tensor) else torch.tensor(t, dtype=torch.float64))
         return Level(float(a), float(s))
 
     def forward(self, x: Tensor, t: Any, **extra: Any) -> _Posterior:
         time = one_number(t)
-        told = self.level(torch.as_tensor(t).flatten()[0])
+        told = self.level(t.flatten()[0] if isinstance(t, Tensor) else t)
         return _Posterior(say("x0", self._network[0](x, told, time), x, told))  # type: ignore[misc]  # given for a run
 
 

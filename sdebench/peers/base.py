@@ -185,7 +185,7 @@ def say(kind: str, answer: Answer, x: Tensor, told: Level, sigma_data: float = 0
 
 def one_number(t: Any) -> float:
     """The number by which a network is told the level: of all samples.  Raises NotOffered where they differ."""
-    values = torch.as_tensor(t).double().flatten()
+    values = torch.as_tensor(t, dtype=torch.float64).flatten()  # of a Python number it would make a float32
     if bool((values != values[0]).any()) and not bool(values.isnan().any()):
         raise NotOffered("the network is asked about several levels in one call, and answers one level a call")
     return float(values[0])

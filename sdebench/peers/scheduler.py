@@ -137,6 +137,11 @@ def _config(scheduler: Any) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else vars(found) if hasattr(found, "__dict__") else {}
 
 
+def _tensor(value: Any) -> Tensor:
+    """Numbers as a tensor of their own digits: torch would make Python's numbers float32."""
+    return value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+
+
 def from_object(scheduler: Any, name: str = "") -> SchedulerPeer:
     """A scheduler that was made already; each run has a new one of the same configuration."""
     if not is_scheduler(scheduler) or isinstance(scheduler, type):
@@ -208,16 +213,14 @@ def told_ratio(scheduler: Any) -> Callable[[float], float]:
     if callable(inputs := getattr(scheduler, "precondition_noise", None) or getattr(scheduler, "sigma_to_t", None)):
         sigmas = np.exp(np.linspace(log(1e-4), log(1e4), 4001))
         try:
-            times = np.array(
-                [float(torch.as_tensor(inputs(torch.tensor(s, dtype=torch.float64))).flatten()[0]) for s in sigmas[::10]]
-            )
+            times = np.array([float(_tensor(inputs(torch.tensor(s, dtype=torch.float64))).flatten()[0]) for s in sigmas[::10]])
         except STRANGERS:
             times = np.array([float(np.ravel(inputs(s))[0]) for s in sigmas[::10]])
         order = np.argsort(times)
         logs = np.log(sigmas[::10])[order]
         return lambda t: exp(float(np.interp(t, times[order], logs)))
     if (chain := getattr(scheduler, "alphas_cumprod", None)) is not None:
-        bars = torch.as_tensor(chain).double().clamp(0, 1).tolist()
+        bars = _tensor(chain).double().clamp(0, 1).tolist()
         ratios = [_over(sqrt(1 - bar), sqrt(bar)) for bar in bars]
         return lambda t: _between(ratios, t)
     betas, alphas = getattr(scheduler, "betas", None), getattr(scheduler, "alphas", None)
@@ -249,10 +252,10 @@ class SchedulerSession(Session):
         times = scheduler.timesteps
         if not isinstance(times, Tensor | np.ndarray | list | tuple) or len(times) == 0:
             raise PeerFault("set_timesteps leaves no timesteps")
-        self.times = torch.as_tensor(times)[plan.begin :]
+        self.times = _tensor(times)[plan.begin :]
         if self.times.is_complex() or self.times.ndim != 1:
             raise PeerFault(f"its timesteps are {self.times.dtype} of shape {tuple(self.times.shape)}: one real number a step")
-        self.noise = float(torch.as_tensor(getattr(scheduler, "init_noise_sigma", 1.0)))
+        self.noise = float(_tensor(getattr(scheduler, "init_noise_sigma", 1.0)))
         self.prediction = plan.prediction or prediction_of(scheduler)
         self.believed = self._believed()
         self._sigma_data = float(_config(scheduler).get("sigma_data") or 0.5)
@@ -346,7 +349,7 @@ def _on_levels(peer: SchedulerPeer, plan: Plan, override: Mapping[str, Any]) -> 
         if "trained_betas" not in _parameters(peer.target):
             raise NotOffered(f"its steps go by {', '.join(more)}, too")
         return _sigmas_of_chain(peer, levels, override)
-    sigmas = torch.as_tensor(scheduler.sigmas)
+    sigmas = _tensor(scheduler.sigmas)
     unit = _unit(scheduler)
     ours = [unit(level) for level in levels]
     if not all(map(isfinite, ours)):
@@ -394,19 +397,17 @@ def _betas(levels: Sequence[Level]) -> tuple[list[float], list[float]]:
 
 def _has_sigmas(peer: SchedulerPeer, scheduler: Any, n: int) -> bool:
     """Whether its steps go by an array of sigmas that `set_timesteps` makes."""
-    before = getattr(scheduler, "sigmas", None)
-    if before is None:
-        return False
     trial = copy.deepcopy(scheduler)
     peer.set_steps(trial, n)
-    return isinstance(trial.sigmas, Tensor | np.ndarray) and len(trial.sigmas) in (n + 1, 2 * n)
+    sigmas = getattr(trial, "sigmas", None)
+    return isinstance(sigmas, Tensor | np.ndarray) and len(sigmas) in (n + 1, 2 * n)
 
 
 def _unit(scheduler: Any) -> Callable[[Level], float]:
     """What its sigmas are: s/a, or s/(a + s) of a flow.  Read off its own first levels."""
-    sigmas = torch.as_tensor(scheduler.sigmas).double().tolist()
+    sigmas = _tensor(scheduler.sigmas).double().tolist()
     try:
-        known = _noised(copy.deepcopy(scheduler), torch.as_tensor(scheduler.timesteps)[:1])
+        known = _noised(copy.deepcopy(scheduler), _tensor(scheduler.timesteps)[:1])
     except STRANGERS:
         raise NotOffered("it has no add_noise to tell what its sigmas are") from None
     (level,) = known

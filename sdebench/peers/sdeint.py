@@ -88,19 +88,19 @@ class SdeintSession(Session):
         given["method"] = self._method
         given.setdefault("dt", self._dt(x.dtype))
         ts = torch.tensor([0.0, self._span], dtype=x.dtype)
-        out = self._peer.target(sde, flat, ts, bm=self._brownian(flat), **given)
+        out = self._peer.target(sde, flat, ts, bm=self._brownian(flat, ts), **given)
         return check_state(out[-1] if isinstance(out, Tensor) else out, flat, self._peer.name).view(x.shape)
 
     def _dt(self, dtype: torch.dtype) -> float:
         """The step, above the even one by the rounding of the sum of all: a last step of rounding alone is none."""
         return self._span / self._steps * (1 + self._steps * torch.finfo(dtype).eps)
 
-    def _brownian(self, flat: Tensor) -> Any:
+    def _brownian(self, flat: Tensor, ts: Tensor) -> Any:
         """What `sdeint` makes itself where it is given none, with a seed of torch's generator."""
         seed = int(torch.empty((), dtype=torch.int64).random_())
         area = _AREAS.get(self._method, "none")
         make = _library(self._peer.target).BrownianInterval
-        return make(0.0, self._span, size=flat.shape, dtype=flat.dtype, entropy=seed, levy_area_approximation=area)
+        return make(ts[0], ts[-1], size=flat.shape, dtype=flat.dtype, entropy=seed, levy_area_approximation=area)
 
 
 def _library(target: Any) -> ModuleType:
