@@ -7,6 +7,13 @@ from typing import Any
 from sdebench.records import Record
 
 Row = dict[str, Any]
+VERDICTS: dict[str, str] = {
+    "right": "as it should be",
+    "fault": "wrong: no setting of a user explains it",
+    "price": "a documented default or an approximation, with what it costs",
+    "limit": "the interface does not let it be measured, or does not offer it",
+    "told": "a figure without a judgement",
+}
 
 
 def readings_of(record: Record) -> list[Mapping[str, Any]]:

@@ -8,13 +8,6 @@ if TYPE_CHECKING:
     from sdebench.studies.audit.trial import Trial
 
 Verdict = Literal["right", "fault", "price", "limit", "told"]
-VERDICTS: dict[str, str] = {
-    "right": "as it should be",
-    "fault": "wrong: no setting of a user explains it",
-    "price": "a documented default or an approximation, with what it costs",
-    "limit": "the interface does not let it be measured, or does not offer it",
-    "told": "a figure without a judgement",
-}
 
 
 @dataclass(frozen=True)
