@@ -105,5 +105,5 @@ def test_the_readme_keeps_its_markers():
     )
     assert found == {
         "run": "pip install torch==2.13.0 . && sdebench run\n",
-        "test": 'pip install torch==2.13.0 -e ".[test]" && pytest -n 2\n',
+        "test": 'pip install torch==2.13.0 -e ".[test]" && pytest -n 3 --dist worksteal\n',
     }
