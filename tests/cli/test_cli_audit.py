@@ -2,9 +2,12 @@
 
 import json
 import re
+import shlex
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import yaml
 
 from sdebench._support.errors import UsageError
 from sdebench.studies.audit import make_case
@@ -75,6 +78,12 @@ FOREIGN = dedent("""
             x = x + (t - s) * (x - model(x, s * x.new_ones(len(x)))) / s
         return x
 """)
+
+
+def docs_blocks(page):
+    """(language, title, text) of the blocks of a page of the docs."""
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    return re.findall(r'^```(\w+) title="([^"]+)"\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -168,3 +177,14 @@ def test_an_unknown_check_or_interface_gets_one_line(folder):
         measure_here(make_case("mine.py:Right", checks=("level",)))
     with pytest.raises(UsageError, match="did you mean 'sigmas'"):
         measure_here(make_case("mine.py:sampler", interface="sigma"))
+
+
+def test_the_workflow_of_the_docs_finds_the_fault_of_its_scheduler(folder, audit):
+    blocks = {info: text for _, info, text in docs_blocks("jobs/audit.md")}
+    (folder / "my_scheduler.py").write_text(blocks["my_scheduler.py"])
+    steps = yaml.safe_load(blocks["audit.yml"])["jobs"]["audit"]["steps"]
+    assert len(blocks["audit.yml"].splitlines()) <= 11
+    _, *words = shlex.split(steps[-1]["run"])
+    out, _ = audit(*words[1:], status=1)
+    assert "writes into the state" in out
+    assert 'failures="1"' in (folder / "audit.xml").read_text()

@@ -26,6 +26,7 @@ OPTIONS = {
         ["--no-report", "--why", "--json"],
     ),
     "order": (["--problem", "--grid", "--csv", "--plot"], ["--json"]),
+    "audit": (["--as", "--claim", "--check", "--patience", "--csv", "--junit"], ["--full", "--json"]),
     "fid": (_FID, ["--json"]),
     "profile": (_PROFILE, ["--compiled", "--json"]),
     "train": (["--out", "--data", "--steps", "--device", "--threads", "--minutes"], ["--resume", "--json"]),
@@ -36,7 +37,14 @@ OPTIONS = {
 }
 plain = st.one_of(texts, texts, numbers.map(str)).filter(lambda text: "\0" not in text and not _has_surrogate(text))
 _TINY = 'name = "x"\n[[study]]\nstudy = "floor"\nsolvers = ["ddim"]\ndtypes = ["float32"]\n'
-_SAFE = {"run": "s.toml", "list": "solvers", "order": "ddim", "compare": "a.json", "train": "no-such-recipe"}
+_SAFE = {
+    "run": "s.toml",
+    "list": "solvers",
+    "order": "ddim",
+    "audit": "no_such_package:Thing",
+    "compare": "a.json",
+    "train": "no-such-recipe",
+}
 
 
 def _has_surrogate(text: str) -> bool:

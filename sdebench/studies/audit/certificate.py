@@ -43,7 +43,7 @@ def row_of(record: Record) -> Row:
     }
 
 
-_RANK = ("fault", "price", "limit", "right", "told")
+_RANK = ("fault", "price", "right", "limit", "told")
 
 
 def _worst(record: Record, check: str) -> str:

@@ -19,7 +19,7 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
     failed: dict[tuple[str, bool], list[int]] = {}
     for n in (*USUAL, *AWKWARD, *(MORE if full else ())):
         try:
-            traces[n] = trial.run(n)
+            traces[n] = trial.run(n, "told")
         except (NotOffered, UsageError):
             raise
         except STRANGERS as error:
@@ -87,9 +87,9 @@ def _side_effects(trial: Trial, traces: dict[int, Trace]) -> Iterator[Reading]:
 def _again(trial: Trial, trace: Trace, n: int) -> Iterator[Reading]:
     """The same object, run a second time."""
     session = trial.peer.prepare(Plan(n))
-    trial.fresh(session)
+    trial.fresh(session, "told")
     try:
-        gap = _gap(trial.fresh(session.again()).end, trace.end)
+        gap = _gap(trial.fresh(session.again(), "told").end, trace.end)
     except STRANGERS as error:
         yield Reading("runs", "second run raises", f"a second run of the same object raises: {describe(error)}", None, "fault")
         return
@@ -104,7 +104,7 @@ def _batch(trial: Trial, trace: Trace, n: int) -> Iterator[Reading]:
     if trial.is_stochastic:
         return
     few = 4
-    gap = _gap(trial.fresh(trial.peer.prepare(Plan(n)), samples=few).end[:few], trace.end[:few])
+    gap = _gap(trial.fresh(trial.peer.prepare(Plan(n)), "told", samples=few).end[:few], trace.end[:few])
     if gap <= _SAME:
         yield Reading("runs", "batch", "a sample does not depend on its batch", gap, "right")
     else:  # one who chooses the steps looks at the whole batch
@@ -116,7 +116,7 @@ def _dtypes(trial: Trial, n: int) -> Iterator[Reading]:
     for dtype in (torch.float32, torch.float16):
         name = str(dtype).removeprefix("torch.")
         try:
-            end = trial.run(n, dtype=dtype).end
+            end = trial.run(n, "told", dtype=dtype).end
         except (PeerFault, *STRANGERS) as error:
             yield Reading("runs", f"{name} raises", f"raises on a state of {name}: {describe(error)}", None, "fault")
             continue
