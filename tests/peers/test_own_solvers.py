@@ -1,0 +1,58 @@
+"""Every method of ours, wrapped as each kind of foreign code and run through its adapter, gives our own result."""
+
+import pytest
+import torch
+from peer_runs import network, state, uneven
+from wrapped import TorchNoise, as_callable, as_scheduler, as_sigmas_function
+
+from sdebench.catalogue import get_solver, list_solvers
+from sdebench.integration.integrate import integrate
+from sdebench.integration.prediction import Model
+from sdebench.peers import Level, Plan, from_callable, from_scheduler, from_sigmas_function
+from sdebench.schedules import EDM, Rectified, VPLinear
+
+NEEDS_MORE = {"analytic-dpm"}  # asks the model for more than a foreign network tells
+SOLVERS = [name for name in list_solvers() if not (get_solver(name).adaptive or name in NEEDS_MORE)]
+CHURN = {"edm-stochastic", "edm-stochastic-gamma", "edm-stochastic-rate", "predictor-corrector"}
+N = 6
+
+
+def ours(solver, ns, kind, levels):
+    """The result of `integrate`, of the network of the tests."""
+    x = state()
+
+    def fn(y, t):
+        return getattr(network(y, Level(*ns.levels(t)), t), kind)
+
+    torch.manual_seed(1)
+    noise = TorchNoise(ns, tuple(x.shape)) if solver.stochastic else None
+    return integrate(solver, Model(fn, ns, kind), x, [ns.t(level.lam) for level in levels], noise=noise)
+
+
+def theirs(peer, plan):
+    """The result through the adapter."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        return peer.prepare(plan).run(network, state())
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_as_a_function_of_sigmas(name):
+    solver, levels = get_solver(name), uneven(N, convention="ve")
+    found = theirs(from_sigmas_function(as_sigmas_function(solver)), Plan(N, levels))
+    torch.testing.assert_close(found, ours(solver, EDM(), "x0", levels), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("ns", [VPLinear(), Rectified()], ids=["VPLinear", "Rectified"])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_as_a_plain_function(name, ns):
+    solver, levels = get_solver(name), uneven(N, convention="vp" if ns == VPLinear() else "flow")
+    found = theirs(from_callable(as_callable(solver, ns), "eps", ns), Plan(N, levels))
+    torch.testing.assert_close(found, ours(solver, ns, "eps", levels), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", [name for name in SOLVERS if name not in CHURN])
+def test_as_a_scheduler(name):
+    solver, levels = get_solver(name), uneven(N)
+    found = theirs(from_scheduler(as_scheduler(solver)), Plan(N, levels))
+    torch.testing.assert_close(found, ours(solver, VPLinear(), "eps", levels), rtol=1e-9, atol=1e-9)
