@@ -367,7 +367,8 @@ def _on_levels(peer: SchedulerPeer, plan: Plan, override: Mapping[str, Any]) -> 
     else:
         raise NotOffered(f"{len(sigmas)} sigmas for {n} steps: not one a level")
     scheduler.sigmas = torch.tensor(values, dtype=torch.float64)
-    scheduler.timesteps = times
+    with suppress(AttributeError):  # where the times are made from the sigmas
+        scheduler.timesteps = times
     for name in ("_step_index", "_begin_index"):
         if hasattr(scheduler, name):
             setattr(scheduler, name, None)

@@ -61,6 +61,25 @@ def test_every_convention_and_parametrisation_gives_the_same_run(prediction, con
     assert (session.prediction, peer.predictions) == (prediction, (prediction,))
 
 
+def test_a_run_from_the_middle_begins_at_that_level():
+    levels = uneven(6, convention="flow")
+    end, session = run(from_callable(sampler("velocity", "flow"), "velocity", "flow"), Plan(6, levels, begin=2))
+    assert session.start == pytest.approx(levels[2])
+    torch.testing.assert_close(end, ddim(state(), levels[2:]), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("dtype", "times"), [(torch.float64, torch.float64), (torch.bfloat16, torch.float32)])
+def test_times_have_the_state_s_digits_and_those_of_float32_at_least(dtype, times):
+    seen = []
+
+    def note(model, x, times):
+        seen.append(times.dtype)
+        return x
+
+    run(from_callable(note), Plan(3), x=state().to(dtype))
+    assert seen == [times]
+
+
 def test_the_network_is_told_the_level_of_the_time_it_is_given():
     asked = Asked()
 

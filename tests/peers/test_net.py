@@ -58,6 +58,14 @@ def test_where_a_run_begins_is_read_off(function, settings, first):
     assert session.start == (1.0, pytest.approx(first, rel=1e-12))
 
 
+def test_a_first_step_without_the_network_does_not_hide_the_digits_of_its_first_level():
+    def rounded(net, latents, num_steps=5, sigma_max=7.3, afs=False):
+        return points(net, latents, num_steps=num_steps, afs=afs, t_steps=sigmas_of(num_steps, 0.1, sigma_max).float())
+
+    session = from_net_function(rounded, settings={"afs": True}).prepare(Plan(5))
+    assert session.start.s == float(sigmas_of(5, 0.1, 7.3).float()[0]) != 7.3
+
+
 def test_a_first_step_without_the_network_that_no_setting_names_leaves_what_is_stated():
     def always(net, latents, num_steps=5, sigma_max=9.0):
         return points(net, latents, num_steps=num_steps, sigma_max=sigma_max, afs=True)

@@ -133,7 +133,7 @@ def test_another_library_is_told_that_what_it_asks_for_is_absent(tmp_path, monke
         "try:\n    import optional_library\n    THERE = True\nexcept ImportError:\n    THERE = False\n"
     )
     (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "own_of_a_test.py").write_text("import asks_for_more\nimport absent_one\nTHERE = asks_for_more.THERE\n")
+    (tmp_path / "own" / "own_of_a_test.py").write_text("import absent_one\nimport asks_for_more\nTHERE = asks_for_more.THERE\n")
     monkeypatch.syspath_prepend(tmp_path / "library")
     found, stood_in = load(str(tmp_path / "own" / "own_of_a_test.py"), "THERE")
     assert (found, stood_in) == (False, ("absent_one",))
