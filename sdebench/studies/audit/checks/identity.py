@@ -59,8 +59,9 @@ def _state(trial: Trial, levels: tuple[Level, ...]) -> torch.Tensor:
     found: dict[str, Any] = {}
 
     def watch(i: int, state: torch.Tensor, level: Level, told: Level) -> None:
-        if abs(level.lam - _LAMS[_SEEN]) < 1e-5:
+        if abs(level.lam - _LAMS[_SEEN]) < 1e-5:  # of several calls the last is of the state, the others of stages
             found["x"] = state.double().clone()[:-2]
+        elif level.lam > _LAMS[_SEEN] and found:
             raise Enough
 
     trial.fresh(trial.peer.prepare(Plan(len(levels) - 1, levels)), watch=watch, doubles=True)

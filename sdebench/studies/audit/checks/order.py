@@ -122,8 +122,11 @@ def _seen(trial: Trial, levels: tuple[Level, ...], past: int, place: int) -> tup
     def watch(i: int, state: Tensor, level: Level, told: Level) -> None:
         if past and i <= past:
             state.copy_(world.start(levels[i]).to(state.dtype))
-        elif abs((told if session.told_is_known else level).lam - wanted.lam) < near:
+            return
+        ahead = (told if session.told_is_known else level).lam - wanted.lam
+        if abs(ahead) < near:  # of several calls at that level the last is of the state, the others of stages
             found["x"], found["level"] = state.double().clone(), level
+        elif ahead > 0 and found:
             raise Enough
 
     trial.fresh(session, "told" if session.told_is_known else "own", watch=watch, doubles=True)

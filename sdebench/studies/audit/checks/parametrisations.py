@@ -20,7 +20,7 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
     """Compare every parametrisation with the one that the peer has by itself."""
     if trial.is_stochastic or len(trial.peer.predictions) < 2:
         return
-    own = trial.run(_STEPS)
+    own = trial.run(_STEPS, "told")
     if not own.is_finite:
         return
     kept = []
@@ -30,7 +30,7 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         if word == "eps" and own.session.start.a == 0:
             continue  # which tells nothing of the data there
         try:
-            other = trial.run(_STEPS, prediction=word)
+            other = trial.run(_STEPS, "told", prediction=word)
         except NotOffered:
             continue
         except STRANGERS as error:
