@@ -15,6 +15,7 @@ from sdebench.integration.solver import Solver, Step
 from sdebench.noise import WhiteNoise
 from sdebench.peers.sigmas import karras
 from sdebench.schedules import EDM, VPLinear
+from sdebench.solvers.composed import Composition
 
 KINDS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 
@@ -93,24 +94,30 @@ class Replay:
         return Prediction(self.kind, value, x if torch.equal(state, x) else state, t, self.schedule)
 
 
+def parts_of(solver, n):
+    """The method of each interval; a Sampler that is more than these is one part."""
+    if isinstance(solver, Composition):
+        return [solver.inner] * (n - len(solver.closing)) + list(solver.closing)
+    return [solver] * (n if isinstance(solver, Solver) else 1)
+
+
 class Run:
     """A method between its questions: `question` is the one that is pending, None at the end."""
 
-    def __init__(self, solver, schedule, kind, grid, x, noise):
-        self.solver, self.schedule, self.kind, self.grid, self.noise = solver, schedule, kind, grid, noise
-        self.x, self.past, self.i, self.answers = x, (), 0, []
+    def __init__(self, solver, schedule, kind, grid, x, noise, i=0):
+        self.schedule, self.kind, self.grid, self.noise = schedule, kind, grid, noise
+        self.parts = parts_of(solver, len(grid) - 1)
+        self.x, self.past, self.i, self.answers = x, (), i, []
         self.question = self._advance()
 
-    def _intervals(self):
-        return len(self.grid) - 1 if isinstance(self.solver, Solver) else 1
-
     def _step(self, model):
-        if isinstance(self.solver, Solver):
-            return self.solver.step(model, self.x, *self.grid[self.i : self.i + 2], self.past, self.noise)
-        return Step(self.solver.sample(model, self.x, self.grid, self.noise))
+        part = self.parts[self.i]
+        if isinstance(part, Solver):
+            return part.step(model, self.x, *self.grid[self.i : self.i + 2], self.past, self.noise)
+        return Step(part.sample(model, self.x, self.grid, self.noise))
 
     def _advance(self):
-        while self.i < self._intervals():
+        while self.i < len(self.parts):
             try:
                 self.x, self.past, _ = self._step(Replay(self.schedule, self.kind, self.answers))
             except Pending as question:
@@ -140,7 +147,7 @@ class Scheduler:
         if prediction_type not in KINDS:
             raise ValueError(f"prediction_type is {prediction_type!r}: give {', '.join(KINDS)}")
         self.config = {"solver": solver, "prediction_type": prediction_type}
-        self.solver, self.ns, self.sigmas, self._run, self._known = solver, VPLinear(), None, None, {}
+        self.solver, self.ns, self.sigmas, self._run, self._known, self._begin = solver, VPLinear(), None, None, {}, 0
         self.alphas_cumprod = torch.tensor([self.ns.alpha((i + 1) / 1000) ** 2 for i in range(1000)], dtype=torch.float64)
 
     @classmethod
@@ -151,7 +158,12 @@ class Scheduler:
     def set_timesteps(self, num_inference_steps, device=None):
         """Karras levels, from noise to the last one above zero."""
         self.sigmas = torch.tensor(karras(num_inference_steps + 1)[:-1], dtype=torch.float64)
-        self._run = None
+        self._run, self._begin = None, 0
+
+    def set_begin_index(self, begin_index):
+        """Begin at the interval that begins at the time of that question."""
+        starts = [float(self.sigma_to_t(self.ns.rho(t))) for t in self._grid()[:-1]]
+        self._begin = starts.index(float(self.timesteps[begin_index]))
 
     def sigma_to_t(self, sigma):
         """The time of a level."""
@@ -186,7 +198,8 @@ class Scheduler:
         """The state of the next question."""
         if self._run is None:
             noise = TorchNoise(self.ns, tuple(sample.shape), dtype=sample.dtype) if self.solver.stochastic else None
-            self._run = Run(self.solver, self.ns, KINDS[self.config["prediction_type"]], self._grid(), sample, noise)
+            kind = KINDS[self.config["prediction_type"]]
+            self._run = Run(self.solver, self.ns, kind, self._grid(), sample, noise, self._begin)
         self._run.answer(model_output, sample)
         return (self._run.state,)
 

@@ -87,3 +87,11 @@ def test_a_state_that_is_written_over_is_the_one_from_which_a_scheduler_goes_on(
         end = from_scheduler(as_scheduler(get_solver("ddim"))).prepare(Plan(3, levels)).run(writes, state())
     x0, eps, _ = network(exact[2], levels[2], 0.0)
     torch.testing.assert_close(end, levels[3].a * x0 + levels[3].s * eps, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["dpm-solver++-2m", "dpm-solver-2", "unipc-3", "dpm-solver++-2m-lower-final"])
+def test_as_a_scheduler_that_begins_in_the_middle(name):
+    solver, levels = get_solver(name), uneven(N)
+    begin = 2 * solver.nfe_per_step
+    found = theirs(from_scheduler(as_scheduler(solver)), Plan(N, levels, begin=begin))
+    torch.testing.assert_close(found, ours(solver, VPLinear(), "eps", levels[2:]), rtol=1e-9, atol=1e-9)
