@@ -67,7 +67,7 @@ MUTANTS = [  # mutant, its original, a check that finds it
     (multistep.WeightsInTheWrongOrder(), "lms-3", "order"),
     (multistep.PastOffByOne(), "unipc-3", "order"),
     (multistep.PredictionOfAnotherState(), "unipc-2", "order"),
-    (multistep.WeightsNotSummingToOne(), "plms", "levels"),
+    (multistep.WeightsNotSummingToOne(), "plms", "order"),
     (one_step.ThirdsOfTime(), "dpm-solver-3", "order"),
     (one_step.WrongSign(), "dpm-solver-2", "order"),
     (one_step.PhiTwoForPhiOne(), "dpm-solver-1", "levels"),

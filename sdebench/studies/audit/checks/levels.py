@@ -22,7 +22,7 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         return
     yield from _first(traces[max(traces)], max(traces))
     if not trial.is_stochastic:
-        yield from _last({n: trace.level for n, trace in traces.items()})
+        yield from _last({n: trace.level for n, trace in traces.items()}, any(map(_is_exact, traces.values())))
         yield from _told(traces)
         yield from _path({n: trace for n, trace in traces.items() if len(trace.calls) == n})
         yield from _believed(traces, trial.calls_a_step)
@@ -50,7 +50,7 @@ def _over(a: float, s: float) -> str:
     return f"{a / s:.3g}" if s > 0 else "inf"
 
 
-def _last(ends: dict[int, Level]) -> Iterator[Reading]:
+def _last(ends: dict[int, Level], exact: bool) -> Iterator[Reading]:
     left = {n: end.s / end.a for n, end in ends.items() if end.a > 0.5}
     if len(left) < len(ends):
         if all(end.s > 0.5 for end in ends.values()):
@@ -64,8 +64,9 @@ def _last(ends: dict[int, Level]) -> Iterator[Reading]:
     if abs(worst) > _CLEAN:
         ratio = abs(left[max(left)] / left[min(left)]) if left[min(left)] else float("inf")
         text = f"noise is left at the end: sigma/alpha = {at} steps"
-        text += _INEXACT if ratio < _SHRINKS else ""
-        yield Reading("levels", "noise is left", text, worst, "price" if ratio < _SHRINKS or 0.5 < ratio < 1.5 else "fault")
+        falls = ratio < _SHRINKS and not exact
+        text += _INEXACT if falls else ""
+        yield Reading("levels", "noise is left", text, worst, "price" if falls or 0.5 < ratio < 1.5 else "fault")
     else:
         yield Reading("levels", "last", "a run ends at clean data", worst, "right")
     scale = max((abs(end.radius - 1) for end in ends.values()), default=0.0)
@@ -102,12 +103,22 @@ def _told(traces: dict[int, Trace]) -> Iterator[Reading]:
     elif 0 < most <= 1.05:
         text += f": at most {most:.2g} training steps off, as rounding to whole ones gives"
         yield Reading("levels", "told is rounded", text, gap, "price")
-    elif _shrinks({n: max(abs(_mismatch(call, trace)[0]) for call in trace.calls) for n, trace in traces.items()}):
+    elif _shrinks({n: _mean_gap(trace) for n, trace in traces.items()}):
         yield Reading("levels", "told is near", text + _INEXACT, gap, "price")
     elif all(map(_asks_ahead, traces.values())):
         yield Reading("levels", "told is the next", text + "; it is told the level that the step goes to", gap, "price")
     else:
         yield Reading("levels", "told is wrong", text + (f", {most:.2g} training steps off" if most else ""), gap, "fault")
+
+
+def _is_exact(trace: Trace) -> bool:
+    """Whether the states are where the network is told that they are: then the steps are exact on one point."""
+    return all(abs(_mismatch(call, trace)[0]) <= 0.02 for call in trace.calls)
+
+
+def _mean_gap(trace: Trace) -> float:
+    """The mean distance in lam of what is told from where the state is."""
+    return sum(abs(_mismatch(call, trace)[0]) for call in trace.calls) / len(trace.calls)
 
 
 def _shrinks(gaps: dict[int, float]) -> bool:
