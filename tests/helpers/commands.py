@@ -28,5 +28,6 @@ def offline(tools: Path, site: Path) -> dict[str, str]:
         "PIP_NO_INDEX": "1",
         "PIP_NO_DEPS": "1",
         "PIP_NO_BUILD_ISOLATION": "0",
+        "PYTHONUNBUFFERED": "1",  # stdout and stderr in the order of a terminal
         "OMP_NUM_THREADS": "1",
     }
