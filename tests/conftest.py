@@ -1,6 +1,7 @@
 """What all tests share: one thread of torch for each worker of xdist, and the same examples on every run."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,18 @@ from sdebench.engine import runner
 torch.set_num_threads(1)
 settings.register_profile("same", derandomize=True, deadline=None, database=None)
 settings.load_profile("same")
+
+
+@pytest.fixture(autouse=True)
+def _own_modules(tmp_path_factory):
+    """A module of a test's own folder is forgotten with it: the next test may have another of that name."""
+    before = set(sys.modules)
+    yield
+    folder = tmp_path_factory.getbasetemp()
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and Path(file).is_relative_to(folder):
+            del sys.modules[name]
 
 
 @pytest.fixture
