@@ -1,9 +1,14 @@
 """README.md and docs/: every block of commands and of Python runs as written, prints what the page says, makes its figures."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import forks
 import pytest
+from commands import ROOT
 from docs_blocks import Block, Session, blocks, is_within, name_of, pages, shape
 
 RUN = [page for page in pages() if any(block.runs for block in blocks(page))]
@@ -71,6 +76,32 @@ def test_python_blocks_share_their_names_and_find_files_of_the_page(session):
     assert "here:1" in printed
     assert "ValueError: no such thing" in printed
     assert session.run(block("python", "print(x)\n")) == (0, "41\n")
+
+
+PROCESS = """
+import os, sys
+print(sys.argv, sys.path[0], os.getcwd(), sorted(os.environ.items()), __name__, sys.stdin.read(), "sdebench" in sys.modules)
+print(len(sys.path), sys.path[-1], os.fstat(1) == os.fstat(2), file=sys.stderr)
+import sdebench
+print(sdebench.__file__, os.environ.setdefault("LEFT", "here"), hasattr(sys, "left"))
+sys.left = 1
+end = os.environ["END"]
+os.kill(os.getpid(), 9) if end == "kill" else sys.exit(int(end))
+"""
+
+
+@pytest.mark.parametrize(("end", "status"), [("0", 0), ("3", 3), ("kill", -9)])
+def test_a_fork_runs_code_as_a_process_of_its_own_does(tmp_path, end, status):
+    def run(command: list[str]) -> tuple[int, str, str]:
+        environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}", "END": end, "PYTHONUNBUFFERED": "1"}
+        ended = subprocess.run(
+            [*command, PROCESS, "a b", "ü"], input="word\n", cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        return ended.returncode, ended.stdout, ended.stderr
+
+    found = run(forks.command("-c"))
+    assert found == run([sys.executable, "-c"])
+    assert found[0] == status
 
 
 def test_blocks_are_found_with_what_stands_before_and_after_them(tmp_path, monkeypatch):

@@ -1,17 +1,21 @@
 """Commands of this Python in a folder of their own, as on a machine without a network."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
+
+import forks
 
 ROOT = Path(__file__).parents[2]
 
 
 def make_commands(tools: Path, *names: str) -> None:
-    """Write `sdebench`, `pip` and the like into the folder: each runs in this Python."""
+    """Write `sdebench`, `pip` and the like into the folder: each runs in this Python, `sdebench` as a fork."""
     for name in names:
-        module = "" if name == "python" else f"-m {name}"
-        (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
+        own = [sys.executable, *(["-m", name] if name != "python" else [])]
+        command = forks.command(name) if name == "sdebench" else own
+        (tools / name).write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
         (tools / name).chmod(0o755)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import IO, Any
 
+import forks
 from commands import ROOT, make_commands, offline
 
 _FENCE = re.compile(
@@ -143,7 +144,7 @@ class Session:
     def _exec(self, block: Block) -> tuple[int, str]:
         if self._python is None:
             pipe: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-            command = [sys.executable, "-c", _SERVER]
+            command = [*forks.command("-c"), _SERVER]
             self._python = subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, **pipe)
         words, printed = self._python.stdin, self._python.stdout
         assert words, printed

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import forks
 import pytest
 
 from sdebench import records
@@ -45,7 +46,7 @@ def broken(tmp_path) -> Path:
 def sdebench(*arguments: str, path: tuple[Path, ...], cwd: Path | None = None) -> subprocess.CompletedProcess:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (*path, ROOT))), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "sdebench", *arguments],
+        [*forks.command("sdebench"), *arguments],
         env=environment,
         cwd=cwd or path[0],
         capture_output=True,
