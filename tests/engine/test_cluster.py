@@ -233,6 +233,23 @@ def test_a_cluster_without_the_package_is_told_in_one_line_within_seconds(tmp_pa
     assert path.read_bytes() == b""
 
 
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory) -> Iterator[tuple[Cluster, Path]]:
+    """A cluster whose workers do, in place of measuring, what the file says."""
+    folder = tmp_path_factory.mktemp("hostile")
+    words = folder / "words.py"
+    with closing(Cluster(fake(folder, DO.format(words=words)), 1)) as found:
+        yield found, words
+
+
+DO = """
+    names = dict(globals())
+    with open("{words}") as file:
+        exec("def do():\\n" + file.read(), names)
+    return names["do"]()
+"""
+
+
 @pytest.mark.parametrize(
     ("attempt", "told"),
     [
@@ -244,13 +261,15 @@ def test_a_cluster_without_the_package_is_told_in_one_line_within_seconds(tmp_pa
     ],
     ids=["value", "error", "value of an error", "cause", "event"],
 )
-def test_nothing_that_a_worker_sends_is_executed_here(tmp_path, attempt, told):
-    theirs = fake(tmp_path, attempt)
-    with closing(Cluster(theirs, 1)) as cluster, pytest.raises(UsageError, match=told) as caught:
-        runner.run(cases(), tmp_path / "r.jsonl", scheduler=cluster.address)
+def test_nothing_that_a_worker_sends_is_executed_here(tmp_path, hostile, attempt, told):
+    found, words = hostile
+    words.write_text(attempt)
+    with pytest.raises(UsageError, match=told) as caught:
+        runner.run(cases(), tmp_path / "r.jsonl", scheduler=found.address)
     assert "\n" not in str(caught.value)
-    (tmp_path / "RAN").touch()  # the cluster's own processes may have run it: what they unpickle is theirs to decide
-    assert f" in {os.getpid()}\n" not in (tmp_path / "RAN").read_text()
+    ran = words.with_name("RAN")
+    ran.touch()  # the cluster's own processes may have run it: what they unpickle is theirs to decide
+    assert f" in {os.getpid()}\n" not in ran.read_text()
 
 
 def test_without_its_scheduler_a_run_ends_in_one_line_and_what_is_recorded_stays(tmp_path, frozen):
