@@ -264,11 +264,11 @@ DO = """
 def test_nothing_that_a_worker_sends_is_executed_here(tmp_path, hostile, attempt, told):
     found, words = hostile
     words.write_text(attempt)
+    ran = words.with_name("RAN")
+    ran.write_text("")  # the cluster's own processes may run it: what they unpickle is theirs to decide
     with pytest.raises(UsageError, match=told) as caught:
         runner.run(cases(), tmp_path / "r.jsonl", scheduler=found.address)
     assert "\n" not in str(caught.value)
-    ran = words.with_name("RAN")
-    ran.touch()  # the cluster's own processes may have run it: what they unpickle is theirs to decide
     assert f" in {os.getpid()}\n" not in ran.read_text()
 
 
