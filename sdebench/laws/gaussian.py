@@ -37,12 +37,10 @@ class _Chain:
 
     def _combined(self, terms: dict) -> np.ndarray:
         total = np.zeros((self.noises + 2, len(self.mean)))
-        for (kind, k), c in terms.items():
-            if kind == "z":
-                total[1 + k] += c
-            else:
-                total += c * self.known[kind, k]
-        return total
+        noises = {k: c for (kind, k), c in terms.items() if kind == "z"}
+        total[[1 + k for k in noises]] = np.array([*noises.values()])[:, None]
+        others = {symbol: c for symbol, c in terms.items() if symbol[0] != "z"}  # a Sampler is one row, of all its predictions
+        return total + np.tensordot([*others.values()], [self.known[symbol] for symbol in others], 1)
 
     def _predicted(self, t: float, state: np.ndarray) -> np.ndarray:
         """m = E[eps | x] = sigma (x - alpha mu)/(alpha^2 v + sigma^2), read as the model's kind."""

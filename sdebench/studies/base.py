@@ -18,13 +18,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache, partial
 from math import prod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sdebench._support import moved
 from sdebench._support.errors import UsageError, near_miss, shown
 from sdebench._support.registry import GRIDS, PROBLEMS, STUDIES, Registry, import_object, split_spec
 from sdebench.records import Claims, Record
-from sdebench.report.section import Section
+
+if TYPE_CHECKING:
+    from sdebench.report.section import Section
 
 NUMBERS = 1 << 26  # of all states of a case, at most: half a gigabyte
 
@@ -63,7 +65,7 @@ class Study:
         """Measure one case.  The same case gives the same numbers."""
         raise NotImplementedError
 
-    def section(self, records: list[Record]) -> Section | None:
+    def section(self, records: list[Record]) -> "Section | None":
         """The section of the report that these records of the study make; None where there is nothing to show."""
         return None
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdebench._support.errors import UsageError
 from sdebench._support.registry import register_study
 from sdebench.records import Record
-from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study
 from sdebench.studies.settings import optional, strings
+
+if TYPE_CHECKING:
+    from sdebench.report.section import Section
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class AuditStudy(Study):
 
         return measure(case)
 
-    def section(self, records: list[Record]) -> Section | None:
+    def section(self, records: list[Record]) -> "Section | None":
         """The certificates and the faults."""
         from sdebench.studies.audit.section import make_section
 

@@ -7,13 +7,15 @@ do less than their paper says, are judged against what they should have had: the
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdebench._support.registry import register_study
 from sdebench.records import Record
-from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study
 from sdebench.studies.settings import choices, grids, solvers, whole
+
+if TYPE_CHECKING:
+    from sdebench.report.section import Section
 
 KINDS = ("local", "global")
 SOLVERS = (
@@ -96,7 +98,7 @@ class CalibrationStudy(Study):
 
         return [*super().code(case), random_problem]
 
-    def section(self, records: list[Record]) -> Section:
+    def section(self, records: list[Record]) -> "Section":
         """Counts of right and wrong verdicts, and every cell that is not right."""
         from sdebench.studies.calibration.section import make_section
 

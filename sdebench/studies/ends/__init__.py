@@ -7,13 +7,16 @@ the order study: an error here does not fall with the step, but with the level n
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sdebench._support.registry import register_study
 from sdebench.records import Record
-from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study
 from sdebench.studies.ends.levels import ENDS
 from sdebench.studies.settings import choices, problems, solvers, whole
+
+if TYPE_CHECKING:
+    from sdebench.report.section import Section
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class EndsStudy(Study):
 
         return measure(case)
 
-    def section(self, records: list[Record]) -> Section:
+    def section(self, records: list[Record]) -> "Section":
         """A table of solver x end of states and one of laws, and a figure an end."""
         from sdebench.studies.ends.section import make_section
 

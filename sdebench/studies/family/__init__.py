@@ -13,14 +13,16 @@ the marginal is not known, which shows what noise is for: it forgets the error o
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdebench._support.errors import UsageError, shown
 from sdebench._support.registry import register_study
 from sdebench.records import Record
-from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study, named_by
 from sdebench.studies.settings import LISTED, choices, grid, optional, problems, whole, wholes
+
+if TYPE_CHECKING:
+    from sdebench.report.section import Section
 
 KINDS = ("fokker-planck", "distance", "amount", "forward", "paths")
 ETAS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0)
@@ -113,7 +115,7 @@ class FamilyStudy(Study):
         """The solver as it is run, the problem and the grid."""
         return named_by(replace(case, solver=spec_of(case)) if case.solver and case.kind != "paths" else case)
 
-    def section(self, records: list[Record]) -> Section:
+    def section(self, records: list[Record]) -> "Section":
         """Tables and figures of each kind."""
         from sdebench.studies.family.section import make_section
 

@@ -5,13 +5,16 @@ measured is the rounding of the state and of the predictions, which no solver ca
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sdebench._support.registry import register_study
 from sdebench.records import Record
-from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study, check_size
 from sdebench.studies.dtypes import DTYPES
 from sdebench.studies.settings import choices, grid, problems, solvers, whole
+
+if TYPE_CHECKING:
+    from sdebench.report.section import Section
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class FloorStudy(Study):
 
         return measure(case)
 
-    def section(self, records: list[Record]) -> Section:
+    def section(self, records: list[Record]) -> "Section":
         """The table, and a figure a problem."""
         from sdebench.studies.floor.section import make_section
 

@@ -9,13 +9,16 @@ stochastic method, and the error of a law says less than that of a state; but it
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sdebench._support.registry import register_study
 from sdebench.records import Record
-from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study
 from sdebench.studies.settings import grids, problems, solvers, whole, wholes
 from sdebench.studies.work_precision import BUDGETS
+
+if TYPE_CHECKING:
+    from sdebench.report.section import Section
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class LawStudy(Study):
 
         return measure(case)
 
-    def section(self, records: list[Record]) -> Section:
+    def section(self, records: list[Record]) -> "Section":
         """Distances within budgets, and figures."""
         from sdebench.studies.law.section import make_section
 

@@ -12,12 +12,15 @@ strong     of a stochastic method: error of the state on one Brownian path
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sdebench._support.registry import register_study
 from sdebench.records import WHOLE_RUNS, Record
-from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study, check_size
 from sdebench.studies.settings import choices, grids, optional, problems, solvers, whole
+
+if TYPE_CHECKING:
+    from sdebench.report.section import Section
 
 PIECES = ("main", "start-up", "end-point")
 KINDS = ("local", "global", *PIECES, "tolerance", "weak", "strong")
@@ -87,7 +90,7 @@ class OrderStudy(Study):
 
         return measure(case)
 
-    def section(self, records: list[Record]) -> Section:
+    def section(self, records: list[Record]) -> "Section":
         """Tables of orders, heat maps, and convergence figures."""
         from sdebench.studies.order.section import make_section
 

@@ -6,15 +6,17 @@ measured beside each other: `sdebench run` does not, where a suite has this stud
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdebench._support.processes import most_threads
 from sdebench._support.registry import PROBLEMS, register_study, split_spec
 from sdebench.records import Record
-from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study, named_by, problem_factory
 from sdebench.studies.dtypes import NETWORK_DTYPES
 from sdebench.studies.settings import choices, flags, grid, names, real, solvers, whole, wholes
+
+if TYPE_CHECKING:
+    from sdebench.report.section import Section
 
 SOLVERS = ("ddim", "dpm-solver++-2m", "dpm-solver++-3m", "unipc-3", "heun-edm")
 BATCHES = (1, 16, 256)
@@ -89,7 +91,7 @@ class ProfileStudy(Study):
         problem = [problem_factory(case.model)] if name in PROBLEMS.names() else []
         return [*named_by(case), find_executor(case.executor), *problem]
 
-    def section(self, records: list[Record]) -> Section | None:
+    def section(self, records: list[Record]) -> "Section | None":
         """Where the time of a step goes."""
         from sdebench.studies.profile.section import make_section
 

@@ -12,14 +12,16 @@ counted.  More samples are more chunks: those that are held stay.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdebench._support.registry import register_study
 from sdebench.records import Record
-from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study
 from sdebench.studies.dtypes import NETWORK_DTYPES
 from sdebench.studies.settings import choice, choices, grids, names, solvers, whole, wholes
+
+if TYPE_CHECKING:
+    from sdebench.report.section import Section
 
 KINDS = ("pictures", "data", "samples", "error")
 SOLVERS = ("ddim", "dpm-solver++-2m", "unipc-3", "heun-edm")
@@ -106,7 +108,7 @@ class QualityStudy(Study):
 
         return [*super().code(case), *get_factory(case.model)]
 
-    def section(self, records: list[Record]) -> Section | None:
+    def section(self, records: list[Record]) -> "Section | None":
         """For each network its errors, its distances and its pictures."""
         from sdebench.studies.quality.section import make_section
 

@@ -12,14 +12,16 @@ The networks that are trained are of one shape, with eps as their output; `equiv
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdebench._support.errors import UsageError
 from sdebench._support.registry import register_study
 from sdebench.records import Record
-from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study, problem_factory
 from sdebench.studies.settings import choices, choices_from, problems, whole, wholes
+
+if TYPE_CHECKING:
+    from sdebench.report.section import Section
 
 KINDS = ("training", "equivalence", "trace", "small-noise", "finite-sample")
 FIXED_LEVELS = 8  # of a fixed set of samples
@@ -96,7 +98,7 @@ class MatchingStudy(Study):
         """The problem; the losses are in the code of `measure`."""
         return [problem_factory(case.problem)]
 
-    def section(self, records: list[Record]) -> Section:
+    def section(self, records: list[Record]) -> "Section":
         """Tables and figures of each kind."""
         from sdebench.studies.score_matching.section import make_section
 

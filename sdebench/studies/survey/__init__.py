@@ -6,12 +6,14 @@ when it is read.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdebench._support.registry import register_study
 from sdebench.records import Record
-from sdebench.report.section import Page, Section, Text
 from sdebench.studies.base import Found, Study
+
+if TYPE_CHECKING:
+    from sdebench.report.section import Section
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ class SurveyStudy(Study):
 
         return [get(case.statement).check]
 
-    def section(self, records: list[Record]) -> Section:
+    def section(self, records: list[Record]) -> "Section":
         """Counts, and a page of its own."""
+        from sdebench.report.section import Page, Section, Text
         from sdebench.studies.survey.page import count_verdicts, markdown
 
         text = f"The survey behind this suite, {len(records)} statements: {count_verdicts(records)}."

@@ -5,12 +5,15 @@ tolerance  adaptive methods, over their tolerance
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sdebench._support.registry import register_study
 from sdebench.records import Record
-from sdebench.report.section import Section
 from sdebench.studies.base import Found, Study
 from sdebench.studies.settings import grids, problems, solvers, whole, wholes
+
+if TYPE_CHECKING:
+    from sdebench.report.section import Section
 
 BUDGETS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
@@ -59,7 +62,7 @@ class WorkPrecisionStudy(Study):
 
         return measure(case)
 
-    def section(self, records: list[Record]) -> Section:
+    def section(self, records: list[Record]) -> "Section":
         """Errors within budgets, and figures."""
         from sdebench.studies.work_precision.section import make_section
 
