@@ -54,7 +54,7 @@ class AzulaPeer(Peer):
     def __post_init__(self) -> None:
         classes = [base for base in self.target.__mro__ if "__init__" in vars(base) and base is not object]
         names = [name for base in classes for name in inspect.signature(base.__init__).parameters if name not in _GIVEN]
-        check_settings(self.target, self.settings, (*dict.fromkeys(names), "schedule"), self.name)
+        check_settings(self.settings, (*dict.fromkeys(names), "schedule"), self.name)
         self.schedule()
 
     def schedule(self) -> Any:

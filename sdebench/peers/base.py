@@ -12,6 +12,7 @@ A run has two parts.  `prepare` sets the steps and tells where the run begins; `
 It answers with x0 and eps, which the adapter says in the parametrisation that the peer expects, at the level told.
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from math import hypot, inf, log
@@ -112,18 +113,16 @@ class Session:
 class Peer:
     """A sampler behind an adapter.
 
-    name         how it is written: a spec, or the name of the function
-    target       the class or the function itself, whose file is in the record
-    settings     what it was made with
-    claim        the order that a user claims of it; None where that is left to a table of known ones
-    consistency  whether its network is a consistency function, which maps a state to the end of its trajectory
+    name      how it is written: a spec, or the name of the function
+    target    the class or the function itself, whose file is in the record
+    settings  what it was made with
+    claim     the order that a user claims of it; None where that is left to a table of known ones
     """
 
     name: str
     target: Any
     settings: Mapping[str, Any] = field(default_factory=dict)
     claim: int | None = field(default=None, kw_only=True)
-    consistency: bool = field(default=False, kw_only=True)
 
     kind: ClassVar[str] = ""
     predictions: ClassVar[tuple[str, ...]] = ()
@@ -199,7 +198,15 @@ def check_state(value: Any, x: Tensor, whose: str) -> Tensor:
     raise PeerFault(f"{whose} gives {what}: a floating tensor of shape {tuple(x.shape)} is expected")
 
 
-def check_settings(target: Any, settings: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+def parameters(target: Any) -> Mapping[str, inspect.Parameter]:
+    """What a call takes, by name; nothing where the code does not tell."""
+    try:
+        return inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return {}
+
+
+def check_settings(settings: Mapping[str, Any], known: Sequence[str], what: str) -> None:
     """Raise UsageError for a setting that nothing of the peer takes."""
     for key in settings:
         if key not in known:

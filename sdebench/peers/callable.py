@@ -91,7 +91,7 @@ class CallablePeer(Peer):
         _convention(self.convention)
         names = _keywords(self.target)
         if names is not None:
-            check_settings(self.target, self.settings, (*_OURS, *names), self.name)
+            check_settings(self.settings, (*_OURS, *names), self.name)
 
     @property
     def predictions(self) -> tuple[str, ...]:  # type: ignore[override]  # of this function

@@ -7,9 +7,9 @@ Where a run begins is read off: the state of the first call, over the latents.  
 in EDM the steps, in diff-sampler the times, one more than there are steps.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import Parameter
 from math import inf, isfinite
 from typing import Any, ClassVar
 
@@ -29,6 +29,7 @@ from sdebench.peers.base import (
     check_settings,
     check_state,
     one_number,
+    parameters,
     say,
 )
 from sdebench.peers.noise import Draws
@@ -37,16 +38,9 @@ _NOISE = ("latents", "noise")  # what the second parameter is called
 _GIVEN = ("net", *_NOISE, "class_labels", "labels", "num_steps", "t_steps")
 
 
-def _parameters(target: Any) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(target).parameters
-    except (TypeError, ValueError):
-        return {}
-
-
 def is_net_function(target: Any) -> bool:
     """Whether it is a function whose first parameters are the network and unit noise, and that takes a number of steps."""
-    names = list(_parameters(target)) if callable(target) and not isinstance(target, type) else []
+    names = list(parameters(target)) if callable(target) and not isinstance(target, type) else []
     return names[:1] == ["net"] and names[1:2] != [] and names[1] in _NOISE and "num_steps" in names
 
 
@@ -58,14 +52,14 @@ class NetPeer(Peer):
     predictions: ClassVar[tuple[str, ...]] = ("x0",)
 
     def __post_init__(self) -> None:
-        found = _parameters(self.target)
-        if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in found.values()):
-            check_settings(self.target, self.settings, [name for name in found if name not in _GIVEN], self.name)
+        found = parameters(self.target)
+        if not any(one.kind is Parameter.VAR_KEYWORD for one in found.values()):
+            check_settings(self.settings, [name for name in found if name not in _GIVEN], self.name)
 
     @property
     def takes_levels(self) -> bool:  # type: ignore[override]  # told by the signature
         """Whether its times may be handed over."""
-        return "t_steps" in _parameters(self.target)
+        return "t_steps" in parameters(self.target)
 
     def prepare(self, plan: Plan) -> "NetSession":
         if plan.prediction not in ("", "x0"):
@@ -86,7 +80,7 @@ class NetPeer(Peer):
 
     def stated(self, name: str) -> float | None:
         """The number of a setting, or the default of the signature."""
-        found = _parameters(self.target).get(name)
+        found = parameters(self.target).get(name)
         value = self.settings.get(name, None if found is None else found.default)
         return float(value) if isinstance(value, int | float) else None
 
@@ -109,7 +103,7 @@ def _first_sigma(peer: NetPeer, sigmas: list[float], steps: int) -> float:
         raise _First
 
     latents, draws = torch.ones(1, 3, 8, 8, dtype=torch.float64), Draws(lambda shape: torch.zeros(shape, dtype=torch.float64))
-    usual = {"afs": False} if "afs" in _parameters(peer.target) else {}
+    usual = {"afs": False} if "afs" in parameters(peer.target) else {}
     try:
         with draws, torch.no_grad():
             peer.call(_Net(network, latents), latents, sigmas, steps, **usual)

@@ -8,7 +8,6 @@ Lu et al. 2022, arXiv:2206.00927; Zhao et al. 2023, arXiv:2302.04867.  `model_fn
 that these classes call; times and coefficients are what their code makes of it, in the dtype of the state.
 """
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,7 +16,19 @@ import torch
 from torch import Tensor
 
 from sdebench._support.errors import STRANGERS, UsageError, describe, shown
-from sdebench.peers.base import Level, Network, NotOffered, Peer, Plan, Session, check_settings, check_state, one_number, say
+from sdebench.peers.base import (
+    Level,
+    Network,
+    NotOffered,
+    Peer,
+    Plan,
+    Session,
+    check_settings,
+    check_state,
+    one_number,
+    parameters,
+    say,
+)
 from sdebench.schedules import VPLinear
 
 _SCHEDULES = ("noise_schedule", "ns")  # what the constructor's second parameter is called
@@ -78,20 +89,14 @@ class NoiseSchedule:
 
 
 def _names(function: Any) -> list[str]:
-    try:
-        return [name for name in inspect.signature(function).parameters if name not in _GIVEN]
-    except (TypeError, ValueError):
-        return []
+    return [name for name in parameters(function) if name not in _GIVEN]
 
 
 def is_paper_class(target: Any) -> bool:
     """Whether it is a class made of a model and a noise schedule, with `sample`."""
     if not (isinstance(target, type) and callable(getattr(target, "sample", None))):
         return False
-    try:
-        names = list(inspect.signature(target).parameters)
-    except (TypeError, ValueError):
-        return False
+    names = list(parameters(target))
     return len(names) > 1 and names[1] in _SCHEDULES
 
 
@@ -104,7 +109,7 @@ class PaperPeer(Peer):
 
     def __post_init__(self) -> None:
         known = (*_names(self.target), *_names(self.target.sample))
-        check_settings(self.target, self.settings, known, self.name)
+        check_settings(self.settings, known, self.name)
 
     @property
     def takes_levels(self) -> bool:  # type: ignore[override]  # told by the class
@@ -120,7 +125,7 @@ class PaperPeer(Peer):
         """The `steps` of a run over n + 1 levels."""
         if self.settings.get("method") != "singlestep_fixed":
             return n
-        order = inspect.signature(self.target.sample).parameters["order"].default
+        order = parameters(self.target.sample)["order"].default
         return n * int(self.settings.get("order", order))
 
     def of(self, function: Any) -> dict[str, Any]:
@@ -179,7 +184,7 @@ def _replace_times(solver: Any, times: list[float], dtype: torch.dtype) -> dict[
     A single-step method asks for the times inside a step as well, which stay its own.
     """
     own, ours = solver.get_time_steps, torch.tensor(times, dtype=torch.promote_types(dtype, torch.float32))
-    names = list(inspect.signature(own).parameters)
+    names = list(parameters(own))
 
     def get_time_steps(*args: Any, **named: Any) -> Any:
         asked = {**dict(zip(names, args)), **named}

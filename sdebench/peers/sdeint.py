@@ -9,7 +9,6 @@ and "diagonal" for the other methods, to which the two are one.  Without a `dt` 
 are (batch, dims) there: the adapter flattens and restores.
 """
 
-import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sdebench._support.errors import UsageError, near_miss, shown
-from sdebench.peers.base import Level, Network, NotOffered, Peer, Plan, Session, check_settings, check_state, say
+from sdebench.peers.base import Level, Network, NotOffered, Peer, Plan, Session, check_settings, check_state, parameters, say
 from sdebench.schedules import VPLinear
 
 _NEEDED = ["sde", "y0", "ts"]
@@ -30,16 +29,9 @@ _ITO = ("euler", "milstein", "srk")
 _AREAS = {"srk": "space-time", "log_ode": "foster"}  # what a method asks of the Brownian motion beside its increments
 
 
-def _names(target: Any) -> list[str]:
-    try:
-        return list(inspect.signature(target).parameters)
-    except (TypeError, ValueError):
-        return []
-
-
 def is_sdeint(target: Any) -> bool:
     """Whether it is a function of an SDE, a state and times."""
-    return callable(target) and not isinstance(target, type) and _names(target)[:3] == _NEEDED
+    return callable(target) and not isinstance(target, type) and list(parameters(target))[:3] == _NEEDED
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ class SdeintPeer(Peer):
     predictions: ClassVar[tuple[str, ...]] = ("eps",)
 
     def __post_init__(self) -> None:
-        check_settings(self.target, self.settings, [*_OURS, *(n for n in _names(self.target) if n not in _GIVEN)], self.name)
+        check_settings(self.settings, [*_OURS, *(n for n in parameters(self.target) if n not in _GIVEN)], self.name)
         noise, end = self.settings.get("noise_type", "diagonal"), self.settings.get("t_end", 1e-3)
         if noise not in ("additive", "diagonal"):
             raise UsageError(

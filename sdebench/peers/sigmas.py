@@ -4,7 +4,6 @@ A state has a = 1 and s = sigma; `model(x, sigma, **extra)` answers with the den
 a falling tensor with zero at its end.  Functions that take `sigma_min`, `sigma_max` and `n` instead make their own.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -14,7 +13,19 @@ import torch
 from torch import Tensor
 
 from sdebench._support.errors import UsageError, shown
-from sdebench.peers.base import Level, Network, NotOffered, Peer, Plan, Session, check_settings, check_state, one_number, say
+from sdebench.peers.base import (
+    Level,
+    Network,
+    NotOffered,
+    Peer,
+    Plan,
+    Session,
+    check_settings,
+    check_state,
+    one_number,
+    parameters,
+    say,
+)
 
 SIGMA_MIN, SIGMA_MAX, RHO = 0.0291675, 14.614642, 7.0  # the levels of Stable Diffusion's first and last training steps
 _GIVEN = ("model", "x", "sigmas", "extra_args", "callback", "disable", "sigma_min", "sigma_max", "n")
@@ -24,15 +35,8 @@ def is_sigmas_function(target: Any) -> bool:
     """Whether it is a function whose first parameters are the model, the state, and sigmas or their range."""
     if isinstance(target, type) or not callable(target):
         return False
-    names = _names(target)
+    names = list(parameters(target))
     return len(names) > 2 and names[1] == "x" and names[2] in ("sigmas", "sigma_min")
-
-
-def _names(target: Any) -> list[str]:
-    try:
-        return list(inspect.signature(target).parameters)
-    except (TypeError, ValueError):
-        return []
 
 
 def karras(steps: int) -> tuple[float, ...]:
@@ -50,18 +54,18 @@ class SigmasPeer(Peer):
     predictions: ClassVar[tuple[str, ...]] = ("x0",)
 
     def __post_init__(self) -> None:
-        names = _names(self.target)
-        check_settings(self.target, self.settings, [name for name in names if name not in _GIVEN], self.name)
+        names = parameters(self.target)
+        check_settings(self.settings, [name for name in names if name not in _GIVEN], self.name)
 
     @property
     def takes_levels(self) -> bool:  # type: ignore[override]  # told by the signature
         """Whether the levels are handed over."""
-        return "sigmas" in _names(self.target)
+        return "sigmas" in parameters(self.target)
 
     @property
     def budget(self) -> bool:  # type: ignore[override]  # told by the signature
         """Whether `n` is a number of evaluations."""
-        return "n" in _names(self.target)
+        return "n" in parameters(self.target)
 
     def default_levels(self, steps: int) -> tuple[Level, ...]:
         return tuple(Level(1.0, sigma) for sigma in karras(steps))
@@ -87,7 +91,7 @@ class SigmasSession(Session):
         self.believed = [Level(1.0, sigma) for sigma in sigmas[:-1]] if peer.takes_levels else []
 
     def run(self, network: Network, x: Tensor) -> Tensor:
-        model, names = _Model(network), _names(self._peer.target)
+        model, names = _Model(network), parameters(self._peer.target)
         sigmas = torch.tensor(self._sigmas, dtype=torch.promote_types(x.dtype, torch.float32))
         given: dict[str, Any] = {"sigmas": sigmas}
         if "sigmas" not in names:

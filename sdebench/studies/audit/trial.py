@@ -1,6 +1,6 @@
 """Runs of a peer on an exact problem: what every check asks for, each run made once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,10 +13,10 @@ from torch import Tensor
 from sdebench.peers import Level, Peer, PeerFault, Plan, Session
 from sdebench.peers.base import Answer
 from sdebench.peers.noise import Doubles, Draws, untouched
+from sdebench.studies.audit.claims import CONSISTENCY
 from sdebench.studies.audit.world import PROBES, World
 
 By = Literal["told", "own"]
-_OVERWRITTEN = 64  # calls whose state a watch may have overwritten
 
 
 class Enough(BaseException):
@@ -105,10 +105,10 @@ class Trial:
             level = own.read_level(state)
             if watch is not None:
                 watch(len(calls), state, level, told)
-                level = own.read_level(state) if len(calls) < _OVERWRITTEN else level
+                level = own.read_level(state)
             calls.append(Call(level, told, time, state.detach().double().clone()))
             at, said = (level, level) if by == "own" and _is_level(level) else (told, None)
-            return own.answer(state, at, said, self.peer.consistency)
+            return own.answer(state, at, said, self.answers_consistently)
 
         first = start.to(dtype).clone()
         draws, casts = Draws(), Doubles()
@@ -126,6 +126,11 @@ class Trial:
         if first._version > before and watch is None:
             notes.add("writes into the state that it is given")
         return Trace(end, own.read_level(end), tuple(calls), draws.count, frozenset(notes), session)
+
+    @cached_property
+    def answers_consistently(self) -> bool:
+        """Whether its network is a consistency function, which maps a state to the end of its trajectory."""
+        return getattr(self.peer.target, "__name__", "") in CONSISTENCY
 
     @cached_property
     def is_stochastic(self) -> bool:
@@ -164,8 +169,3 @@ class Trial:
 def _is_level(level: Level) -> bool:
     """Whether the probes make sense: a state that has a level at all."""
     return level.a > -1e-6 and level.s > -1e-6 and level.a + level.s > 1e-6
-
-
-def places(calls: Sequence[Call]) -> list[float]:
-    """The lams of the calls."""
-    return [call.level.lam for call in calls]

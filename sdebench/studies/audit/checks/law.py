@@ -34,13 +34,12 @@ _STEPS, _FEW, _MOST = (20, 40, 80), (5, 10, 20), 320
 
 @dataclass(frozen=True)
 class Law:
-    """The last state of a run on N(1, _V) data: its mean and spread over those of its level, less 1 each; the level; calls."""
+    """The last state of a run on N(1, _V) data: its mean and spread over those of its level, less 1 each; the level."""
 
     mean: float
     spread: float
     level: Level
     affine: float
-    calls: int
 
     @property
     def off(self) -> float:
@@ -132,7 +131,7 @@ class _Rows:
 
     def __init__(self, normals: int, start: Level, by: By, consistency: bool):
         self.consistency = consistency
-        self.block, self.by, self.drawn, self.calls = 2 + normals, by, 0, 0
+        self.block, self.by, self.drawn = 2 + normals, by, 0
         self.mix = np.random.default_rng(0).uniform(0.2, 1.0, self.block)
         self.size = 2 * self.block + 1
         first = np.zeros(self.size)
@@ -163,7 +162,6 @@ class _Rows:
 
     def network(self, state: Tensor, told: Level, time: float) -> Answer:
         """x0 = mu + a v (x - a mu)/(a^2 v + s^2) and eps = s (x - a mu)/(a^2 v + s^2), v = 0 in the first block."""
-        self.calls += 1
         x = state.double().numpy()
         level = self.level(x) if self.by == "own" else told
         a, s = level
@@ -180,7 +178,7 @@ class _Rows:
 def _measured(trial: Trial, plan: Plan, by: By, count: int, path: Path) -> Law:
     with untouched(), torch.no_grad():
         session = trial.peer.prepare(plan)
-        rows = _Rows(count + path.normals, session.start, by, trial.peer.consistency)
+        rows = _Rows(count + path.normals, session.start, by, trial.answers_consistently)
         with brownian_path(Path(path.knots, rows.draw, path.areas)), Draws(rows.draw):
             end = session.run(rows.network, rows.start.clone())
     x = end.double().numpy()
@@ -190,4 +188,4 @@ def _measured(trial: Trial, plan: Plan, by: By, count: int, path: Path) -> Law:
     exact = sqrt(level.a**2 * _V + level.s**2)
     spread = float(np.sqrt((block[1:] ** 2).sum())) / exact - 1
     affine = abs(values[-1] - rows.mix @ block) / exact
-    return Law(float(block[0] / level.a - 1), spread, level, float(affine), rows.calls)
+    return Law(float(block[0] / level.a - 1), spread, level, float(affine))

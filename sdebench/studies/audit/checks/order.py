@@ -112,16 +112,20 @@ def _local(trial: Trial) -> Fit:
 def _seen(trial: Trial, levels: tuple[Level, ...], past: int, place: int) -> tuple[Tensor, float]:
     """(the error at levels[place], its floor) of a run whose first `past` steps begin with exact states.
 
-    Code that is told our levels is answered at them, and its state is held against the exact one there.  Code that is not is
-    answered at the level of the state: that is then the level that was put in, to rounding.
+    Code that is told our levels is answered at them, and its state is held against the exact one there: a start-up that asks
+    between two levels is left alone there.  Code that is not is answered at the level of the state: that is then the level
+    that was put in, to rounding.
     """
     world, wanted, found = trial.world, levels[place], dict[str, Any]()
     near = 1e-3 * (levels[place + 1].lam - wanted.lam)
     session = trial.peer.prepare(Plan(len(levels) - 1, levels))
 
     def watch(i: int, state: Tensor, level: Level, told: Level) -> None:
-        if past and i <= past:
-            state.copy_(world.start(levels[i]).to(state.dtype))
+        is_past = told.lam <= levels[past].lam + near if session.told_is_known else i <= past
+        if past and is_past:
+            at = _index(levels[: past + 1], told.lam) if session.told_is_known else i
+            if at is not None:
+                state.copy_(world.start(levels[at]).to(state.dtype))
             return
         ahead = (told if session.told_is_known else level).lam - wanted.lam
         if abs(ahead) < near:  # of several calls at that level the last is of the state, the others of stages
@@ -139,3 +143,11 @@ def _seen(trial: Trial, levels: tuple[Level, ...], past: int, place: int) -> tup
     if gap > _TAKEN:
         raise NotOffered(f"levels that are put in are not taken: the state is at {tuple(level)}, not at {tuple(wanted)}")
     return (found["x"][:-2] - world.points(level)) / level.radius, max(0.1 * gap, 1e-15)
+
+
+def _index(levels: Sequence[Level], lam: float) -> int | None:
+    """Which of the levels it is, to rounding in float32; None where it lies between two."""
+    lams = [level.lam for level in levels]
+    i = min(range(len(lams)), key=lambda k: abs(lams[k] - lam))
+    step = min(abs(lams[i] - lams[k]) for k in (i - 1, i + 1) if 0 <= k < len(lams))
+    return i if abs(lams[i] - lam) < 0.1 * step else None
