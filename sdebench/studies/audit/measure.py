@@ -7,8 +7,9 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from sdebench.peers import NotOffered, Peer, PeerFault, get_peer
 from sdebench.records import clean
 from sdebench.studies.audit import AuditCase, AuditStudy
 from sdebench.studies.audit.checks import formats, identity, ladder, law, levels, middle, order, parametrisations, runs
-from sdebench.studies.audit.claims import CONSISTENCY, OTHER_NETWORKS
+from sdebench.studies.audit.claims import OTHER_NETWORKS
 from sdebench.studies.audit.reading import Check, Reading
 from sdebench.studies.audit.release import folder_of, measure_elsewhere
 from sdebench.studies.audit.trial import Trial
@@ -38,7 +39,6 @@ CHECKS: dict[str, Check] = {
     "formats": formats.check,
     "identity": identity.check,
 }
-FULL_ONLY = ("identity",)
 
 
 def measure(case: AuditCase) -> Found:
@@ -59,7 +59,7 @@ def measure_here(case: AuditCase) -> dict[str, Any]:
             raise UsageError(f"unknown check {shown(name)}{near_miss(name, CHECKS)} (there are: {', '.join(CHECKS)})")
     with printing_apart() as printed:
         peer, stood_in = get_peer(case.peer, case.interface or "")
-        peer = replace(peer, claim=case.claim, consistency=getattr(peer.target, "__name__", "") in CONSISTENCY)
+        peer = replace(peer, claim=case.claim)
         readings = audit(peer, case.full, tuple(only))
     context = {
         "package": str(getattr(peer.target, "__module__", "")).partition(".")[0],
@@ -80,28 +80,16 @@ def sha256_of(target: Any) -> str:
 
 def audit(peer: Peer, full: bool = False, only: tuple[str, ...] = ()) -> list[Reading]:
     """All readings of a peer; every fault was found on two problems."""
-    chosen = only or tuple(name for name in CHECKS if full or name not in FULL_ONLY)
     trial = Trial(peer)
     found: list[Reading] = []
-    again: Callable[[], Trial] = _once(lambda: Trial(peer, other(World())))
-    for name in chosen:
+    again = cache(lambda: Trial(peer, other(World())))
+    for name in only or CHECKS:
         readings = list(_read(name, trial, full))
         if any(reading.verdict == "fault" for reading in readings):
             second = {reading.name for reading in _read(name, again(), full) if reading.verdict == "fault"}
             readings = [_confirmed(reading, second) for reading in readings]
         found += readings
     return found
-
-
-def _once(make: Callable[[], Trial]) -> Callable[[], Trial]:
-    kept: list[Trial] = []
-
-    def get() -> Trial:
-        if not kept:
-            kept.append(make())
-        return kept[0]
-
-    return get
 
 
 def _read(name: str, trial: Trial, full: bool) -> Iterator[Reading]:
