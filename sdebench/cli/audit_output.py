@@ -7,11 +7,14 @@ from typing import Any
 
 from sdebench._support.escape import xml
 from sdebench._support.files import check_own, write_own
-from sdebench.cli.output import table
+from sdebench.cli.junit import Failure, is_junit, junit
+from sdebench.cli.output import table, without
 from sdebench.records import Record
 from sdebench.studies.audit.certificate import faults_of, readings_of, row_of
 
-_HEADS = ("sampler", "calls", "best error", "claim", "main", "run", "law", "faults")
+_HEADS = ("sampler", "calls", "levels", "best error", "claim", "main", "run", "float32", "law", "faults", "is")
+_NUMBERS = ("calls", "best error", "claim", "main", "run", "float32", "faults")  # aligned right
+_SPARE = ("is", "levels", "float32", "run", "calls")  # left out of a narrow terminal in that order
 _ROOM = 28
 _ORDER = {"fault": 0, "price": 1, "limit": 2, "told": 3, "right": 4}
 
@@ -30,33 +33,38 @@ def as_json(record: Record) -> dict[str, Any]:
 
 def show(records: Sequence[Record]) -> None:
     """The table, and what is wrong in plain words; of a single sampler, all readings."""
-    table(_HEADS, [_cells(row_of(record)) for record in records], "", ("calls", "best error", "claim", "main", "run", "faults"))
+    rows = [_cells(row_of(record)) for record in records]
+    empty = [head for head, *cells in zip(_HEADS, *rows) if not any(cells)]
+    columns, kept = without(_HEADS, rows, *empty)
+    table(columns, kept, "", _NUMBERS, spare=_SPARE)
     for record in records:
         _show_one(record, everything=len(records) == 1)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    best = f"{row['best']:.2g} at {row['steps']}" if row["best"] is not None else ""
     return (
         _short(row["peer"]),
-        f"{row['calls']:g}" if row["calls"] is not None else "",
-        best,
-        f"{row['claim']:g}" if row["claim"] is not None else "",
-        _order(row["main"]),
-        _order(row["order"]),
+        _number(row["calls"], "g"),
+        row["levels"],
+        f"{row['best']:.2g} at {row['steps']}" if row["best"] is not None else "",
+        _number(row["claim"], "g"),
+        _number(row["main"], ".2f"),
+        _number(row["order"], ".2f"),
+        _number(row["float32"], ".0e"),
         row["law"],
         str(row["faults"]),
+        row["identity"],
     )
+
+
+def _number(value: float | None, form: str) -> str:
+    return format(value, form) if value is not None and isfinite(value) else ""
 
 
 def _short(spec: str) -> str:
     """The name and the settings, cut to what a table has room for."""
     name = spec.rpartition("/")[2].partition(":")[2] or spec
     return name if len(name) <= _ROOM else f"{name[: _ROOM - 3]}..."
-
-
-def _order(value: float | None) -> str:
-    return f"{value:.2f}" if value is not None and isfinite(value) else ""
 
 
 def _show_one(record: Record, everything: bool) -> None:
@@ -76,7 +84,7 @@ def _show_one(record: Record, everything: bool) -> None:
 
 
 def _is_junit(content: bytes) -> bool:
-    return b'name="sdebench audit"' in content
+    return is_junit(content, "sdebench audit")
 
 
 def check_files(junit: Path | None) -> None:
@@ -89,16 +97,10 @@ def write_junit(path: Path | None, records: Sequence[Record]) -> None:
     """A test case a sampler, which fails where it has a fault."""
     if path is None:
         return
-    from xml.etree import ElementTree as ET
-
-    failed = sum(bool(faults_of(record)) for record in records)
-    counts = {"name": "sdebench audit", "tests": str(len(records)), "failures": str(failed), "errors": "0"}
-    root = ET.Element("testsuites", counts)
-    suite = ET.SubElement(root, "testsuite", counts)
+    failures = {}
     for record in records:
-        case = ET.SubElement(suite, "testcase", classname="sdebench.audit", name=xml(record.case["peer"]))
         if faults := faults_of(record):
-            failure = ET.SubElement(case, "failure", message=xml(faults[0]["what"]), type=faults[0]["check"])
-            failure.text = "\n".join(xml(f"{one['check']}: {one['what']}\n  again: {one['repeat']}") for one in faults)
-    ET.indent(root)
-    write_own(path, ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n", _is_junit, "JUnit XML of an audit")
+            lines = [f"{one['check']}: {one['what']}\n  again: {one['repeat']}" for one in faults]
+            failures[record.case["peer"]] = Failure(faults[0]["what"], faults[0]["check"], lines)
+    content = junit("sdebench audit", [record.case["peer"] for record in records], failures)
+    write_own(path, content, _is_junit, "JUnit XML of an audit")

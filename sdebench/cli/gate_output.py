@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdebench._support.errors import UsageError, shown
-from sdebench._support.escape import workflow, xml
+from sdebench._support.escape import workflow
 from sdebench._support.files import check_own, write_own
+from sdebench.cli.junit import Failure, is_junit, junit
 
 HOSTS = ("github", "none")
 
@@ -52,7 +53,7 @@ def host(asked: str | None) -> str:
 
 
 def _is_junit(content: bytes) -> bool:
-    return b'<testsuites name="sdebench check"' in content
+    return is_junit(content, "sdebench check")
 
 
 def _is_code_quality(content: bytes) -> bool:
@@ -86,21 +87,8 @@ def _failed(outcome: GateOutcome) -> list[tuple[str, list[str]]]:
 
 
 def _junit(outcome: GateOutcome) -> bytes:
-    """A test suite with a test case a solver."""
-    from xml.etree import ElementTree as ET
-
-    failures = dict(_failed(outcome))
-    counts = {"name": "sdebench check", "tests": str(len(outcome.solvers)), "failures": str(len(failures)), "errors": "0"}
-    root = ET.Element("testsuites", counts)
-    suite = ET.SubElement(root, "testsuite", counts)
-    for solver in outcome.solvers:
-        case = ET.SubElement(suite, "testcase", classname="sdebench.check", name=xml(solver))
-        if solver in failures:
-            lines = [xml(line) for line in failures[solver]]
-            failure = ET.SubElement(case, "failure", message=_summary(lines), type="moved")
-            failure.text = "\n".join(lines)
-    ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    failures = {name: Failure(_summary(lines), "moved", lines) for name, lines in _failed(outcome)}
+    return junit("sdebench check", outcome.solvers, failures)
 
 
 def _summary(lines: list[str]) -> str:

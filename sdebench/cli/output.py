@@ -82,12 +82,15 @@ _FORMATS: dict[str, dict[str, str | None]] = {
 _MARKS = (b"<!-- made by sdebench -->\n", b"Software\0sdebench", b"/Creator (sdebench)")
 
 
-def table(columns: Sequence[str], rows: Rows, title: str = "", numbers: Sequence[str] = (), least: int = 0) -> None:
+def table(
+    columns: Sequence[str], rows: Rows, title: str = "", numbers: Sequence[str] = (), least: int = 0, spare: Sequence[str] = ()
+) -> None:
     """Print a table as wide as the terminal at most (80 columns in a pipe); columns in `numbers` align right.
 
     The first column never folds: it holds the names that one types.  A row of one cell is a heading.  Where `least` is given
     the last column does not fold either: its cells lose what is behind their last commas until they fit in what a line has
-    left, and where that is less than `least` characters the column is left out.
+    left, and where that is less than `least` characters the column is left out.  Columns in `spare` are left out, the first
+    of them first, until the others have room.
     """
     from rich.console import Console
 
@@ -96,6 +99,11 @@ def table(columns: Sequence[str], rows: Rows, title: str = "", numbers: Sequence
         console.print("\n".join(map(_clean, title.splitlines())), style="italic", markup=False)
     console.print()
     grid = _grid(columns, rows, numbers)
+    for name in spare:
+        if Console(width=1000).measure(grid).maximum <= console.width:
+            break
+        columns, rows = without(columns, rows, name)
+        grid = _grid(columns, rows, numbers)
     if least:
         last = len(columns) - 1
         grid = _grid(columns[:-1], [row[:last] for row in rows], numbers)
@@ -107,6 +115,12 @@ def table(columns: Sequence[str], rows: Rows, title: str = "", numbers: Sequence
 
 
 _SPACE = 2  # between two columns
+
+
+def without(columns: Sequence[str], rows: Rows, *names: str) -> tuple[list[str], Rows]:
+    """The table without the columns of those names."""
+    kept = [i for i, column in enumerate(columns) if column not in names]
+    return [columns[i] for i in kept], [tuple(row[i] for i in kept) for row in rows]
 
 
 def _within(text: str, room: int) -> str:
