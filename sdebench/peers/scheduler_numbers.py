@@ -29,6 +29,7 @@ def names(function: Any, skip: int = 0) -> list[str]:
 
 
 def config_of(scheduler: Any) -> Mapping[str, Any]:
+    """Its configuration, by name; nothing where it has none."""
     found = getattr(scheduler, "config", None)
     return found if isinstance(found, Mapping) else vars(found) if hasattr(found, "__dict__") else {}
 
@@ -52,6 +53,7 @@ def prediction_of(scheduler: Any) -> str:
 
 
 def is_flow(scheduler: Any) -> bool:
+    """Whether its states are (1 - s) data + s noise: it says so, or it has sigmas and no chain."""
     config = config_of(scheduler)
     if config.get("use_flow_sigmas") or config.get("prediction_type") in ("flow_prediction", "flow"):
         return True
