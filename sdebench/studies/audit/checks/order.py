@@ -45,7 +45,7 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         yield Reading("order", "claim", f"claimed: order {claim.order} ({claim.reference})", float(claim.order), "told")
     held = f"; claimed {claim.order} ({claim.reference})" if claim else ""
     yield _told("main order", f"the main scheme, from an exact past, on irregular levels: order {_text(main)}{held}", main)
-    run = None
+    run = local = None
     if full:
         run = _order(trial, (1.0,), full, exact_past=False)
         yield _told("order of a run", f"a whole run on smooth levels, without its last steps: order {_text(run)}", run)
@@ -53,7 +53,7 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         local = _local(trial)
         yield _told("local order", f"one step from an exact past: local order {_text(local)}", local)
     if claim is not None:
-        yield from _judge(claim, main, run)
+        yield from _judge(claim, main, run, local)
 
 
 def _text(fit: Fit) -> str:
@@ -64,7 +64,7 @@ def _told(name: str, what: str, fit: Fit) -> Reading:
     return Reading("order", name, what, fit.order if fit.resolved else None, "told")
 
 
-def _judge(claim: Claim, main: Fit, run: Fit | None) -> Iterator[Reading]:
+def _judge(claim: Claim, main: Fit, run: Fit | None, local: Fit | None) -> Iterator[Reading]:
     said = verdict(main, claim.order)
     if said == "refuted":
         text = f"the main scheme has order {_text(main)}, and {claim.order} is claimed ({claim.reference})"
@@ -74,6 +74,9 @@ def _judge(claim: Claim, main: Fit, run: Fit | None) -> Iterator[Reading]:
         if run is not None and verdict(run, claim.order) == "refuted":
             text = f"a whole run has order {_text(run)}: a start of lower order, of a scheme of order {claim.order}"
             yield Reading("order", "start-up", text, run.order, "price")
+        if local is not None and local.order < claim.order + 1 and verdict(local, claim.order + 1) == "refuted":
+            text = f"one step, from an exact past of unequal steps, has local order {_text(local)}: {claim.order + 1} is due"
+            yield Reading("order", "local", f"{text}; in a run such errors cancel", local.order, "fault")
 
 
 def _grid(trial: Trial, n: int, ratios: Sequence[float], past: int) -> tuple[Level, ...]:
