@@ -18,7 +18,7 @@ from multiprocessing.connection import wait
 from typing import NamedTuple, Protocol
 
 from sdebench.engine import worker
-from sdebench.engine.replies import LENGTH, Answer, Fault, Job, unpack
+from sdebench.engine.replies import LENGTH, Fault, Job, Reply, unpack
 
 PATIENCE = 3600.0  # seconds that a case may take
 STARTING = 300.0  # seconds that a process may take, besides, to load its libraries
@@ -31,7 +31,7 @@ class JobOutcome(NamedTuple):
     """What became of a job: its answer, or what was wrong with its worker."""
 
     job: Job
-    answer: Answer | None
+    answer: Reply | None
     fault: str = ""
     where: str = ""  # the worker's address
     lost: bool = False  # by the cluster: that says nothing of the case, which is sent again

@@ -35,7 +35,7 @@ class Job(NamedTuple):
         return make_key(self.case, self.code)
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """A record, and its arrays where it has any."""
 
     record: Record
@@ -52,7 +52,7 @@ def is_diverged(data: Mapping[str, Any]) -> bool:
     return bool(errors) and all(e is None for e in errors)
 
 
-def pack(answer: Answer) -> bytes:
+def pack(answer: Reply) -> bytes:
     """The bytes of an answer."""
     arrays = {name: np.array(array, order="C") for name, array in sorted((answer.arrays or {}).items())}
     rest = save(arrays) if arrays else b""
@@ -89,7 +89,7 @@ def _read_record(line: Any, job: Job) -> Record:
     return record
 
 
-def unpack(answer: bytes, job: Job) -> Answer:
+def unpack(answer: bytes, job: Job) -> Reply:
     """The answer to a job.  Raises Fault for nonsense, and UsageError for a refusal."""
     line, _, rest = answer.partition(b"\n")
     try:
@@ -100,7 +100,7 @@ def unpack(answer: bytes, job: Job) -> Answer:
             raise UsageError(cut(str(head["refused"])))
         if hashlib.sha256(rest).hexdigest() != head["sha256"]:
             raise ValueError("has not the arrays that it says (another SHA-256)")
-        return Answer(_read_record(head["record"], job), _arrays(rest) if rest else None)
+        return Reply(_read_record(head["record"], job), _arrays(rest) if rest else None)
     except UsageError:
         raise
     except (ValueError, SafetensorError, TypeError, RecursionError, AttributeError) as error:

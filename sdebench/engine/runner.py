@@ -17,7 +17,7 @@ from sdebench._support.processes import most_jobs
 from sdebench._support.registry import GRIDS, PROBLEMS, SOLVERS
 from sdebench.engine.code import Codes, write_manifest
 from sdebench.engine.pools import PATIENCE, Here, JobOutcome, Local, Pool
-from sdebench.engine.replies import Answer, Job
+from sdebench.engine.replies import Job, Reply
 from sdebench.engine.suite import Task, label, unique
 from sdebench.engine.worker import failed
 from sdebench.records import Record, Writer, find_spoilt
@@ -76,7 +76,7 @@ def plan(tasks: Iterable[Task]) -> dict[str, Planned]:
     return found
 
 
-def _answers(pool: Pool, jobs: list[Job], summary: Summary, watch: Watch) -> Iterator[Answer]:
+def _answers(pool: Pool, jobs: list[Job], summary: Summary, watch: Watch) -> Iterator[Reply]:
     """Answers as they come, in any order."""
     first, second = deque(jobs), deque()
     faults: dict[str, JobOutcome] = {}  # by key, of first tries
@@ -96,7 +96,7 @@ def _answers(pool: Pool, jobs: list[Job], summary: Summary, watch: Watch) -> Ite
             why = f"the cluster lost {label(job.case)} {_LOSSES + 1} times ({fault}), which is no failure of it"
             raise UsageError(f"{why}; everything measured is recorded: mend the cluster, and run again to go on")
         elif job.key in faults and not lost:
-            yield Answer(failed(job, "; tried again: ".join([faults[job.key].fault, fault])))
+            yield Reply(failed(job, "; tried again: ".join([faults[job.key].fault, fault])))
         else:
             faults |= {} if lost else {job.key: outcome}
             second.append(job)

@@ -19,7 +19,7 @@ from typing import Any
 from sdebench._support.errors import STRANGERS, describe
 from sdebench._support.registry import import_object
 from sdebench.engine.code import Codes
-from sdebench.engine.replies import LENGTH, Answer, Job, is_diverged, pack, refusal
+from sdebench.engine.replies import LENGTH, Job, Reply, is_diverged, pack, refusal
 from sdebench.engine.suite import Task
 from sdebench.records import Claims, Record, clean, make_record
 
@@ -54,15 +54,15 @@ def _task(job: Job) -> Task:
     return Task(study, study.from_json(job.case))
 
 
-def _measure(job: Job) -> Answer:
+def _measure(job: Job) -> Reply:
     task = _task(job)
     _single_threaded()
     found = task.study.measure(task.case)
     data = clean(found.data)
     if is_diverged(data):
         message = "no finite error: nan or inf at every size of the step"
-        return Answer(make_record(job.case, job.code, "failed", message, found.context, found.claims, data))
-    return Answer(make_record(job.case, job.code, "ok", "", found.context, found.claims, data), found.arrays)
+        return Reply(make_record(job.case, job.code, "failed", message, found.context, found.claims, data))
+    return Reply(make_record(job.case, job.code, "ok", "", found.context, found.claims, data), found.arrays)
 
 
 def answer(job: Job) -> bytes:
@@ -70,7 +70,7 @@ def answer(job: Job) -> bytes:
     try:
         return pack(_measure(job))
     except STRANGERS as error:  # whatever a solver does wrong is a fact about it
-        return pack(Answer(failed(job, describe(error))))
+        return pack(Reply(failed(job, describe(error))))
 
 
 def _other_code(job: Job) -> str:

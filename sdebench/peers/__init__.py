@@ -23,7 +23,7 @@ from sdebench.peers import paper_class as _paper_class
 from sdebench.peers import scheduler as _scheduler
 from sdebench.peers import sdeint as _sdeint
 from sdebench.peers import sigmas as _sigmas
-from sdebench.peers.base import Level, NotOffered, Peer, PeerFault, Plan, Session
+from sdebench.peers.base import Level, NotOffered, Peer, PeerFault, RunPlan, Session
 from sdebench.peers.spec import load, split
 
 from_scheduler = _scheduler.from_object
@@ -80,7 +80,7 @@ __all__ = [
     "NotOffered",
     "Peer",
     "PeerFault",
-    "Plan",
+    "RunPlan",
     "Session",
     "adapt",
     "as_peer",

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sdebench._support.errors import STRANGERS, UsageError, describe, near_miss, shown
-from sdebench.peers.base import Level, Network, NotOffered, Peer, Plan, Session, check_settings, check_state, one_number, say
+from sdebench.peers.base import Level, Network, NotOffered, Peer, RunPlan, Session, check_settings, check_state, one_number, say
 
 _GIVEN = ("self", "denoiser", "steps", "silent", "dtype", "device", "args", "kwargs")
 
@@ -72,13 +72,13 @@ class AzulaPeer(Peer):
         except STRANGERS as error:
             raise UsageError(f"{self.name} cannot be made ({describe(error)}): give what it needs in brackets") from None
 
-    def prepare(self, plan: Plan) -> "AzulaSession":
+    def prepare(self, plan: RunPlan) -> "AzulaSession":
         if plan.prediction not in ("", "x0"):
             raise NotOffered("the denoiser of this interface answers with x0")
         return AzulaSession(self, plan)
 
 
-class Levels:
+class LevelSchedule:
     """A schedule through given levels: level i of n at t = 1 - i/n, and between two the angle runs evenly."""
 
     def __init__(self, levels: Sequence[Level]):
@@ -128,12 +128,12 @@ class _Denoiser(torch.nn.Module):
 class AzulaSession(Session):
     """One sampler, called once."""
 
-    def __init__(self, peer: AzulaPeer, plan: Plan):
+    def __init__(self, peer: AzulaPeer, plan: RunPlan):
         self._peer = peer
         self._more: dict[str, float] = {"steps": plan.steps}
         if plan.levels:
             given = plan.levels[plan.begin :]
-            self._schedule: Any = Levels(given)
+            self._schedule: Any = LevelSchedule(given)
             self._more = {"steps": len(given) - 1, "start": 1.0, "stop": 0.0}
         else:
             self._schedule = peer.schedule()

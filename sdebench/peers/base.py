@@ -63,7 +63,7 @@ class NotOffered(Exception):
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """What a run is to be: the steps, our own levels in the place of the peer's, the first step, the parametrisation.
 
     `levels` has one entry more than there are steps; `begin` is the step at which a run starts in the middle; `prediction` is
@@ -129,7 +129,7 @@ class Peer:
     takes_levels: ClassVar[bool] = False
     budget: ClassVar[bool] = False  # whether `steps` counts evaluations and not steps
 
-    def prepare(self, plan: Plan) -> Session:
+    def prepare(self, plan: RunPlan) -> Session:
         """A run of that plan.  Raises NotOffered for one that the interface cannot do."""
         raise NotImplementedError
 

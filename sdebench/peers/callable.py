@@ -27,7 +27,7 @@ from sdebench.peers.base import (
     Network,
     NotOffered,
     Peer,
-    Plan,
+    RunPlan,
     Session,
     check_settings,
     check_state,
@@ -105,7 +105,7 @@ class CallablePeer(Peer):
             return tuple(meaning.level(1 - i / steps) for i in range(steps + 1))
         return tuple(meaning.level(meaning.time(Level(1.0, sigma))) for sigma in karras(steps))
 
-    def prepare(self, plan: Plan) -> "CallableSession":
+    def prepare(self, plan: RunPlan) -> "CallableSession":
         if plan.prediction not in ("", self.prediction):
             raise NotOffered(f"the function is written for a model that answers with {self.prediction}")
         meaning = _convention(self.convention)

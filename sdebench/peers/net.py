@@ -24,7 +24,7 @@ from sdebench.peers.base import (
     NotOffered,
     Peer,
     PeerFault,
-    Plan,
+    RunPlan,
     Session,
     check_settings,
     check_state,
@@ -61,7 +61,7 @@ class NetPeer(Peer):
         """Whether its times may be handed over."""
         return "t_steps" in parameters(self.target)
 
-    def prepare(self, plan: Plan) -> "NetSession":
+    def prepare(self, plan: RunPlan) -> "NetSession":
         if plan.prediction not in ("", "x0"):
             raise NotOffered("the network of this interface answers with x0")
         if (plan.levels or plan.begin) and not (plan.levels and self.takes_levels):

@@ -21,7 +21,7 @@ from sdebench.peers.base import (
     Network,
     NotOffered,
     Peer,
-    Plan,
+    RunPlan,
     Session,
     check_settings,
     check_state,
@@ -35,7 +35,7 @@ _SCHEDULES = ("noise_schedule", "ns")  # what the constructor's second parameter
 _GIVEN = ("self", "model_fn", *_SCHEDULES, "x", "steps")
 
 
-class NoiseSchedule:
+class PaperSchedule:
     """`VPLinear` as these classes want it: tensors in, tensors out, reckoned in float64.
 
     The level of a time is what VPLinear says, and beyond its domain what its formula says: times are rounded, and pass 1.
@@ -133,7 +133,7 @@ class PaperPeer(Peer):
         names = _names(function)
         return {name: value for name, value in self.settings.items() if name in names}
 
-    def prepare(self, plan: Plan) -> "PaperSession":
+    def prepare(self, plan: RunPlan) -> "PaperSession":
         if plan.prediction not in ("", "eps"):
             raise NotOffered("the model of this interface answers with eps, which the class turns into x0 itself")
         if plan.levels and not self.takes_levels:
@@ -148,9 +148,9 @@ class PaperSession(Session):
 
     prediction = "eps"
 
-    def __init__(self, peer: PaperPeer, plan: Plan):
+    def __init__(self, peer: PaperPeer, plan: RunPlan):
         self._peer = peer
-        ns = NoiseSchedule()
+        ns = PaperSchedule()
         self._times = [ns.time(level) for level in plan.levels[plan.begin :]]
         self._steps = peer.evaluations(len(self._times) - 1) if self._times else plan.steps
         first = peer.settings.get("t_start")
@@ -159,7 +159,7 @@ class PaperSession(Session):
         self.believed = [ns.level(t) for t in self._times[:-1]]
 
     def run(self, network: Network, x: Tensor) -> Tensor:
-        ns = NoiseSchedule(x.dtype)
+        ns = PaperSchedule(x.dtype)
 
         def model_fn(state: Tensor, t: Any, *rest: Any, **named: Any) -> Tensor:
             time = one_number(t)

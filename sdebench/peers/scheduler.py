@@ -26,7 +26,7 @@ from sdebench.peers.base import (
     NotOffered,
     Peer,
     PeerFault,
-    Plan,
+    RunPlan,
     Session,
     check_settings,
     check_state,
@@ -92,7 +92,7 @@ class SchedulerPeer(Peer):
         taken = set(names(method, skip)) - set(names(self.target))
         return {name: value for name, value in self.settings.items() if name in taken}
 
-    def prepare(self, plan: Plan) -> "SchedulerSession":
+    def prepare(self, plan: RunPlan) -> "SchedulerSession":
         override = {"prediction_type": THEIRS[plan.prediction]} if plan.prediction else {}
         scheduler = self.made(**override) if not plan.levels else with_levels(self, plan.levels, override)
         if not plan.levels:
@@ -137,7 +137,7 @@ def from_target(name: str, target: Any, settings: Mapping[str, Any]) -> Schedule
 class SchedulerSession(Session):
     """One run of one scheduler."""
 
-    def __init__(self, peer: SchedulerPeer, scheduler: Any, plan: Plan):
+    def __init__(self, peer: SchedulerPeer, scheduler: Any, plan: RunPlan):
         self.peer, self.scheduler, self.plan = peer, scheduler, plan
         self.notes: set[str] = set()
         self._kwargs = peer.settings_of(scheduler.step, 3)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sdebench._support.errors import UsageError, near_miss, shown
-from sdebench.peers.base import Level, Network, NotOffered, Peer, Plan, Session, check_settings, check_state, parameters, say
+from sdebench.peers.base import Level, Network, NotOffered, Peer, RunPlan, Session, check_settings, check_state, parameters, say
 from sdebench.schedules import VPLinear
 
 _NEEDED = ["sde", "y0", "ts"]
@@ -51,7 +51,7 @@ class SdeintPeer(Peer):
         if not (isinstance(end, float) and 0 < end < 1):
             raise UsageError(f"t_end is {shown(end)}: give a number between 0 and 1, without these")
 
-    def prepare(self, plan: Plan) -> "SdeintSession":
+    def prepare(self, plan: RunPlan) -> "SdeintSession":
         if plan.prediction not in ("", "eps"):
             raise NotOffered("the SDE is made from the noise that a network answers with")
         if plan.levels or plan.begin:

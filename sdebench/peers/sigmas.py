@@ -18,7 +18,7 @@ from sdebench.peers.base import (
     Network,
     NotOffered,
     Peer,
-    Plan,
+    RunPlan,
     Session,
     check_settings,
     check_state,
@@ -70,7 +70,7 @@ class SigmasPeer(Peer):
     def default_levels(self, steps: int) -> tuple[Level, ...]:
         return tuple(Level(1.0, sigma) for sigma in karras(steps))
 
-    def prepare(self, plan: Plan) -> "SigmasSession":
+    def prepare(self, plan: RunPlan) -> "SigmasSession":
         if plan.prediction not in ("", "x0"):
             raise NotOffered("the model of this interface answers with x0")
         levels = plan.levels or self.default_levels(plan.steps)

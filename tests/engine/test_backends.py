@@ -165,7 +165,7 @@ def job(**settings) -> replies.Job:
     return replies.Job({"study": "dummy", "number": 1, **settings}, "c0de", "dummy_study:DummyStudy")
 
 
-def answer_of(one: pools.Worker, asked: replies.Job) -> replies.Answer:
+def answer_of(one: pools.Worker, asked: replies.Job) -> replies.Reply:
     one.send(asked, 60.0)
     while (answer := one.reply()) is None:
         wait([one.connection], 0.5)
@@ -219,7 +219,7 @@ ARRAYS = {"x": np.arange(6.0).reshape(2, 3), "n": np.arange(3)}
 def packed(arrays=ARRAYS, **fields) -> bytes:
     """An answer whose record has these fields changed, also to what no Record would take."""
     made = records.make_record(job().case, "c0de", "ok", data={"rms": [0.5, 0.25]})
-    line, _, rest = replies.pack(replies.Answer(made, arrays)).partition(b"\n")
+    line, _, rest = replies.pack(replies.Reply(made, arrays)).partition(b"\n")
     head = json.loads(line)
     return json.dumps(head | {"record": head["record"] | fields}).encode() + b"\n" + rest
 
@@ -227,11 +227,11 @@ def packed(arrays=ARRAYS, **fields) -> bytes:
 def test_an_answer_comes_back_as_it_was_sent():
     claims = records.Claims.of(get_solver("srk-additive"))
     sent = records.make_record(job().case, "c0de", "ok", context={"dim": 1}, claims=claims, data={"rms": [0.5, 0.25]})
-    back = replies.unpack(replies.pack(replies.Answer(sent, ARRAYS)), job())
+    back = replies.unpack(replies.pack(replies.Reply(sent, ARRAYS)), job())
     assert back.record == sent
     assert back.arrays["x"].tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
     assert back.arrays["n"].dtype == np.int64
-    assert replies.unpack(replies.pack(replies.Answer(sent)), job()) == (sent, None)
+    assert replies.unpack(replies.pack(replies.Reply(sent)), job()) == (sent, None)
 
 
 NONSENSE = {

@@ -6,7 +6,7 @@ from math import exp, hypot
 import numpy as np
 import torch
 
-from sdebench.peers import Level, Plan
+from sdebench.peers import Level, RunPlan
 from sdebench.peers.base import Answer
 
 MEAN, VARIANCE = 0.3, 0.04
@@ -61,7 +61,7 @@ def state(seed=0, shape=(3, 1, 2, 2)):
 
 def run(peer, plan=None, x=None, asked=None, **more):
     """(the last state, the session) of a run from some state."""
-    session = peer.prepare(plan or Plan(**more))
+    session = peer.prepare(plan or RunPlan(**more))
     with torch.no_grad():
         return session.run(asked or network, state() if x is None else x), session
 

@@ -8,7 +8,7 @@ import torch
 from peer_runs import Asked, ddim, run, state, uneven
 
 from sdebench._support.errors import UsageError
-from sdebench.peers import Level, NotOffered, Plan, adapt, from_callable
+from sdebench.peers import Level, NotOffered, RunPlan, adapt, from_callable
 from sdebench.schedules import VPLinear
 
 LEVELS = {  # the level of a time, written again
@@ -63,7 +63,7 @@ def test_every_convention_and_parametrisation_gives_the_same_run(prediction, con
 
 def test_a_run_from_the_middle_begins_at_that_level():
     levels = uneven(6, convention="flow")
-    end, session = run(from_callable(sampler("velocity", "flow"), "velocity", "flow"), Plan(6, levels, begin=2))
+    end, session = run(from_callable(sampler("velocity", "flow"), "velocity", "flow"), RunPlan(6, levels, begin=2))
     assert session.start == pytest.approx(levels[2])
     torch.testing.assert_close(end, ddim(state(), levels[2:]), rtol=1e-12, atol=1e-12)
 
@@ -76,7 +76,7 @@ def test_times_have_the_state_s_digits_and_those_of_float32_at_least(dtype, time
         seen.append(times.dtype)
         return x
 
-    run(from_callable(note), Plan(3), x=state().to(dtype))
+    run(from_callable(note), RunPlan(3), x=state().to(dtype))
     assert seen == [times]
 
 
@@ -87,14 +87,14 @@ def test_the_network_is_told_the_level_of_the_time_it_is_given():
         model(x, 0.25 * torch.ones(len(x)))
         return model(x, times[0])
 
-    run(from_callable(late, convention="flow"), Plan(3), asked=asked)
+    run(from_callable(late, convention="flow"), RunPlan(3), asked=asked)
     assert asked.told == [Level(0.75, 0.25), Level(0.0, 1.0)]
 
 
 def test_both_ends_of_a_convention_are_there_to_the_bit():
     ends = (Level(0.0, 1.0), Level(1.0, 0.0))
     for convention in ("flow", "vp"):
-        session = from_callable(sampler("x0", convention), convention=convention).prepare(Plan(1, ends))
+        session = from_callable(sampler("x0", convention), convention=convention).prepare(RunPlan(1, ends))
         assert session.start == (0.0, 1.0)
         assert session._times == [{"flow": 1.0, "vp": pi / 2}[convention], 0.0]
 
@@ -111,11 +111,11 @@ def test_a_run_as_shipped_falls_to_the_data(convention):
 def test_a_level_that_a_convention_cannot_hold_is_not_offered():
     noise = (Level(0.0, 1.0), Level(1.0, 0.5))
     with pytest.raises(NotOffered, match="cannot hold a level with alpha = 0"):
-        from_callable(sampler("x0", "edm")).prepare(Plan(1, noise))
+        from_callable(sampler("x0", "edm")).prepare(RunPlan(1, noise))
     with pytest.raises(NotOffered, match="does not reach the level"):
-        from_callable(sampler("x0", "VPLinear"), convention=VPLinear()).prepare(Plan(1, noise))
+        from_callable(sampler("x0", "VPLinear"), convention=VPLinear()).prepare(RunPlan(1, noise))
     with pytest.raises(NotOffered, match="written for a model that answers with x0"):
-        from_callable(sampler("x0", "edm")).prepare(Plan(3, prediction="eps"))
+        from_callable(sampler("x0", "edm")).prepare(RunPlan(3, prediction="eps"))
 
 
 def with_settings(model, x, times, eta=0.0, *, last=True):
@@ -125,7 +125,7 @@ def with_settings(model, x, times, eta=0.0, *, last=True):
 def test_settings_of_the_adapter_and_of_the_function_are_told_apart():
     peer = adapt("mine", with_settings, {"prediction": "eps", "convention": "flow", "eta": 2.0})
     assert (peer.kind, peer.prediction, peer.convention, peer.settings) == ("callable", "eps", "flow", {"eta": 2.0})
-    end, _ = run(peer, Plan(3))
+    end, _ = run(peer, RunPlan(3))
     assert torch.equal(end, 2 * state())
 
 
@@ -147,7 +147,7 @@ def test_a_function_that_takes_anything_takes_any_setting():
     def anything(model, x, times, **more):
         return x * more["factor"]
 
-    assert torch.equal(run(adapt("mine", anything, {"factor": 3.0}), Plan(2))[0], 3 * state())
+    assert torch.equal(run(adapt("mine", anything, {"factor": 3.0}), RunPlan(2))[0], 3 * state())
 
 
 @pytest.mark.parametrize("wrong", [3, lambda x, t: x, dict])

@@ -5,7 +5,7 @@ import torch
 from peer_runs import Asked, ddim, run, state, uneven
 
 from sdebench._support.errors import UsageError
-from sdebench.peers import Level, NotOffered, PeerFault, Plan, from_net_function
+from sdebench.peers import Level, NotOffered, PeerFault, RunPlan, from_net_function
 
 
 def sigmas_of(num_steps, sigma_min, sigma_max, rho=7.0):
@@ -35,7 +35,7 @@ def points(net, latents, class_labels=None, num_steps=None, sigma_min=0.01, sigm
 
 
 def test_a_run_is_that_of_the_function_from_the_level_that_it_makes():
-    end, session = run(from_net_function(edm), Plan(8))
+    end, session = run(from_net_function(edm), RunPlan(8))
     levels = [Level(1.0, float(s)) for s in [*sigmas_of(8, 0.01, 40.0), 0.0]]
     assert session.start == pytest.approx(levels[0], rel=1e-14)
     assert session.noise == session.start.s
@@ -54,7 +54,7 @@ def test_a_run_is_that_of_the_function_from_the_level_that_it_makes():
 )
 def test_where_a_run_begins_is_read_off(function, settings, first):
     """Not the level of the first call: noise may be raised before it, or a step be made without the network."""
-    session = from_net_function(function, settings=settings).prepare(Plan(8))
+    session = from_net_function(function, settings=settings).prepare(RunPlan(8))
     assert session.start == (1.0, pytest.approx(first, rel=1e-12))
 
 
@@ -62,7 +62,7 @@ def test_a_first_step_without_the_network_does_not_hide_the_digits_of_its_first_
     def rounded(net, latents, num_steps=5, sigma_max=7.3, afs=False):
         return points(net, latents, num_steps=num_steps, afs=afs, t_steps=sigmas_of(num_steps, 0.1, sigma_max).float())
 
-    session = from_net_function(rounded, settings={"afs": True}).prepare(Plan(5))
+    session = from_net_function(rounded, settings={"afs": True}).prepare(RunPlan(5))
     assert session.start.s == float(sigmas_of(5, 0.1, 7.3).float()[0]) != 7.3
 
 
@@ -70,7 +70,7 @@ def test_a_first_step_without_the_network_that_no_setting_names_leaves_what_is_s
     def always(net, latents, num_steps=5, sigma_max=9.0):
         return points(net, latents, num_steps=num_steps, sigma_max=sigma_max, afs=True)
 
-    assert from_net_function(always).prepare(Plan(5)).start == Level(1.0, 9.0)
+    assert from_net_function(always).prepare(RunPlan(5)).start == Level(1.0, 9.0)
 
 
 def test_where_a_run_begins_may_not_be_known():
@@ -78,7 +78,7 @@ def test_where_a_run_begins_may_not_be_known():
         return latents
 
     with pytest.raises(PeerFault, match="where a run begins cannot be told"):
-        from_net_function(never_asks).prepare(Plan(5))
+        from_net_function(never_asks).prepare(RunPlan(5))
 
 
 def test_the_network_is_what_such_functions_expect():
@@ -95,7 +95,7 @@ def test_the_network_is_what_such_functions_expect():
         return net(x, torch.tensor([2.0]).expand(len(x)))
 
     asked = Asked()
-    run(from_net_function(reads), Plan(5), asked=asked)
+    run(from_net_function(reads), RunPlan(5), asked=asked)
     assert asked.told == [Level(1.0, 2.0)] * 2
 
 
@@ -113,10 +113,10 @@ def test_levels_are_put_in_where_times_may_be_handed_over():
 @pytest.mark.parametrize(
     ("function", "plan"),
     [
-        (edm, Plan(3, uneven(3))),
-        (points, Plan(3, begin=1)),
-        (points, Plan(3, prediction="eps")),
-        (points, Plan(1, (Level(0.0, 1.0), Level(1.0, 0.1)))),
+        (edm, RunPlan(3, uneven(3))),
+        (points, RunPlan(3, begin=1)),
+        (points, RunPlan(3, prediction="eps")),
+        (points, RunPlan(1, (Level(0.0, 1.0), Level(1.0, 0.1)))),
     ],
 )
 def test_what_the_interface_cannot_do_is_not_offered(function, plan):

@@ -8,7 +8,7 @@ from wrapped import TorchNoise, as_callable, as_scheduler, as_sigmas_function
 from sdebench.catalogue import get_solver, list_solvers
 from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Model
-from sdebench.peers import Level, Plan, from_callable, from_scheduler, from_sigmas_function
+from sdebench.peers import Level, RunPlan, from_callable, from_scheduler, from_sigmas_function
 from sdebench.schedules import EDM, Rectified, VPLinear
 
 NEEDS_MORE = {"analytic-dpm"}  # asks the model for more than a foreign network tells
@@ -39,7 +39,7 @@ def theirs(peer, plan):
 @pytest.mark.parametrize("name", SOLVERS)
 def test_as_a_function_of_sigmas(name):
     solver, levels = get_solver(name), uneven(N, convention="ve")
-    found = theirs(from_sigmas_function(as_sigmas_function(solver)), Plan(N, levels))
+    found = theirs(from_sigmas_function(as_sigmas_function(solver)), RunPlan(N, levels))
     torch.testing.assert_close(found, ours(solver, EDM(), "x0", levels), rtol=1e-10, atol=1e-10)
 
 
@@ -47,14 +47,14 @@ def test_as_a_function_of_sigmas(name):
 @pytest.mark.parametrize("name", SOLVERS)
 def test_as_a_plain_function(name, ns):
     solver, levels = get_solver(name), uneven(N, convention="vp" if ns == VPLinear() else "flow")
-    found = theirs(from_callable(as_callable(solver, ns), "eps", ns), Plan(N, levels))
+    found = theirs(from_callable(as_callable(solver, ns), "eps", ns), RunPlan(N, levels))
     torch.testing.assert_close(found, ours(solver, ns, "eps", levels), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", [name for name in SOLVERS if name not in NO_SCHEDULER])
 def test_as_a_scheduler(name):
     solver, levels = get_solver(name), uneven(N)
-    found = theirs(from_scheduler(as_scheduler(solver)), Plan(N, levels))
+    found = theirs(from_scheduler(as_scheduler(solver)), RunPlan(N, levels))
     torch.testing.assert_close(found, ours(solver, VPLinear(), "eps", levels), rtol=1e-9, atol=1e-9)
 
 
@@ -63,7 +63,7 @@ def test_as_a_scheduler(name):
 def test_as_a_scheduler_of_another_parametrisation(name, prediction):
     solver, levels = get_solver(name), uneven(N)
     kind = {"sample": "x0", "v_prediction": "v"}[prediction]
-    found = theirs(from_scheduler(as_scheduler(solver)), Plan(N, levels, prediction=kind))
+    found = theirs(from_scheduler(as_scheduler(solver)), RunPlan(N, levels, prediction=kind))
     torch.testing.assert_close(found, ours(solver, VPLinear(), "eps", levels), rtol=1e-8, atol=1e-8)
 
 
@@ -84,7 +84,7 @@ def test_a_state_that_is_written_over_is_the_one_from_which_a_scheduler_goes_on(
         return network(x, told, time)
 
     with torch.no_grad():
-        end = from_scheduler(as_scheduler(get_solver("ddim"))).prepare(Plan(3, levels)).run(writes, state())
+        end = from_scheduler(as_scheduler(get_solver("ddim"))).prepare(RunPlan(3, levels)).run(writes, state())
     x0, eps, _ = network(exact[2], levels[2], 0.0)
     torch.testing.assert_close(end, levels[3].a * x0 + levels[3].s * eps, rtol=1e-12, atol=1e-12)
 
@@ -93,5 +93,5 @@ def test_a_state_that_is_written_over_is_the_one_from_which_a_scheduler_goes_on(
 def test_as_a_scheduler_that_begins_in_the_middle(name):
     solver, levels = get_solver(name), uneven(N)
     begin = 2 * solver.nfe_per_step
-    found = theirs(from_scheduler(as_scheduler(solver)), Plan(N, levels, begin=begin))
+    found = theirs(from_scheduler(as_scheduler(solver)), RunPlan(N, levels, begin=begin))
     torch.testing.assert_close(found, ours(solver, VPLinear(), "eps", levels[2:]), rtol=1e-9, atol=1e-9)

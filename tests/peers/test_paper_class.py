@@ -7,8 +7,8 @@ import torch
 from peer_runs import Asked, ddim, level_of, network, run, state, uneven
 
 from sdebench._support.errors import UsageError
-from sdebench.peers import Level, NotOffered, Plan, from_class
-from sdebench.peers.paper_class import NoiseSchedule
+from sdebench.peers import Level, NotOffered, RunPlan, from_class
+from sdebench.peers.paper_class import PaperSchedule
 from sdebench.schedules import VPLinear
 
 
@@ -55,7 +55,7 @@ class Exponential:
 
 
 def test_the_schedule_that_is_handed_over_is_ours():
-    ns, ours = NoiseSchedule(), VPLinear()
+    ns, ours = PaperSchedule(), VPLinear()
     for t in (1e-4, 0.1, 0.5, 1.0):
         time = torch.tensor(t, dtype=torch.float64)
         lam = ours.lam(t)
@@ -70,16 +70,16 @@ def test_the_schedule_that_is_handed_over_is_ours():
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_its_answers_have_the_shape_of_the_times_and_the_dtype_of_the_state(dtype):
-    ns, times = NoiseSchedule(dtype), torch.tensor([[0.2], [0.4]])
+    ns, times = PaperSchedule(dtype), torch.tensor([[0.2], [0.4]])
     for method in (ns.marginal_alpha, ns.marginal_std, ns.marginal_lambda, ns.marginal_log_mean_coeff, ns.inverse_lambda):
         assert (method(times).shape, method(times).dtype) == (times.shape, dtype)
-    end, _ = run(from_class(Exponential, settings={"denoise_to_zero": True}), Plan(4), x=state().to(dtype))
+    end, _ = run(from_class(Exponential, settings={"denoise_to_zero": True}), RunPlan(4), x=state().to(dtype))
     assert end.dtype == dtype
 
 
 def test_a_run_as_shipped_goes_from_noise_to_the_time_of_the_schedule():
     asked = Asked()
-    _, session = run(from_class(Exponential), Plan(5), asked=asked)
+    _, session = run(from_class(Exponential), RunPlan(5), asked=asked)
     ours = VPLinear()
     assert session.start == pytest.approx(Level(*ours.levels(1.0)), rel=1e-14)
     assert session.noise == 1.0
@@ -91,17 +91,17 @@ def test_levels_are_put_in_where_the_class_asks_itself_for_times():
     levels = uneven(7)
     peer = from_class(Exponential)
     assert peer.takes_levels
-    end, session = run(peer, Plan(7, levels))
+    end, session = run(peer, RunPlan(7, levels))
     torch.testing.assert_close(end, ddim(state(), levels), rtol=1e-11, atol=1e-11)
     assert session.believed == [pytest.approx(level, rel=1e-12) for level in levels[:-1]]
-    end, _ = run(peer, Plan(7, levels, begin=3))
+    end, _ = run(peer, RunPlan(7, levels, begin=3))
     torch.testing.assert_close(end, ddim(state(), levels[3:]), rtol=1e-11, atol=1e-11)
 
 
 def test_times_within_a_step_stay_its_own():
     """A single-step method: one step a level, and the midpoint in lam, written again."""
     levels, x = uneven(3), state()
-    end, _ = run(from_class(Exponential, settings={"order": 2, "method": "singlestep_fixed"}), Plan(3, levels))
+    end, _ = run(from_class(Exponential, settings={"order": 2, "method": "singlestep_fixed"}), RunPlan(3, levels))
     for s, t in pairwise(levels):
         mid = level_of(0.5 * (s.lam + t.lam))
         eps = network(ddim(x, (s, mid)), mid, 0.0).eps
@@ -122,23 +122,23 @@ def test_what_the_interface_cannot_do_is_not_offered():
 
     peer = from_class(Fixed)
     assert not peer.takes_levels
-    for plan in (Plan(3, uneven(3)), Plan(3, begin=1), Plan(3, prediction="x0")):
+    for plan in (RunPlan(3, uneven(3)), RunPlan(3, begin=1), RunPlan(3, prediction="x0")):
         with pytest.raises(NotOffered):
             peer.prepare(plan)
     for noise in (Level(0.0, 1.0), level_of(-6.0)):
         with pytest.raises(NotOffered, match="its times hold lam from -5"):
-            from_class(Exponential).prepare(Plan(1, (noise, level_of(0.0))))
+            from_class(Exponential).prepare(RunPlan(1, (noise, level_of(0.0))))
 
     class Coarse(Exponential):
         def sample(self, x, steps, t_start=None, t_end=None):
             return super().sample(x, steps // 2, t_start, t_end)
 
     with pytest.raises(NotOffered, match="asks for 2 steps over the 5 levels"):
-        run(from_class(Coarse), Plan(4, uneven(4)))
+        run(from_class(Coarse), RunPlan(4, uneven(4)))
 
 
 def test_settings_go_to_the_constructor_or_to_sample():
-    _, session = run(from_class(Exponential, settings={"kind": "x", "t_start": 0.5, "t_end": 0.1}), Plan(3))
+    _, session = run(from_class(Exponential, settings={"kind": "x", "t_start": 0.5, "t_end": 0.1}), RunPlan(3))
     assert session.start == pytest.approx(Level(*VPLinear().levels(0.5)), rel=1e-14)
     with pytest.raises(UsageError, match="no setting 'ordr'; did you mean 'order'"):
         from_class(Exponential, settings={"ordr": 2})
@@ -153,7 +153,7 @@ def test_a_class_that_cannot_be_made_or_is_none_is_refused():
             super().__init__(model_fn, noise_schedule)
 
     with pytest.raises(UsageError, match=r"cannot be made \(TypeError.*table"):
-        run(from_class(Fails), Plan(3))
+        run(from_class(Fails), RunPlan(3))
     for wrong in (dict, 3, test_settings_go_to_the_constructor_or_to_sample):
         with pytest.raises(UsageError, match="is not a class"):
             from_class(wrong)

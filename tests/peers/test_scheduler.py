@@ -10,7 +10,7 @@ from peer_runs import Asked, ddim, run, state, uneven
 from studies.audit.planted import Right
 
 from sdebench._support.errors import UsageError
-from sdebench.peers import Level, NotOffered, PeerFault, Plan, adapt, from_scheduler
+from sdebench.peers import Level, NotOffered, PeerFault, RunPlan, adapt, from_scheduler
 from sdebench.peers.scheduler import prediction_of, told_ratio
 
 
@@ -52,7 +52,7 @@ class OfSigmas:
 
 def test_a_run_is_that_of_the_chain():
     peer, asked = of(Right), Asked()
-    end, session = run(peer, Plan(10), asked=asked)
+    end, session = run(peer, RunPlan(10), asked=asked)
     bars = Right().alphas_cumprod
     levels = [Level(sqrt(float(bars[t])), sqrt(1 - float(bars[t]))) for t in range(999, 0, -100)]
     assert session.start == pytest.approx(levels[0], rel=1e-14)
@@ -70,7 +70,7 @@ def test_a_time_between_two_of_the_chain_is_read_between_them():
 
 @pytest.mark.parametrize(("flow", "convention", "start"), [(False, "ve", (1.0, 100.0)), (True, "flow", (0.0, 1.0))])
 def test_the_convention_of_a_state_is_read_off(flow, convention, start):
-    session = of(OfSigmas, flow=flow).prepare(Plan(5))
+    session = of(OfSigmas, flow=flow).prepare(RunPlan(5))
     assert (session.convention, session.start, session.noise) == (convention, start, session.start.s)
     assert session.prediction == ("velocity" if flow else "eps")
 
@@ -116,7 +116,7 @@ def test_levels_are_put_in(target):
     """Right takes them as a chain, OfSigmas as sigmas; the network is told the level and not a time of its training."""
     asked, convention = Asked(), "vp" if target is Right else "ve"
     levels = uneven(7, convention=convention)
-    end, session = run(of(target), Plan(7, levels), asked=asked)
+    end, session = run(of(target), RunPlan(7, levels), asked=asked)
     torch.testing.assert_close(end, ddim(state(), levels), rtol=1e-10, atol=1e-10)
     assert asked.told == [pytest.approx(level, rel=1e-9) for level in levels[:-1]]
     assert not session.told_is_known
@@ -124,7 +124,7 @@ def test_levels_are_put_in(target):
 
 def test_levels_of_a_flow_are_put_in():
     levels = uneven(7, convention="flow")
-    end, _ = run(of(OfSigmas, flow=True), Plan(7, levels))
+    end, _ = run(of(OfSigmas, flow=True), RunPlan(7, levels))
     torch.testing.assert_close(end, ddim(state(), levels), rtol=1e-10, atol=1e-10)
 
 
@@ -134,22 +134,22 @@ def test_levels_that_are_not_taken_are_not_offered():
             super().__init__()
 
     with pytest.raises(NotOffered, match="neither sigmas nor betas"):
-        of(Fixed).prepare(Plan(3, uneven(3)))
+        of(Fixed).prepare(RunPlan(3, uneven(3)))
     with pytest.raises(NotOffered, match="alpha = 0"):
-        of(OfSigmas).prepare(Plan(1, (Level(0.0, 1.0), Level(1.0, 0.1))))
+        of(OfSigmas).prepare(RunPlan(1, (Level(0.0, 1.0), Level(1.0, 0.1))))
 
 
 def test_a_run_from_the_middle_begins_at_that_step():
-    session = of(Right).prepare(Plan(10, begin=4))
-    assert session.start == pytest.approx(of(Right).prepare(Plan(10)).believed[4])
+    session = of(Right).prepare(RunPlan(10, begin=4))
+    assert session.start == pytest.approx(of(Right).prepare(RunPlan(10)).believed[4])
     assert len(session.times) == 6
 
 
 def test_a_second_run_is_with_the_same_object():
-    session = of(OfSigmas).prepare(Plan(5))
+    session = of(OfSigmas).prepare(RunPlan(5))
     again = session.again()
     assert again.scheduler is session.scheduler
-    assert of(OfSigmas).prepare(Plan(5)).scheduler is not session.scheduler
+    assert of(OfSigmas).prepare(RunPlan(5)).scheduler is not session.scheduler
 
 
 # ---- settings, and an object that was made -------------------------------------------------------------------------
@@ -157,9 +157,9 @@ def test_a_second_run_is_with_the_same_object():
 
 def test_settings_go_where_they_are_taken():
     peer = of(OfSigmas, shift=2.0, last=0.5, scale=0.0)
-    session = peer.prepare(Plan(4))
+    session = peer.prepare(RunPlan(4))
     assert (session.scheduler.shift, float(session.scheduler.sigmas[-1])) == (2.0, 0.5)
-    assert torch.equal(run(peer, Plan(4))[0], state())
+    assert torch.equal(run(peer, RunPlan(4))[0], state())
 
 
 def test_a_wrong_setting_or_a_missing_one_is_refused():
@@ -171,13 +171,13 @@ def test_a_wrong_setting_or_a_missing_one_is_refused():
             super().__init__()
 
     with pytest.raises(UsageError, match=r"cannot be made .*give what it needs in brackets"):
-        of(Needs).prepare(Plan(3))
+        of(Needs).prepare(RunPlan(3))
 
 
 def test_an_object_that_was_made_is_left_alone():
     scheduler = OfSigmas(shift=3.0)
     peer = from_scheduler(scheduler)
-    _, session = run(peer, Plan(5))
+    _, session = run(peer, RunPlan(5))
     assert session.scheduler.shift == 3.0
     assert scheduler.sigmas is None
     with pytest.raises(UsageError, match="is not a scheduler"):
@@ -190,10 +190,10 @@ def test_an_object_of_diffusers_is_made_again_of_its_configuration():
     diffusers = pytest.importorskip("diffusers")
     made = diffusers.DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False, timestep_spacing="trailing")
     peer = from_scheduler(made)
-    assert dict(peer.prepare(Plan(10, prediction="v")).scheduler.config)["beta_schedule"] == "scaled_linear"
-    assert peer.prepare(Plan(10, prediction="v")).prediction == "v"
+    assert dict(peer.prepare(RunPlan(10, prediction="v")).scheduler.config)["beta_schedule"] == "scaled_linear"
+    assert peer.prepare(RunPlan(10, prediction="v")).prediction == "v"
     levels = uneven(6)
-    end, _ = run(peer, Plan(6, levels))
+    end, _ = run(peer, RunPlan(6, levels))
     torch.testing.assert_close(end, ddim(state(), levels), rtol=1e-6, atol=1e-6)
 
 
@@ -209,7 +209,7 @@ def test_a_step_that_gives_no_state_is_a_fault(result):
             return result
 
     with pytest.raises(PeerFault, match="step gives"):
-        run(of(Odd), Plan(4))
+        run(of(Odd), RunPlan(4))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_state_may_come_in_any_of_the_usual_wrappings(how):
         def step(self, model_output, timestep, sample):
             return how(sample)
 
-    assert torch.equal(run(of(Wrapped), Plan(4))[0], state())
+    assert torch.equal(run(of(Wrapped), RunPlan(4))[0], state())
 
 
 @pytest.mark.parametrize("times", [torch.zeros(3, dtype=torch.complex64), torch.zeros(2, 2), torch.tensor([]), None])
@@ -231,7 +231,7 @@ def test_timesteps_that_are_not_one_real_number_a_step_are_a_fault(times):
             self.timesteps = times
 
     with pytest.raises(PeerFault, match="timesteps"):
-        of(Odd).prepare(Plan(4))
+        of(Odd).prepare(RunPlan(4))
 
 
 @pytest.mark.parametrize("times", [[0.3, 0.1], (0.3, 0.1), np.array([0.3, 0.1])])
@@ -244,7 +244,7 @@ def test_timesteps_keep_their_digits(times):
             return sample
 
     asked = Asked()
-    run(of(Odd), Plan(2), asked=asked)
+    run(of(Odd), RunPlan(2), asked=asked)
     assert asked.times == [0.3, 0.1]
 
 
@@ -254,9 +254,9 @@ def test_what_writes_where_it_should_not_is_noted():
             model_output.zero_()
             return sample.zero_()
 
-    _, session = run(of(Writes), Plan(3))
+    _, session = run(of(Writes), RunPlan(3))
     assert session.notes == {"writes into the state that it is given", "writes into the network's answer"}
-    assert not run(of(Right), Plan(3))[1].notes
+    assert not run(of(Right), RunPlan(3))[1].notes
 
 
 def test_a_step_of_other_arguments_is_refused():

@@ -5,7 +5,7 @@ import torch
 from peer_runs import MEAN, VARIANCE, Asked, network, run, state, uneven
 
 from sdebench._support.errors import UsageError
-from sdebench.peers import Level, NotOffered, Plan, from_sdeint
+from sdebench.peers import Level, NotOffered, RunPlan, from_sdeint
 from sdebench.peers.noise import Draws, Path, brownian_path
 from sdebench.schedules import VPLinear
 from sdebench.studies.audit.checks.law import law
@@ -19,10 +19,10 @@ def test_euler_s_steps_are_those_of_the_reverse_sde():
     ns, x, n = VPLinear(), state(), 4
     known = Path()
     with brownian_path(known):
-        run(from_sdeint(torchsde.sdeint, settings={"method": "euler"}), Plan(n))
+        run(from_sdeint(torchsde.sdeint, settings={"method": "euler"}), RunPlan(n))
     path = Path(tuple(sorted(known.asked)), lambda shape: torch.ones(shape, dtype=torch.float64))
     with brownian_path(path):
-        end, session = run(from_sdeint(torchsde.sdeint, settings={"method": "euler"}), Plan(n))
+        end, session = run(from_sdeint(torchsde.sdeint, settings={"method": "euler"}), RunPlan(n))
     h = 0.999 / n
     for i in range(n):
         t = 1 - i * h
@@ -41,7 +41,7 @@ def test_a_run_makes_the_steps_that_are_asked_for(method, calls):
     """And one call more, by which torchsde looks at the shape of the drift."""
     for dtype in (torch.float64, torch.float32):
         asked = Asked()
-        run(from_sdeint(torchsde.sdeint, settings={"method": method}), Plan(7), x=state().to(dtype), asked=asked)
+        run(from_sdeint(torchsde.sdeint, settings={"method": method}), RunPlan(7), x=state().to(dtype), asked=asked)
         assert len(asked.times) == 7 * calls + 1
         assert all(told == Level(*VPLinear().levels(t)) for told, t in zip(asked.told, asked.times))
         assert {tuple(x.shape) for x in asked.states} == {tuple(state().shape)}
@@ -64,17 +64,17 @@ def test_a_seed_of_torch_tells_the_path():
     ends = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        ends.append(run(peer, Plan(5))[0])
+        ends.append(run(peer, RunPlan(5))[0])
     assert torch.equal(ends[0], ends[1])
     assert not torch.equal(ends[0], ends[2])
     with Draws() as draws:
-        run(peer, Plan(5))
+        run(peer, RunPlan(5))
     assert not draws.others
 
 
 def test_many_runs_have_the_right_mean_and_spread():
     torch.manual_seed(0)
-    session = from_sdeint(torchsde.sdeint, settings={"method": "srk"}).prepare(Plan(60))
+    session = from_sdeint(torchsde.sdeint, settings={"method": "srk"}).prepare(RunPlan(60))
     a, s = session.start
     x = a * MEAN + (a * a * VARIANCE + s * s) ** 0.5 * torch.randn(4000, 2, dtype=torch.float64)
     end = session.run(network, x)
@@ -84,12 +84,12 @@ def test_many_runs_have_the_right_mean_and_spread():
 
 def test_settings_are_those_of_the_function_and_two_of_the_adapter():
     asked = Asked()
-    run(from_sdeint(torchsde.sdeint, settings={"method": "euler", "dt": 0.1, "t_end": 0.5}), Plan(3), asked=asked)
+    run(from_sdeint(torchsde.sdeint, settings={"method": "euler", "dt": 0.1, "t_end": 0.5}), RunPlan(3), asked=asked)
     assert min(asked.times) == pytest.approx(0.6)
     assert len(asked.times) in (6, 7)
     one, other = Asked(), Asked()
-    run(from_sdeint(torchsde.sdeint, settings={"noise_type": "additive"}), Plan(3), asked=one)
-    run(from_sdeint(torchsde.sdeint, settings={"noise_type": "diagonal"}), Plan(3), asked=other)
+    run(from_sdeint(torchsde.sdeint, settings={"noise_type": "additive"}), RunPlan(3), asked=one)
+    run(from_sdeint(torchsde.sdeint, settings={"noise_type": "diagonal"}), RunPlan(3), asked=other)
     assert len(one.times) < len(other.times)
 
 
@@ -109,10 +109,10 @@ def test_a_wrong_setting_is_refused(settings, says):
 
 def test_what_the_interface_cannot_do_is_not_offered():
     peer = from_sdeint(torchsde.sdeint)
-    for plan in (Plan(3, uneven(3)), Plan(3, begin=1), Plan(3, prediction="x0")):
+    for plan in (RunPlan(3, uneven(3)), RunPlan(3, begin=1), RunPlan(3, prediction="x0")):
         with pytest.raises(NotOffered):
             peer.prepare(plan)
     with pytest.raises(UsageError, match="is not a function"):
         from_sdeint(print)
     with pytest.raises(UsageError, match="no package that has a BrownianInterval"):
-        run(from_sdeint(lambda sde, y0, ts: y0), Plan(3))
+        run(from_sdeint(lambda sde, y0, ts: y0), RunPlan(3))

@@ -5,7 +5,7 @@ import torch
 from peer_runs import Asked, ddim, run, state, uneven
 
 from sdebench._support.errors import UsageError
-from sdebench.peers import Level, NotOffered, PeerFault, Plan, from_sigmas_function
+from sdebench.peers import Level, NotOffered, PeerFault, RunPlan, from_sigmas_function
 from sdebench.peers.sigmas import SIGMA_MAX, SIGMA_MIN, karras
 
 
@@ -36,14 +36,14 @@ def test_levels_of_another_convention_are_those_of_the_same_ratio():
 
 def test_the_network_is_told_each_sigma_as_a_level():
     asked, levels = Asked(), uneven(5, convention="ve")
-    run(from_sigmas_function(euler), Plan(5, levels), asked=asked)
+    run(from_sigmas_function(euler), RunPlan(5, levels), asked=asked)
     assert asked.told == [Level(1.0, level.s) for level in levels[:-1]]
     assert asked.times == [level.s for level in levels[:-1]]
 
 
 def test_a_run_as_shipped_is_on_karras_levels_down_to_zero():
     asked = Asked()
-    _, session = run(from_sigmas_function(euler), Plan(6), asked=asked)
+    _, session = run(from_sigmas_function(euler), RunPlan(6), asked=asked)
     assert session.start == (1.0, pytest.approx(SIGMA_MAX, rel=1e-12))
     assert asked.times[-1] == pytest.approx(SIGMA_MIN, rel=1e-12)
     assert karras(6)[-1] == 0.0
@@ -60,11 +60,11 @@ def test_a_function_of_a_range_makes_its_own_levels():
     peer = from_sigmas_function(of_a_range)
     assert (peer.takes_levels, peer.budget) == (False, True)
     asked = Asked()
-    _, session = run(peer, Plan(4), asked=asked)
+    _, session = run(peer, RunPlan(4), asked=asked)
     assert asked.times[0] == pytest.approx(SIGMA_MAX)
     assert len(asked.times) == 4
     assert not session.believed
-    for plan in (Plan(4, uneven(4)), Plan(4, begin=1)):
+    for plan in (RunPlan(4, uneven(4)), RunPlan(4, begin=1)):
         with pytest.raises(NotOffered, match="no sigmas but their range"):
             peer.prepare(plan)
 
@@ -79,13 +79,13 @@ def test_sigmas_have_the_state_s_digits_and_those_of_float32_at_least(dtype, sig
         seen.append(sigmas.dtype)
         return x
 
-    end, _ = run(from_sigmas_function(note), Plan(3), x=state().to(dtype))
+    end, _ = run(from_sigmas_function(note), RunPlan(3), x=state().to(dtype))
     assert (seen, end.dtype) == ([sigmas], dtype)
 
 
 @pytest.mark.parametrize(
     ("plan", "says"),
-    [(Plan(3, prediction="eps"), "answers with x0"), (Plan(1, (Level(0.0, 1.0), Level(1.0, 0.1))), "alpha = 0")],
+    [(RunPlan(3, prediction="eps"), "answers with x0"), (RunPlan(1, (Level(0.0, 1.0), Level(1.0, 0.1))), "alpha = 0")],
 )
 def test_what_the_interface_cannot_do_is_not_offered(plan, says):
     with pytest.raises(NotOffered, match=says):
@@ -105,7 +105,7 @@ def test_settings_go_to_the_function_and_misspelt_ones_are_refused():
 )
 def test_an_answer_that_is_no_state_is_a_fault(wrong):
     with pytest.raises(PeerFault, match="is expected"):
-        run(from_sigmas_function(wrong), Plan(3))
+        run(from_sigmas_function(wrong), RunPlan(3))
 
 
 def test_several_levels_in_one_call_are_not_offered():
@@ -113,7 +113,7 @@ def test_several_levels_in_one_call_are_not_offered():
         return model(x, sigmas[: len(x)])
 
     with pytest.raises(NotOffered, match="several levels in one call"):
-        run(from_sigmas_function(parallel), Plan(5))
+        run(from_sigmas_function(parallel), RunPlan(5))
 
 
 def test_another_function_is_refused():

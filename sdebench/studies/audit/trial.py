@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sdebench.peers import Level, Peer, PeerFault, Plan, Session
+from sdebench.peers import Level, Peer, PeerFault, RunPlan, Session
 from sdebench.peers.base import Answer
 from sdebench.peers.noise import Doubles, Draws, untouched
 from sdebench.studies.audit.claims import CONSISTENCY
@@ -34,7 +34,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Trace:
+class Run:
     """One run: its last state and level, its calls, how many tensors of normals were drawn, and what was noted."""
 
     end: Tensor
@@ -71,11 +71,11 @@ class Trial:
         prediction: str = "",
         dtype: torch.dtype = torch.float64,
         begin: int = 0,
-    ) -> Trace:
+    ) -> Run:
         """The run of `steps` steps, whose network answers at the level that the state has, or at the one that it was told."""
         key = (steps, by, levels, prediction, dtype, begin)
         if key not in self._kept:
-            self._kept[key] = self.fresh(self.peer.prepare(Plan(steps, levels, begin, prediction)), by, dtype)
+            self._kept[key] = self.fresh(self.peer.prepare(RunPlan(steps, levels, begin, prediction)), by, dtype)
         return self._kept[key]
 
     def fresh(
@@ -87,7 +87,7 @@ class Trial:
         samples: int | None = None,
         doubles: bool = False,
         seed: int = 0,
-    ) -> Trace:
+    ) -> Run:
         """A run that is made now, of all samples or of the first ones.
 
         `watch(i, state, level, told)` sees the state of call i, its level and the one told, before the network does; it may
@@ -125,7 +125,7 @@ class Trial:
         notes = {*session.notes, *(f"draws numbers by {name}" for name in draws.others)}
         if first._version > before and watch is None:
             notes.add("writes into the state that it is given")
-        return Trace(end, own.read_level(end), tuple(calls), draws.count, frozenset(notes), session)
+        return Run(end, own.read_level(end), tuple(calls), draws.count, frozenset(notes), session)
 
     @cached_property
     def answers_consistently(self) -> bool:
@@ -138,7 +138,7 @@ class Trial:
         one = self.run(8)
         if not one.draws:
             return False
-        other = self.fresh(self.peer.prepare(Plan(8)), seed=1).end
+        other = self.fresh(self.peer.prepare(RunPlan(8)), seed=1).end
         return not torch.equal(torch.nan_to_num(one.end), torch.nan_to_num(other))
 
     @cached_property
@@ -149,7 +149,7 @@ class Trial:
     def takes(self, steps: int) -> bool:
         """Whether it does not refuse that number of steps."""
         try:
-            self.peer.prepare(Plan(steps))
+            self.peer.prepare(RunPlan(steps))
         except ValueError:
             return False
         return True

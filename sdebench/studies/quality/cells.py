@@ -72,7 +72,7 @@ class QualityCell:
         return self.records[0].data["nfe"]
 
 
-class Level(NamedTuple):
+class DataDistance(NamedTuple):
     """What the data itself shows: a distance that samples are to be compared with."""
 
     name: str
@@ -93,7 +93,7 @@ class Group(NamedTuple):
     context: Mapping[str, Any]
     train: Statistics | None
     cells: list[QualityCell]
-    levels: list[Level]
+    levels: list[DataDistance]
     errors: dict[SampleRun, Record]
     pictures: list[Record]
     data: Record | None
@@ -180,7 +180,7 @@ def level_for(cells: int) -> float:
     return 1 - 0.05 / max(1, cells * (cells - 1) // 2)
 
 
-def _of_data(record: Record | None) -> tuple[Statistics | None, list[Level]]:
+def _of_data(record: Record | None) -> tuple[Statistics | None, list[DataDistance]]:
     """(train part, levels of the data itself)"""
     if record is None:
         return None, []
@@ -192,10 +192,10 @@ def _of_data(record: Record | None) -> tuple[Statistics | None, list[Level]]:
     whole, halves = merged(train), (train[::2], train[1::2])
     test_n = sum(part.count for part in test)
     measures = {name: _number(record.data.get(name)) for name in MEASURES}
-    levels = [Level("data: test images", test_n, *_with_half_width(test, whole), measures)]
+    levels = [DataDistance("data: test images", test_n, *_with_half_width(test, whole), measures)]
     if all(halves):
         n, found = min(sum(part.count for part in half) for half in halves), _with_half_width(halves[0], merged(halves[1]))
-        levels.insert(0, Level("data: two halves", n, *found, {}))
+        levels.insert(0, DataDistance("data: two halves", n, *found, {}))
     return whole, levels
 
 

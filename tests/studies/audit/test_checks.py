@@ -11,7 +11,7 @@ from studies.audit import planted
 from sdebench._support.errors import UsageError
 from sdebench.engine.runner import run
 from sdebench.engine.suite import expand
-from sdebench.peers import PeerFault, Plan, adapt
+from sdebench.peers import PeerFault, RunPlan, adapt
 from sdebench.peers.base import Answer
 from sdebench.records import latest, read
 from sdebench.studies.audit import measure
@@ -42,7 +42,7 @@ def test_the_law_of_code_is_that_of_many_runs():
     """Mean and spread from unit vectors, against 40,000 samples of the same code on the same Gaussian data."""
     trial, n, mu, v = Trial(adapt("ancestral", planted.Ancestral, {})), 12, 1.0, law._V
     found = law.law(trial, n)
-    session = trial.peer.prepare(Plan(n))
+    session = trial.peer.prepare(RunPlan(n))
     a, s = session.start
 
     def network(x, told, time):

@@ -13,7 +13,7 @@ from sdebench.catalogue import get_solver, list_solvers
 from sdebench.integration.integrate import integrate
 from sdebench.integration.prediction import Model
 from sdebench.integration.solver import Solver
-from sdebench.peers import Level, NotOffered, Plan
+from sdebench.peers import Level, NotOffered, RunPlan
 from sdebench.peers.base import convention_of
 from sdebench.schedules import EDM, NoiseSchedule, Rectified, VPLinear
 from sdebench.studies.audit.checks.order import place
@@ -70,7 +70,7 @@ def _state(trial: Trial, levels: tuple[Level, ...]) -> torch.Tensor:
     def watch(i: int, state: torch.Tensor, level: Level, told: Level) -> None:
         _keep(found, level.lam, state.double()[:-2])
 
-    trial.fresh(trial.peer.prepare(Plan(len(levels) - 1, levels)), watch=watch, doubles=True)
+    trial.fresh(trial.peer.prepare(RunPlan(len(levels) - 1, levels)), watch=watch, doubles=True)
     if not found:
         raise NotOffered("levels that are put in are not taken")
     return found["x"]

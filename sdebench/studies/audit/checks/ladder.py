@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import log
 
 from sdebench.studies.audit.reading import Reading, Verdict
-from sdebench.studies.audit.trial import Trace, Trial
+from sdebench.studies.audit.trial import Run, Trial
 
 DIVIDING, AWKWARD, MORE = (10, 20, 50, 100, 200), (150,), (333, 700, 999)
 _LARGE = 0.03  # of the data's spread: an error that a user sees
@@ -13,7 +13,7 @@ _FLAT = 0.7  # an error that falls by less over a factor of 4 in the steps has s
 
 
 @dataclass(frozen=True)
-class Rung:
+class ErrorRung:
     """The error of one run, and that of it without its last step, in units of the data's spread."""
 
     n: int
@@ -37,23 +37,23 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
     yield from _odd(told, odd)
 
 
-def _rung(trial: Trial, n: int, trace: Trace) -> Rung:
+def _rung(trial: Trial, n: int, trace: Run) -> ErrorRung:
     """The last step is taken out by one exact step to x0 from the exact state before it."""
     world = trial.world
     if not (trace.is_finite and trace.calls) or trace.level.radius < 1e-3:
-        return Rung(n, float("inf"), float("inf"))
+        return ErrorRung(n, float("inf"), float("inf"))
     error = world.error(trace.end, trace.level)
     last = trace.calls[-1].level
     if trace.level.s > 1e-3 * trace.level.radius or last.s <= 0 or last.a <= 0:
-        return Rung(n, error, error)
+        return ErrorRung(n, error, error)
     exact = world.points(last)
     x0 = world.posterior(exact.numpy(), last)[0] * trace.level.a
     gap = trace.end[:-2].double().numpy() - x0
     before = float((gap**2).mean() ** 0.5) / world.scale(trace.level)
-    return Rung(n, error, min(error, before))
+    return ErrorRung(n, error, min(error, before))
 
 
-def _fall(told: list[Rung], own: list[Rung]) -> Iterator[Reading]:
+def _fall(told: list[ErrorRung], own: list[ErrorRung]) -> Iterator[Reading]:
     """Falls, stalls, rises, diverges; and whose doing that is."""
     first, last = told[1], told[-1]
     middle = max((rung for rung in told if 4 * rung.n <= last.n), key=lambda rung: rung.n)
@@ -77,7 +77,7 @@ def _fall(told: list[Rung], own: list[Rung]) -> Iterator[Reading]:
         yield Reading("ladder", "falls", f"the error falls: {text} (like N^-{slope:.1f})", slope, "right")
 
 
-def _odd(own: list[Rung], odd: list[Rung]) -> Iterator[Reading]:
+def _odd(own: list[ErrorRung], odd: list[ErrorRung]) -> Iterator[Reading]:
     """Numbers of steps that do not divide the training steps, against the smaller ones that do."""
     found = []
     for rung in odd:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sdebench.fit import fit_order
-from sdebench.peers import Level, NotOffered, Plan
+from sdebench.peers import Level, NotOffered, RunPlan
 from sdebench.peers.base import Answer
 from sdebench.peers.noise import Draws, Path, brownian_path, untouched
 from sdebench.studies.audit.checks.order import place
@@ -102,7 +102,7 @@ def _falls(laws: dict[int, Law]) -> bool:
 def _sizes(trial: Trial) -> tuple[int, ...]:
     """The numbers of steps: fewer where it refuses as many."""
     try:
-        trial.peer.prepare(Plan(_STEPS[-1]))
+        trial.peer.prepare(RunPlan(_STEPS[-1]))
     except ValueError:
         return _FEW
     return _STEPS
@@ -110,12 +110,12 @@ def _sizes(trial: Trial) -> tuple[int, ...]:
 
 def law(trial: Trial, n: int, by: By = "told", levels: tuple[Level, ...] = ()) -> Law:
     """The law of a run of n steps, as shipped unless the network is to answer at the state's own level."""
-    plan = Plan(n, levels)
+    plan = RunPlan(n, levels)
     count, path = _count(trial, plan)
     return _measured(trial, plan, by, count, path)
 
 
-def _count(trial: Trial, plan: Plan) -> tuple[int, Path]:
+def _count(trial: Trial, plan: RunPlan) -> tuple[int, Path]:
     """(tensors of normals that a run draws, its Brownian path, whose intervals are known)."""
     path = Path()
     with untouched(), torch.no_grad(), brownian_path(path):
@@ -175,7 +175,7 @@ class _Rows:
         return Answer(torch.from_numpy(self.mean + a * v * gap), torch.from_numpy(s * gap), level)
 
 
-def _measured(trial: Trial, plan: Plan, by: By, count: int, path: Path) -> Law:
+def _measured(trial: Trial, plan: RunPlan, by: By, count: int, path: Path) -> Law:
     with untouched(), torch.no_grad():
         session = trial.peer.prepare(plan)
         rows = _Rows(count + path.normals, session.start, by, trial.answers_consistently)

@@ -6,7 +6,7 @@ from math import exp, isfinite
 
 from sdebench.peers import Level
 from sdebench.studies.audit.reading import Reading
-from sdebench.studies.audit.trial import Call, Trace, Trial
+from sdebench.studies.audit.trial import Call, Run, Trial
 
 _CLEAN = 2e-3  # s/a that no eye and no number format below float32 sees
 _SHRINKS = 0.5  # a gap at 50 steps over that at 10, below which it is an error of the steps
@@ -28,7 +28,7 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         yield from _believed(traces, trial.calls_a_step)
 
 
-def _first(trace: Trace, n: int) -> Iterator[Reading]:
+def _first(trace: Run, n: int) -> Iterator[Reading]:
     session = trace.session
     expected, start = session.start.radius, session.start
     if session.noise is None:  # its caller makes the first state
@@ -75,7 +75,7 @@ def _last(ends: dict[int, Level], exact: bool) -> Iterator[Reading]:
         yield Reading("levels", "data are scaled", f"data come out multiplied by {shrunk:.4g}", shrunk, "fault")
 
 
-def _mismatch(call: Call, trace: Trace) -> tuple[float, float]:
+def _mismatch(call: Call, trace: Run) -> tuple[float, float]:
     """(told less own lam, the same in training steps)."""
     gap = call.told.lam - call.level.lam
     if not isfinite(gap) or max(call.told.lam, call.level.lam) < _NOISE:
@@ -84,7 +84,7 @@ def _mismatch(call: Call, trace: Trace) -> tuple[float, float]:
     return gap, abs(gap) / width if width > 0 and isfinite(width) else 0.0
 
 
-def _told(traces: dict[int, Trace]) -> Iterator[Reading]:
+def _told(traces: dict[int, Run]) -> Iterator[Reading]:
     """What the network is told against where the state is."""
     if not all(trace.session.told_is_known for trace in traces.values()):
         yield Reading(
@@ -111,12 +111,12 @@ def _told(traces: dict[int, Trace]) -> Iterator[Reading]:
         yield Reading("levels", "told is wrong", text + (f", {most:.2g} training steps off" if most else ""), gap, "fault")
 
 
-def _is_exact(trace: Trace) -> bool:
+def _is_exact(trace: Run) -> bool:
     """Whether the states are where the network is told that they are: then the steps are exact on one point."""
     return all(abs(_mismatch(call, trace)[0]) <= 0.02 for call in trace.calls)
 
 
-def _mean_gap(trace: Trace) -> float:
+def _mean_gap(trace: Run) -> float:
     """The mean distance in lam of what is told from where the state is."""
     return sum(abs(_mismatch(call, trace)[0]) for call in trace.calls) / len(trace.calls)
 
@@ -126,13 +126,13 @@ def _shrinks(gaps: dict[int, float]) -> bool:
     return len(gaps) > 1 and gaps[max(gaps)] < _SHRINKS * gaps[min(gaps)]
 
 
-def _asks_ahead(trace: Trace) -> bool:
+def _asks_ahead(trace: Run) -> bool:
     """Whether every call is told the level that the state has at the next one."""
     pairs = [(a.told.lam, b.level.lam) for a, b in pairwise(trace.calls)]
     return bool(pairs) and all(abs(told - after) <= 0.02 or not isfinite(told - after) for told, after in pairs)
 
 
-def _path(traces: dict[int, Trace]) -> Iterator[Reading]:
+def _path(traces: dict[int, Run]) -> Iterator[Reading]:
     """Levels that repeat or go back, of code that asks once a step."""
     for n, trace in traces.items():
         lams = [*(call.level.lam for call in trace.calls), trace.level.lam]
@@ -149,7 +149,7 @@ def _path(traces: dict[int, Trace]) -> Iterator[Reading]:
             yield Reading("levels", "repeats", text, float(len(still)), "fault" if len(still) > 0.05 * n + 1 else "price")
 
 
-def _believed(traces: dict[int, Trace], calls_a_step: float) -> Iterator[Reading]:
+def _believed(traces: dict[int, Run], calls_a_step: float) -> Iterator[Reading]:
     """`add_noise` to where a run would be, against where a run is."""
     gaps = {n: gaps for n, trace in traces.items() if calls_a_step == 1 and (gaps := _gaps(trace))}
     if not gaps:
@@ -167,7 +167,7 @@ def _believed(traces: dict[int, Trace], calls_a_step: float) -> Iterator[Reading
     yield Reading("levels", "add_noise differs", text, value, "price" if shrinks else "fault")
 
 
-def _gaps(trace: Trace) -> list[float]:
+def _gaps(trace: Run) -> list[float]:
     """How far a run is from where the code believes it to be, call by call; [] for code with stages."""
     believed = trace.session.believed
     if len(believed) != len(trace.calls) or len({call.time for call in trace.calls}) < len(trace.calls):

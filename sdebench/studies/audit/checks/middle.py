@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sdebench._support.errors import STRANGERS, describe
 from sdebench.peers import NotOffered
 from sdebench.studies.audit.reading import Reading
-from sdebench.studies.audit.trial import Trace, Trial
+from sdebench.studies.audit.trial import Run, Trial
 
 _STEPS, _BEGIN, _SAME = 20, 8, 2e-2
 
@@ -42,7 +42,7 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         yield Reading("middle", "same", f"a run from step {_BEGIN} of {_STEPS} is the rest of the whole run", gap, "right")
 
 
-def _inexact(whole: Trace) -> float:
+def _inexact(whole: Run) -> float:
     """How far the whole run is from where the code believes it to be: of steps that are not exact on one point."""
     pairs = zip(whole.session.believed, whole.calls)
     gaps = [abs(b.lam - c.level.lam) for b, c in pairs if min(b.s, c.level.s) > 1e-4 and min(b.a, c.level.a) > 1e-4]

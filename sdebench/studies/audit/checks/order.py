@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from sdebench.fit import Fit, fit_order, pack_angles, verdict
-from sdebench.peers import Level, NotOffered, Plan
+from sdebench.peers import Level, NotOffered, RunPlan
 from sdebench.peers.base import CONVENTIONS, convention_of
 from sdebench.studies.audit.claims import Claim, claim_of
 from sdebench.studies.audit.reading import Reading
@@ -126,7 +126,7 @@ def _seen(trial: Trial, levels: tuple[Level, ...], past: int, place: int) -> tup
     """
     world, wanted, found = trial.world, levels[place], dict[str, Any]()
     near = 1e-3 * (levels[place + 1].lam - wanted.lam)
-    session = trial.peer.prepare(Plan(len(levels) - 1, levels))
+    session = trial.peer.prepare(RunPlan(len(levels) - 1, levels))
 
     def watch(i: int, state: Tensor, level: Level, told: Level) -> None:
         is_past = told.lam <= levels[past].lam + near if session.told_is_known else i <= past

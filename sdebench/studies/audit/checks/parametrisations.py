@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from sdebench._support.errors import STRANGERS, describe
 from sdebench.peers import NotOffered
 from sdebench.studies.audit.reading import Reading
-from sdebench.studies.audit.trial import By, Trace, Trial
+from sdebench.studies.audit.trial import By, Run, Trial
 
 _SAME, _STEPS = 5e-3, 20
 _NOT_OF = {"flow": "v", "circle": "velocity"}  # a velocity is that of a flow, v that of a circle
 
 
-def _is_flow(trace: Trace) -> bool:
+def _is_flow(trace: Run) -> bool:
     call = trace.calls[len(trace.calls) // 2]
     return abs(call.level.a + call.level.s - 1) < 1e-3
 

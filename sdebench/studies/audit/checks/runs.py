@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import torch
 
 from sdebench._support.errors import STRANGERS, UsageError, describe
-from sdebench.peers import NotOffered, PeerFault, Plan
+from sdebench.peers import NotOffered, PeerFault, RunPlan
 from sdebench.studies.audit.reading import Reading, Verdict
-from sdebench.studies.audit.trial import Trace, Trial
+from sdebench.studies.audit.trial import Run, Trial
 
 USUAL, AWKWARD, MORE = (5, 10, 20, 50), (7, 150), (333, 700, 999)
 _SAME = 1e-9
@@ -15,7 +15,7 @@ _SAME = 1e-9
 
 def check(trial: Trial, full: bool) -> Iterator[Reading]:
     """Read all of it."""
-    traces: dict[int, Trace] = {}
+    traces: dict[int, Run] = {}
     failed: dict[tuple[str, bool], list[int]] = {}
     for n in (*USUAL, *AWKWARD, *(MORE if full else ())):
         try:
@@ -41,7 +41,7 @@ def _list(steps: list[int]) -> str:
     return ", ".join(map(str, steps))
 
 
-def _calls(traces: dict[int, Trace], budget: bool) -> Iterator[Reading]:
+def _calls(traces: dict[int, Run], budget: bool) -> Iterator[Reading]:
     """Network evaluations against steps asked for: c N + d with small c and d, or a fault."""
     counts = {n: len(trace.calls) for n, trace in traces.items()}
     if budget:
@@ -72,7 +72,7 @@ def _pairs(counts: dict[int, int]) -> str:
     return ", ".join(f"{c} for {n}" for n, c in sorted(counts.items()))
 
 
-def _side_effects(trial: Trial, traces: dict[int, Trace]) -> Iterator[Reading]:
+def _side_effects(trial: Trial, traces: dict[int, Run]) -> Iterator[Reading]:
     n = 10 if 10 in traces else next(iter(traces))
     trace = traces[n]
     if not trace.is_finite:
@@ -84,9 +84,9 @@ def _side_effects(trial: Trial, traces: dict[int, Trace]) -> Iterator[Reading]:
     yield from _dtypes(trial, n)
 
 
-def _again(trial: Trial, trace: Trace, n: int) -> Iterator[Reading]:
+def _again(trial: Trial, trace: Run, n: int) -> Iterator[Reading]:
     """The same object, run a second time."""
-    session = trial.peer.prepare(Plan(n))
+    session = trial.peer.prepare(RunPlan(n))
     trial.fresh(session, "told")
     try:
         gap = _gap(trial.fresh(session.again(), "told").end, trace.end)
@@ -99,12 +99,12 @@ def _again(trial: Trial, trace: Trace, n: int) -> Iterator[Reading]:
         yield Reading("runs", "second run differs", f"a second run of the same object differs by {gap:.2g}", gap, "fault")
 
 
-def _batch(trial: Trial, trace: Trace, n: int) -> Iterator[Reading]:
+def _batch(trial: Trial, trace: Run, n: int) -> Iterator[Reading]:
     """A sample alone, or among others."""
     if trial.is_stochastic:
         return
     few = 4
-    gap = _gap(trial.fresh(trial.peer.prepare(Plan(n)), "told", samples=few).end[:few], trace.end[:few])
+    gap = _gap(trial.fresh(trial.peer.prepare(RunPlan(n)), "told", samples=few).end[:few], trace.end[:few])
     if gap <= _SAME:
         yield Reading("runs", "batch", "a sample does not depend on its batch", gap, "right")
     else:  # one who chooses the steps looks at the whole batch
