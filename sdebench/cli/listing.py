@@ -44,10 +44,7 @@ def _schedules() -> list[dict[str, Any]]:
 def _grids() -> list[dict[str, Any]]:
     from sdebench import grids
 
-    return [
-        {"name": name, "kind": "irregular" if grids.is_irregular(name) else "smooth", "about": _sentence(grids.get(name))}
-        for name in grids.names()
-    ]
+    return [{"name": name, "kind": grids.kind_of(name), "about": _sentence(grids.get(name))} for name in grids.names()]
 
 
 def _recipes() -> list[dict[str, Any]]:

@@ -15,7 +15,9 @@ _MEASURED = ("order", "half_width", "constant", "verdict", "reason", "points")
 def order(
     solvers: Annotated[list[str], typer.Argument(help="Spec strings, name[key=value,...], or package.module:Class.")],
     problem: Annotated[str | None, typer.Option(help="The problem; mixture-1d unless given, gaussian for weak orders.")] = None,
-    grid: Annotated[list[str] | None, typer.Option(help="A grid family; may be given again; all unless given.")] = None,
+    grid: Annotated[
+        list[str] | None, typer.Option(help="A grid family, or a list: 14.6,6.5,0.3 or a .txt file; may be given again.")
+    ] = None,
     as_json: Json = False,
     csv: Csv = None,
     plot: Plot = None,
@@ -30,8 +32,12 @@ def order(
 
     from sdebench import grids
     from sdebench.catalogue import expand_solvers, get_problem
+    from sdebench.studies.base import check_lists
 
-    families = [name for name in grid or grids.names() if grids.get(name)]  # type: ignore[truthy-function]  # get refuses a name that is none
+    families = list(map(grids.normal, grid)) if grid else list(grids.for_orders())
+    for name in families:
+        grids.get(name)  # refuses a name that is none
+    check_lists({"problem": problem or "mixture-1d", "grid": name} for name in families)
     specs = expand_solvers(solvers)
     if problem:
         get_problem(problem)

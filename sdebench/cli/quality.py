@@ -56,7 +56,9 @@ def fid(
     solvers: Annotated[str, typer.Option(help="Spec strings with commas.")] = "ddim,dpm-solver++-2m,unipc-3",
     nfe: Annotated[str, typer.Option(help="Budgets of network evaluations, with commas.")] = "5,10,20",
     samples: Annotated[int, typer.Option(help="Samples a solver and budget; more later go on from these.")] = 1000,
-    grid: Annotated[str, typer.Option(help="Grid families, with commas.")] = "uniform_lam",
+    grid: Annotated[
+        str, typer.Option(help="Grid families, with commas; or one list of sigmas: 14.6,6.5,0.3 or a .txt file.")
+    ] = "uniform_lam",
     features: Annotated[str, typer.Option(help="digits, cifar, inception, or a classifier's folder; else by the data.")] = "",
     inception: Annotated[Path | None, typer.Option(help="The TorchScript file of FID's network.")] = None,
     data: Annotated[str, typer.Option(help="Name or path of images to compare with; else what comes with the features.")] = "",
@@ -121,13 +123,19 @@ def _cases(model: str, solvers: str, nfe: str, grid: str, dtype: str, **settings
             "study": "quality",
             "models": [model],
             "solvers": listed(solvers, "--solvers"),
-            "grids": listed(grid, "--grid"),
+            "grids": _grids(grid),
             "budgets": budgets,
             "ladder": budgets,
             "dtypes": listed(dtype, "--dtype"),
             **settings,
         }
     )
+
+
+def _grids(text: str) -> list[str]:
+    """The grids between commas; where one is a bare number, all of it is one list of levels."""
+    parts = listed(text, "--grid")
+    return [text] if any(re.fullmatch(r"[-+]?\.?\d.*", part) for part in parts) else parts
 
 
 def _told(summary: Any, found: list[Any], out: Path, as_json: bool, csv: Path | None) -> int:

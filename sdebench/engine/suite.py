@@ -12,7 +12,7 @@ from sdebench._support.files import check_name
 from sdebench._support.reading import is_file, read_toml
 from sdebench._support.registry import STUDIES
 from sdebench.records import canonical, clean
-from sdebench.studies.base import Study, get_study
+from sdebench.studies.base import Study, check_lists, get_study
 from sdebench.studies.settings import read_settings
 
 _SUITE_KEYS = ("name", "study")
@@ -57,6 +57,7 @@ def expand(table: Mapping[str, Any]) -> list[Task]:
     try:
         read = read_settings(study.settings, settings, name)
         cases = list(study.cases(read)) if study.count(read) <= _PRODUCT else range(_CASES + 1)
+        check_lists(map(vars, cases[:_CASES]) if isinstance(cases, list) else ())
     except UsageError:
         raise
     except STRANGERS as error:

@@ -9,18 +9,33 @@ entry point in the group `sdebench.grids`; `@IrregularGrid` below it says that i
 from collections.abc import Callable
 
 from sdebench._support.registry import GRIDS, split_spec
-from sdebench.grids.families import Grid, IrregularGrid, check, irregular, jitter, karras, quadratic, uniform_lam, uniform_t
+from sdebench.grids.families import (
+    Grid,
+    IrregularGrid,
+    PracticeGrid,
+    check,
+    irregular,
+    jitter,
+    karras,
+    quadratic,
+    uniform_lam,
+    uniform_t,
+)
 
 __all__ = [
     "Grid",
     "IrregularGrid",
+    "PracticeGrid",
     "check",
+    "for_orders",
     "get",
     "irregular",
     "is_irregular",
     "jitter",
     "karras",
+    "kind_of",
     "names",
+    "normal",
     "quadratic",
     "uniform_lam",
     "uniform_t",
@@ -32,12 +47,33 @@ def get(spec: str) -> Callable[..., Grid]:
     return GRIDS.get(spec)  # type: ignore[no-any-return]  # a registry holds anything
 
 
+def normal(spec: str) -> str:
+    """The spec as records keep it: an own list, given as numbers or as a file, becomes `list[sigmas=...]`.
+
+    Raises UsageError for a list that cannot be read.
+    """
+    from sdebench.grids import lists
+
+    return lists.normal(spec)
+
+
 def names() -> tuple[str, ...]:
-    """The names of all grid families, the smooth ones first."""
+    """The names of all grid families."""
     return GRIDS.names()
+
+
+def for_orders() -> tuple[str, ...]:
+    """The names of the families that orders are measured on where none is named: all but grids of practice."""
+    return tuple(name for name in names() if kind_of(name) != "practice")
+
+
+def kind_of(spec: str) -> str:
+    """`irregular`, where a family keeps its step ratios under refinement; `practice`; else `smooth`."""
+    name = split_spec(spec)[0]
+    factory = GRIDS.entry(name).factory if name in GRIDS.names() else None
+    return "irregular" if isinstance(factory, IrregularGrid) else "practice" if isinstance(factory, PracticeGrid) else "smooth"
 
 
 def is_irregular(spec: str) -> bool:
     """Whether the family keeps its step ratios under refinement; False for one that is not installed."""
-    name = split_spec(spec)[0]
-    return name in GRIDS.names() and isinstance(GRIDS.entry(name).factory, IrregularGrid)
+    return kind_of(spec) == "irregular"

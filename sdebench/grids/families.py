@@ -30,8 +30,8 @@ def check(grid: Sequence[float]) -> Grid:
     return grid
 
 
-class IrregularGrid:
-    """Decorator of a grid family whose step ratios stay away from 1 however many steps it has."""
+class _Marked:
+    """Decorator of a grid family, which says what kind it is."""
 
     def __init__(self, make: Callable[..., Grid]):
         self._make = make
@@ -41,11 +41,25 @@ class IrregularGrid:
         return self._make(*args, **settings)
 
 
-def _mapped(s: float, t: float, fractions: Sequence[float], to_u: Map, to_t: Map) -> Grid:
+class IrregularGrid(_Marked):
+    """Decorator of a grid family whose step ratios stay away from 1 however many steps it has."""
+
+
+class PracticeGrid(_Marked):
+    """Decorator of a grid family for comparing methods at a number of steps: no order is measured on it unless it is named."""
+
+
+def mapped(s: float, t: float, fractions: Sequence[float], to_u: Map, to_t: Map) -> Grid:
     """The times at the given fractions of the way from u(s) to u(t), with both ends exact."""
     u_s, u_t = to_u(s), to_u(t)
     inner = (to_t(u_s + q * (u_t - u_s)) for q in fractions[1:-1])
     return check((s, *inner, t))
+
+
+def between(values: Sequence[float], place: float) -> float:
+    """The value at a place between two of a list, linearly."""
+    low = min(int(place), len(values) - 2)
+    return values[low] + (place - low) * (values[low + 1] - values[low])
 
 
 def _count(ns: NoiseSchedule, s: float, t: float, n: int) -> int:
@@ -57,7 +71,8 @@ def _count(ns: NoiseSchedule, s: float, t: float, n: int) -> int:
     return whole(n, "the number of steps n", 1)
 
 
-def _even(ns: NoiseSchedule, s: float, t: float, n: int) -> list[float]:
+def even(ns: NoiseSchedule, s: float, t: float, n: int) -> list[float]:
+    """0, 1/n, ..., 1.  Raises UsageError for what is no schedule, no time of its domain, or no number of steps."""
     n = _count(ns, s, t, n)
     return [i / n for i in range(n + 1)]
 
@@ -65,19 +80,19 @@ def _even(ns: NoiseSchedule, s: float, t: float, n: int) -> list[float]:
 @register_grid("uniform_t")
 def uniform_t(ns: NoiseSchedule, s: float, t: float, n: int) -> Grid:
     """Equal steps in t.  Near t = 0 its steps in lam are huge: not asymptotic there for any affordable n."""
-    return _mapped(s, t, _even(ns, s, t, n), float, float)
+    return mapped(s, t, even(ns, s, t, n), float, float)
 
 
 @register_grid("uniform_lam")
 def uniform_lam(ns: NoiseSchedule, s: float, t: float, n: int) -> Grid:
     """Equal steps in lam (Lu et al. 2022, arXiv:2206.00927, section 3.3)."""
-    return _mapped(s, t, _even(ns, s, t, n), ns.lam, ns.t)
+    return mapped(s, t, even(ns, s, t, n), ns.lam, ns.t)
 
 
 @register_grid("quadratic")
 def quadratic(ns: NoiseSchedule, s: float, t: float, n: int) -> Grid:
     """Equal steps in sqrt(t) (Song et al. 2020, arXiv:2010.02502, appendix D.2)."""
-    return _mapped(s, t, _even(ns, s, t, n), sqrt, lambda u: u * u)
+    return mapped(s, t, even(ns, s, t, n), sqrt, lambda u: u * u)
 
 
 @register_grid("karras")
@@ -85,7 +100,7 @@ def karras(ns: NoiseSchedule, s: float, t: float, n: int, rho: float = 7.0) -> G
     """Equal steps in (sigma/alpha)^(1/rho) (Karras et al. 2022, arXiv:2206.00364, eq. 5)."""
     if not is_number(rho) or rho == 0:
         raise UsageError(f"rho is {shown(rho)}: give a number, as 7.0")
-    return _mapped(s, t, _even(ns, s, t, n), lambda t: exp(-ns.lam(t) / rho), lambda u: ns.t(-rho * log(u)))
+    return mapped(s, t, even(ns, s, t, n), lambda t: exp(-ns.lam(t) / rho), lambda u: ns.t(-rho * log(u)))
 
 
 def _weighted(ns: NoiseSchedule, s: float, t: float, n: int, pattern: Sequence[float]) -> Grid:
@@ -93,7 +108,7 @@ def _weighted(ns: NoiseSchedule, s: float, t: float, n: int, pattern: Sequence[f
     sums = [0.0]
     for i in range(_count(ns, s, t, n)):
         sums.append(sums[-1] + pattern[i % len(pattern)])
-    return _mapped(s, t, [w / sums[-1] for w in sums], ns.lam, ns.t)
+    return mapped(s, t, [w / sums[-1] for w in sums], ns.lam, ns.t)
 
 
 @register_grid("irregular")

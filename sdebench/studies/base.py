@@ -104,6 +104,18 @@ def named_by(case: Any) -> list[Any]:
     return [make(named[key]) for key, make in makers.items() if named.get(key)]  # type: ignore[operator]  # functions
 
 
+def check_lists(named: Iterable[Mapping[str, Any]]) -> None:
+    """Raise UsageError for a list of one's own levels that does not fit the problem beside it."""
+    from sdebench import grids
+    from sdebench.catalogue import get_problem
+
+    pairs = dict.fromkeys((one["problem"], one["grid"]) for one in named if one.get("problem") and one.get("grid"))
+    for problem, grid in pairs:
+        if split_spec(grid)[0] == "list":
+            at = get_problem(problem)
+            grids.get(grid)(at.schedule, *at.span, 1)
+
+
 @cache
 def _solver(spec: str) -> Any:
     from sdebench.catalogue import get_solver

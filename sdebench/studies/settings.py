@@ -181,8 +181,8 @@ def choice(allowed: Iterable[str], default: str) -> Any:
 
 
 def grids(*default: str) -> Any:
-    """Grid families that exist; all of them where no default is given."""
-    return _field(default or grid_families.names(), _read_grids)
+    """Grid families that exist, or lists of one's own; where no default is given, those that orders are measured on."""
+    return _field(default or grid_families.for_orders(), _read_grids)
 
 
 def grid(default: str = "uniform_lam") -> Any:
@@ -191,7 +191,7 @@ def grid(default: str = "uniform_lam") -> Any:
 
 
 def _read_grids(value: Any, name: str) -> tuple[str, ...]:
-    found = read_strings(value, name)
+    found = tuple(map(grid_families.normal, read_strings(value, name)))
     for spec in found:
         grid_families.get(spec)  # says so where there is none
     return found
