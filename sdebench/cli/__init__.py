@@ -16,7 +16,7 @@ import typer
 
 from sdebench._support.errors import UsageError, cut, describe, describe_os_error, shorten, shown
 from sdebench._support.escape import xml
-from sdebench.cli import audit, compare, gate, listing, order, profile, publish, quality, run, train
+from sdebench.cli import audit, compare, gate, listing, order, profile, publish, quality, run, train, tune
 
 app = typer.Typer(
     name="sdebench",
@@ -32,6 +32,7 @@ app.command("order")(order.order)
 app.command("audit")(audit.audit)
 app.command("fid")(quality.fid)
 app.command("profile")(profile.profile)
+app.command("tune")(tune.tune)
 app.command("train")(train.train)
 app.command("check")(gate.check)
 app.command("baseline")(gate.baseline)
