@@ -15,7 +15,6 @@ from sdebench.problems.problem import Problem
 from sdebench.problems.shipped import mixture_2d, on_schedule
 
 
-
 @dataclass(frozen=True, eq=False)
 class NoLaw:
     """What a guided problem has in the place of a law: `dim`, and one line for whoever asks for more.
@@ -34,11 +33,17 @@ class NoLaw:
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise UsageError(
-            f"problem {self.name!r} has no law: the marginals of a guided flow are not a diffusion of a law; "
-            "measure orders and errors of states here, or laws on a problem that is not guided, as 'gaussian'"
+            f"problem {self.name!r} has no law, since the marginals of a guided flow are not a diffusion of a law: "
+            "give a problem that is not guided"
         )
 
     marginal = flow = flow_with_error = sample = mean = cov = _refuse
+
+
+def check_has_law(problem: Problem) -> None:
+    """Raise UsageError for a problem without a law: of a method's law there is then nothing to compare with."""
+    if isinstance(problem.law, NoLaw):
+        problem.law.marginal()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 r"""A Gaussian mixture with a label on each component: its law, the law of each label, and the exact guided models.
 
-    x_0 | k ~ sum_{j: l_j = k} (w_j / P(k)) N(mu_j, C_j),        P(k) = sum_{j: l_j = k} w_j
+x_0 | k ~ sum_{j: l_j = k} (w_j / P(k)) N(mu_j, C_j),        P(k) = sum_{j: l_j = k} w_j
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,9 @@ class LabelledMixture:
         if type(label) is not int or label not in self.labels:
             known = sorted(set(self.labels))
             there = ", ".join(map(str, known))
-            raise UsageError(f"no component has the label {shown(label)}{near_miss(label, map(str, known))} (there are: {there})")
+            raise UsageError(
+                f"no component has the label {shown(label)}{near_miss(label, map(str, known))} (there are: {there})"
+            )
         return [j for j, its in enumerate(self.labels) if its == label]
 
     def probability(self, label: int) -> float:
