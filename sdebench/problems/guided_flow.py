@@ -84,7 +84,7 @@ def guided_problem(
 @register_problem("guided-2d")
 def guided_2d(w: float = 3.0, schedule: str = "VPCosine", noisy: float = -1.0, clean: float = 1.5) -> GuidedProblem:
     """`mixture-2d` with two labels, guided to the one of two components, between two lams.  w = 0 is their flow alone."""
-    law = mixture_2d().law
+    law: Any = mixture_2d().law  # a GaussianMixture
     labelled = LabelledMixture(law.weights, law.means, law.covs, (0, 0, 1, 1, 1))
     return guided_problem("guided-2d", labelled, 0, w, schedule, (noisy, clean))
 

@@ -76,7 +76,7 @@ class LabelledMixture:
     ) -> Guided:
         """The exact guided model: `eps = (1 + w) eps(x, t | label) - w eps(x, t)`, both of exact scores; see `guided`.
 
-        The guided score is that of p_t(x) (p_t(label | x))^(1 + w), up to a constant factor, at each t by itself.  It is NOT the model
-        of any law of x_0: these densities are not those of x_t of one x_0 (Bradley and Nakkiran 2024, arXiv:2408.09000).
+        At each t by itself its score is that of the density p_t(x) p_t(label | x)^(1 + w), up to a constant factor.  It is NOT
+        the model of a law of x_0: these densities are not those of x_t (Bradley and Nakkiran 2024, arXiv:2408.09000).
         """
         return guided(exact_model(self.given(label), ns), exact_model(self.law, ns), w, interval, rescale)

@@ -1,10 +1,10 @@
-"""Guided models: exact scores against multiprecision, w = 0 and -1, linear in w, intervals, rescaling, ends, counts, bad input."""
+"""Guided models: exact scores against multiprecision, every reading, intervals, rescaling, the ends, counts, bad input."""
 
 import pickle
 
 import pytest
 import torch
-from guidance_checks import F, LABELS, conditional_law_is_to_the_bit, linear_in_the_weight, score_matches_multiprecision
+from guidance_checks import LABELS, F, conditional_law_is_to_the_bit, linear_in_the_weight, score_matches_multiprecision
 from guidance_checks import labelled as make_labelled
 
 import sdebench as sb
@@ -100,7 +100,7 @@ def test_guidance_on_an_interval_asks_uncond_nowhere_else():
 
 
 def test_rescaled_guidance_has_the_spread_of_the_conditional_prediction():
-    """Lin et al. 2023, section 3.4: phi = 1 gives each sample cond's standard deviation; it is another model in another kind."""
+    """Lin et al. 2023, section 3.4: phi = 1 gives each sample cond's spread; of another kind it is another model."""
     law, t = make_labelled(), NS.t(0.0)
     x = law.law.marginal(NS, t).sample(6, 0)
     cond, plain = exact_model(law.given(0), NS)(x, t).eps, law.guided_model(NS, 0, 5.0)(x, t).eps
