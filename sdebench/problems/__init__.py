@@ -1,6 +1,7 @@
 """Data laws with exact scores, and the problems made of them."""
 
 from sdebench.problems.consistency import consistency_model
+from sdebench.problems.flow import FlowProblem
 from sdebench.problems.guidance import Conditional, Guided
 from sdebench.problems.guided_flow import GuidedProblem, NoLaw
 from sdebench.problems.labelled import LabelledMixture
@@ -12,6 +13,7 @@ from sdebench.problems.shipped import on_schedule
 __all__ = [
     "Conditional",
     "ExactModel",
+    "FlowProblem",
     "GaussianMixture",
     "Guided",
     "GuidedProblem",
