@@ -99,6 +99,30 @@ def test_guidance_on_an_interval_asks_uncond_nowhere_else():
     assert uncond.nfe == 2
 
 
+@pytest.mark.parametrize(("solver", "order"), [("dpm-solver-2", 2), ("dpm-solver-3", 3), ("heun-edm", 1), ("unipc-2", 1)])
+def test_an_interval_costs_the_order_unless_its_ends_are_times_of_the_grid(solver, order):
+    """The slope between 32 and 64 steps a part, with the ends on the grid, and between them.
+
+    Heun's second evaluation is at the end of its step, on the wrong side, and so is a multistep method's past.
+    """
+    ns, law, made = EDM(), make_labelled(), sb.get_solver(solver)
+    model = law.guided_model(ns, 0, 3.0, interval=(0.5, 1.5))
+    x, exact = law.law.marginal(ns, 3.0).sample(16, 0), sb.get_solver("dpm-solver++-3s")
+
+    def end(method, n, *times):
+        grid = sum((sb.grids.uniform_lam(ns, s, t, n)[:-1] for s, t in zip(times, times[1:])), ())
+        return sb.integrate(method, model, x, (*grid, times[-1]))
+
+    right = end(exact, 400, 3.0, 1.5, 0.5, 0.1)
+
+    def slope(*times):
+        errors = [float((end(made, n, *times) - right).norm()) for n in (32, 64)]
+        return torch.log2(torch.tensor(errors[0] / errors[1]))
+
+    assert abs(slope(3.0, 1.5, 0.5, 0.1) - order) < 0.25
+    assert slope(3.0, 1.41, 0.53, 0.1) < 1.5
+
+
 def test_rescaled_guidance_has_the_spread_of_the_conditional_prediction():
     """Lin et al. 2023, section 3.4: phi = 1 gives each sample cond's spread; of another kind it is another model."""
     law, t = make_labelled(), NS.t(0.0)
@@ -131,14 +155,16 @@ def test_one_conditional_network_is_asked_once_with_twice_the_batch():
     law, t = make_labelled(), NS.t(0.5)
     x = law.law.marginal(NS, t).sample(4, 0)
     fn, sizes = network(law)
-    model = sb.guided(Conditional(fn, NS, "eps", 1, 9), w=3.0)
+    model = sb.guided(Conditional(fn, NS, "eps", 1, 9), None, 3.0)
     assert torch.allclose(model(x, t).eps, law.guided_model(NS, 1, 3.0)(x, t).eps, rtol=1e-12)
     assert sizes == [8]
-    each = sb.guided(Conditional(fn, NS, "eps", torch.tensor([0, 1, 1, 0]), 9), w=3.0)(x, t).eps
+    each = sb.guided(Conditional(fn, NS, "eps", torch.tensor([0, 1, 1, 0]), 9), None, 3.0)(x, t).eps
     assert torch.allclose(each[2], model(x, t).eps[2], rtol=1e-12)
     assert torch.allclose(each[:1], law.guided_model(NS, 0, 3.0)(x[:1], t).eps, rtol=1e-12)
     sizes.clear()
-    assert torch.equal(sb.guided(Conditional(fn, NS, "eps", 1, 9), w=0.0)(x, t).eps, Conditional(fn, NS, "eps", 1, 9)(x, t).eps)
+    assert torch.equal(
+        sb.guided(Conditional(fn, NS, "eps", 1, 9), None, 0.0)(x, t).eps, Conditional(fn, NS, "eps", 1, 9)(x, t).eps
+    )
     assert sizes == [4, 4]
 
 
@@ -198,8 +224,11 @@ ONES = torch.ones(3, 2)
         (lambda: Conditional(len, NS, "eps", 0.5, 1), "label 0.5 and null 1: give whole numbers"),
         (lambda: Conditional(len, NS, "eps", torch.ones(3), 1), "give whole numbers; of label also one a sample"),
         (lambda: Conditional(lambda x, t, y: x, NS, "eps", torch.tensor([1, 2]), 0)(ONES, 0.5), "2 labels for 3 states"),
-        (lambda: sb.guided(Conditional(lambda x, t, y: x[:1], NS, "eps", 0, 1), w=1)(ONES, 0.5), "the network gave a tensor"),
-        (lambda: sb.guided(Conditional(lambda x, t, y: None, NS, "eps", 0, 1), w=0)(ONES, 0.5), "the network gave None"),
+        (
+            lambda: sb.guided(Conditional(lambda x, t, y: x[:1], NS, "eps", 0, 1), None, 1)(ONES, 0.5),
+            "the network gave a tensor",
+        ),
+        (lambda: sb.guided(Conditional(lambda x, t, y: None, NS, "eps", 0, 1), None, 0)(ONES, 0.5), "the network gave None"),
     ],
 )
 def test_bad_input_is_one_line(make, says):
