@@ -30,6 +30,7 @@ _HOMES = {
     "sdebench._support.registry": ("register_grid", "register_metric", "register_problem", "register_solver", "register_study"),
     "sdebench.schedules.base": ("NoiseSchedule",),
     "sdebench.problems.mixture": ("GaussianMixture",),
+    "sdebench.problems.guidance": ("guided",),
     "sdebench.problems.problem": ("Problem",),
     "sdebench.networks.loading": ("Declared", "get_network"),
     "sdebench.noise.white": ("WhiteNoise",),

@@ -1,7 +1,8 @@
 """How the ends are measured: one step between an end and each level, from the exact state or the exact law."""
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import lru_cache, partial
 from itertools import accumulate
 from math import inf, log, sqrt
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from sdebench.integration.prediction import Counted
 from sdebench.integration.solver import Node, Sampler, Solver
 from sdebench.integration.tableau import tableau
 from sdebench.laws.gaussian import law_of
-from sdebench.laws.oracle import dop853
+from sdebench.laws.oracle import dop853, extrapolated
 from sdebench.problems import Problem
 from sdebench.records import Claims
 from sdebench.schedules import NoiseSchedule
@@ -52,7 +53,7 @@ class Trajectory(NamedTuple):
     """The exact trajectory through the points of a case: its states at the end and at all levels, and how well they are known.
 
     The error bars are the larger of the flow's conditioning bound and the distance to DOP853's, which crosses the same span
-    but for the part beyond `TINY`.
+    but for the part beyond `TINY`.  Where the flow has no formula, the other integrator stands in its place.
     """
 
     end: Tensor
@@ -68,28 +69,42 @@ def _rms(x: Tensor) -> float:
 def exact(problem: str, end: str, points: int, seed: int) -> Trajectory:
     """The exact trajectory; the points are drawn at the end where alpha = 0, or at the first level where that is data's."""
     pb = get_problem(problem)
-    ns, law, u = pb.schedule, pb.law, end_time(pb.schedule, end)
+    ns, u = pb.schedule, end_time(pb.schedule, end)
     assert u is not None
     times, tiny = [level_time(ns, end, level) for level in LEVELS], level_time(ns, end, TINY[end])
     if end == "noise":
-        x = law.marginal(ns, u).sample(points, seed)
-        found = [pb.solution_with_error(x, u, t) for t in times]
-        errors, s, other = [], tiny, _left_noise(pb, x, u, tiny)
+        x = _draw(pb, u, points, seed)
+        left = _left_noise(pb, x, u, tiny)
+        found = [pb.solution_with_error(x, u, t) if pb.has_solution else (extrapolated(pb, left, tiny, t), 0.0) for t in times]
+        errors, s, other = [], tiny, left
         for t, (state, bound) in sorted(zip(times, found), key=lambda pair: -pair[0]):
             other, s = dop853(pb, other, s, t), t
             errors.append(max(bound, _rms(other - state)))
         return Trajectory(x, tuple(state for state, _ in found), tuple(reversed(errors)))
-    x = law.marginal(ns, times[0]).sample(points, seed)
-    states = [x, *(pb.solution(x, times[0], t) for t in times[1:])]
-    last, bound = pb.solution_with_error(x, times[0], u)
-    off = _rms(dop853(pb, x, times[0], tiny) / ns.alpha(tiny) * ns.alpha(u) - last)
+    x = _draw(pb, times[0], points, seed)
+    states = [x, *(_flow(pb)(x, times[0], t) for t in times[1:])]
+    last, other = (by(pb, x, times[0], tiny) / ns.alpha(tiny) * ns.alpha(u) for by in (extrapolated, dop853))
+    bound = 0.0
+    if pb.has_solution:
+        last, bound = pb.solution_with_error(x, times[0], u)
+    off = _rms(other - last)
     return Trajectory(last, tuple(states), (max(bound, off),) * len(states))
+
+
+def _draw(pb: Problem, t: float, points: int, seed: int) -> Tensor:
+    """The problem's draws at another time than its first."""
+    return replace(pb, span=(t, pb.span[1])).initial(points, seed)
+
+
+def _flow(pb: Problem) -> Callable[[Tensor, float, float], Tensor]:
+    """The exact flow x_s -> x_t inside, by its formula or by one of the two integrators."""
+    return pb.solution if pb.has_solution else partial(extrapolated, pb)
 
 
 def _left_noise(pb: Problem, x: Tensor, s: float, t: float) -> Tensor:
     """The state at t from x at s, alpha_s = 0: the trapezoidal rule in alpha/sigma for `d(x/sigma) = x0 d(alpha/sigma)`."""
     ns = pb.schedule
-    noise, mean = ns.sigma(t) / ns.sigma(s) * x, pb.law.mean()
+    noise, mean = ns.sigma(t) / ns.sigma(s) * x, pb.model(x, s).x0
     return noise + 0.5 * ns.alpha(t) * (mean + pb.model(noise + ns.alpha(t) * mean, t).x0)
 
 
@@ -112,7 +127,7 @@ def _past(pb: Problem, x: Tensor, s: float, size: int) -> tuple[Node, ...]:
     """Exact nodes before s, at unequal distances."""
     ns = pb.schedule
     times = [ns.t(ns.lam(s) - PAST * r) for r in accumulate(PAST_RATIOS[:size])]
-    return tuple(Node(t, pb.model(pb.solution(x, s, t), t)) for t in times)
+    return tuple(Node(t, pb.model(_flow(pb)(x, s, t), t)) for t in times)
 
 
 def _states(solver: Solver | Sampler, case: EndsCase) -> Iterator[dict]:
@@ -162,7 +177,7 @@ def _why_not(spec: str, problem: str, end: str) -> str:
     if u is None:
         return f"{pb.schedule} has no time at which {'alpha' if end == 'noise' else 'sigma'} = 0"
     if not solver.stochastic:
-        return "" if pb.has_solution else f"problem {problem!r} has no formula for its flow: give one that has"
+        return ""
     if isinstance(solver, Sampler):
         return f"{spec} is a run, not a step: its steps are those of other methods"
     if len(getattr(pb.law, "weights", ())) != 1:

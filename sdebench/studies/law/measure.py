@@ -15,6 +15,7 @@ from sdebench.laws.distances import gaussian_kl, gaussian_wasserstein2, kl, wass
 from sdebench.laws.feasible import kind_of, why_not
 from sdebench.laws.gaussian import law_of
 from sdebench.problems import Problem
+from sdebench.problems.guided_flow import check_has_law
 from sdebench.records import Claims
 from sdebench.studies.base import Found, tell_left_out
 from sdebench.studies.law import LawCase, LawSettings
@@ -44,6 +45,7 @@ def cases(settings: LawSettings) -> list[LawCase]:
     left: dict[str, dict[str, str]] = {}
     for name in settings.problems:
         problem = get_problem(name)
+        check_has_law(problem)
         kind = kind_of(problem)
         for spec in settings.solvers:
             why = why_not(get_solver(spec), problem)

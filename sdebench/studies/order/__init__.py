@@ -70,10 +70,13 @@ class OrderStudy(Study):
     def _cases(self, settings: OrderSettings) -> Iterator[OrderCase]:
         from sdebench.catalogue import get_problem, get_solver
         from sdebench.laws.feasible import why_not
+        from sdebench.problems.guided_flow import check_has_law
         from sdebench.studies.order.measure import kinds_of
 
         for problem in settings.problems:
             check_size(settings.points, get_problem(problem).dim, "points")
+            if "weak" in (settings.kinds or ()):
+                check_has_law(get_problem(problem))
         made = {spec: get_solver(spec) for spec in settings.solvers}
         has = {spec: kinds_of(solver) for spec, solver in made.items()}
         places = [(kind, grid) for kind in settings.kinds or KINDS for grid in grids_of(kind, settings.grids)]

@@ -16,6 +16,7 @@ from sdebench.catalogue import get_problem, get_solver
 from sdebench.fit import Fit, slopes
 from sdebench.integration.solver import check_solver
 from sdebench.problems import Problem
+from sdebench.problems.guided_flow import check_has_law
 from sdebench.records import WHOLE_RUNS, Claims, held_to
 from sdebench.studies.base import check_size
 from sdebench.studies.order import grids_of, stochastic
@@ -145,7 +146,10 @@ def measure_order(
     grid, problem = _own_grid(kind, grid), default_problem(kind) if problem is None else problem
     if not isinstance(problem, str | Problem):
         raise UsageError(f"the problem is {shown(problem)}: give a sdebench.Problem, or the name of one")
-    check_size(points, (get_problem(problem) if isinstance(problem, str) else problem).dim, "points")
+    made = get_problem(problem) if isinstance(problem, str) else problem
+    check_size(points, made.dim, "points")
+    if kind == "weak":
+        check_has_law(made)
     at = Setting(problem, points, seed) if isinstance(problem, Problem) else setting(problem, points, seed)
     check_purity(solver, at)
     with threads(1):

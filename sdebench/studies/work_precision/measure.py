@@ -1,9 +1,12 @@
 """How the work-precision study measures."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from sdebench import grids
 from sdebench.catalogue import get_problem, get_solver
+from sdebench.integration.ends import at_no_end
 from sdebench.integration.integrate import integrate
 from sdebench.integration.solver import Sampler, Solver
 from sdebench.records import Claims
@@ -12,6 +15,8 @@ from sdebench.studies.order.measure import kinds_of, run_at_tolerance, tolerance
 from sdebench.studies.purity import check_purity
 from sdebench.studies.setting import Ladder, Setting, context, setting
 from sdebench.studies.work_precision import WorkPrecisionCase, WorkPrecisionSettings
+
+_INSIDE = 2.0  # lam
 
 
 def steps_for(solver: Solver | Sampler, budgets: tuple[int, ...]) -> tuple[int, ...]:
@@ -39,10 +44,29 @@ def cases(settings: WorkPrecisionSettings) -> list[WorkPrecisionCase]:
     return out
 
 
+def _reaches_an_end(at: Setting) -> bool:
+    """Whether the span begins at alpha = 0 or ends at sigma = 0."""
+    return not at_no_end(at.problem.schedule, at.problem.span)
+
+
+def _inside(at: Setting) -> Setting:
+    """The same problem where lam is finite: that is where a method is asked whether it is pure."""
+    ns = at.problem.schedule
+    return Setting(replace(at.problem, span=(ns.t(-_INSIDE), ns.t(_INSIDE))), at.points, at.seed)
+
+
+def _grid(at: Setting, family: str, n: int) -> tuple[grids.Grid, float]:
+    """(grid of n steps over the span, mean step in lam; in t where lam is infinite)"""
+    if not _reaches_an_end(at):
+        return at.grid(family, n)
+    s, t = at.problem.span
+    return grids.get(family)(at.problem.schedule, s, t, n), (s - t) / n
+
+
 def _over_budgets(solver: Solver | Sampler, at: Setting, grid: str, budgets: tuple[int, ...]) -> dict:
     out = Ladder(at.model)
     for n in steps_for(solver, budgets):
-        times, h = at.grid(grid, n)
+        times, h = _grid(at, grid, n)
         floor = max(at.end.error[-1], at.rounding(n))
         out.rung(n, h, floor, at.end.states[-1], lambda m, times=times: integrate(solver, m, at.x, times))  # type: ignore[misc]  # a lambda that binds a loop variable
     return out.data
@@ -59,6 +83,6 @@ def _over_tolerances(solver: Solver | Sampler, at: Setting) -> dict:
 def measure(case: WorkPrecisionCase) -> Found:
     """Run one case.  Raises UsageError for a method that is not pure."""
     at, solver = setting(case.problem, case.points, case.seed), get_solver(case.solver)
-    check_purity(solver, at)
+    check_purity(solver, _inside(at) if _reaches_an_end(at) else at)
     data = _over_budgets(solver, at, case.grid, case.budgets) if case.budgets else _over_tolerances(solver, at)
     return Found(context(at.problem), Claims.of(solver), data)
