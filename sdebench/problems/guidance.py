@@ -131,11 +131,11 @@ def guided(cond: Any, uncond: Any, w: float, interval: tuple[float, float] = EVE
     sum to one and every reading is `c x + d eps` at one (x, t), so the same line holds for x0, v, score and velocity, and
     it is the prediction of `cond` that is combined: so a model of x0, v or velocity is guided where alpha = 0, too.
 
-    `w = 0` is `cond` to the bit, `w = -1` is `uncond` to rounding.  **The trap**: libraries have a scale of 1 + w, with uncond + scale
-    (cond - uncond): their `guidance_scale=7.5` is `w = 6.5` here.
+    `w = 0` is `cond` to the bit, `w = -1` is `uncond` to rounding.  **The trap**: libraries have a scale of 1 + w, with
+    uncond + scale (cond - uncond): their `guidance_scale=7.5` is `w = 6.5` here.
 
-    `interval = (low, high)` guides where low < sigma/alpha <= high alone, and asks `uncond` nowhere else: Kynkaanniemi et al.
-    2024, arXiv:2404.07724, section 3; sigma/alpha is the sigma of EDM.  The flow has a kink at both ends, which costs the order.
+    `interval = (low, high)` guides where low < sigma/alpha <= high alone, and asks `uncond` nowhere else: Kynkaanniemi et
+    al. 2024, arXiv:2404.07724, section 3; sigma/alpha is the sigma of EDM.  It has a kink at both ends, which costs the order.
     Methods that evaluate before the end of their step alone, as `dpm-solver-3`, keep it if both ends are times of the grid.
 
     `rescale = phi` multiplies each sample by 1 - phi + phi std(cond)/std(guided), over the entries of a sample: Lin et al.

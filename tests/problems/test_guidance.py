@@ -1,6 +1,7 @@
 """Guided models: exact scores against multiprecision, every reading, intervals, rescaling, the ends, counts, bad input."""
 
 import pickle
+from itertools import pairwise
 
 import pytest
 import torch
@@ -110,7 +111,7 @@ def test_an_interval_costs_the_order_unless_its_ends_are_times_of_the_grid(solve
     x, exact = law.law.marginal(ns, 3.0).sample(16, 0), sb.get_solver("dpm-solver++-3s")
 
     def end(method, n, *times):
-        grid = sum((sb.grids.uniform_lam(ns, s, t, n)[:-1] for s, t in zip(times, times[1:])), ())
+        grid = sum((sb.grids.uniform_lam(ns, s, t, n)[:-1] for s, t in pairwise(times)), ())
         return sb.integrate(method, model, x, (*grid, times[-1]))
 
     right = end(exact, 400, 3.0, 1.5, 0.5, 0.1)
