@@ -7,7 +7,7 @@ from pathlib import Path
 from sdebench._support.download import fetch
 from sdebench._support.errors import UsageError, cut, describe, near_miss, shown
 from sdebench._support.files import cache
-from sdebench.data import archive, digits, folder, parquet
+from sdebench.data import archive, blurred, digits, folder, parquet
 from sdebench.data.images import Images, Part, gather
 
 VARIABLE = "SDEBENCH_CIFAR10"
@@ -101,6 +101,7 @@ def load(name_or_path: str | Path, root: Path | None = None, download: bool = Fa
     `download` takes the official archive, and fetches it, if need be, to the folder `root` or the cache.  The name tells
     the content: `cifar10`, or `cifar10-jpeg75` where the images were stored as JPEG of quality 75 with halved
     chroma (distances to those do not compare with published figures); "cifar10-jpeg75" takes only the latter.
+    "digits-exact", "cifar10-exact": exact draws of the law of the images, blurred; see `data.blurred`.
     A path: a folder of Parquet files or of images by class, of any one size, named `own-` and the folder's name.
 
     Raises UsageError, naming the file, for data that are not there, broken, or not of one size.
@@ -108,6 +109,8 @@ def load(name_or_path: str | Path, root: Path | None = None, download: bool = Fa
     name = str(name_or_path)
     if name == "digits":
         return digits.load()
+    if blurred.is_blurred(name):
+        return blurred.draws(blurred.read(name, load))
     if name in NAMES:
         return _cifar10(name, root, download)
     if not _exists(Path(name)):

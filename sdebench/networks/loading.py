@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sdebench._support.errors import STRANGERS, UsageError, describe, near_miss, shown
 from sdebench._support.reading import read_bytes
 from sdebench._support.registry import import_object
+from sdebench.data.blurred import SOURCES, is_blurred
 from sdebench.networks import safe, unet
 from sdebench.networks.discrete import Discrete
 from sdebench.networks.parametrisation import kind_of, parametrisation, scheduler_files
@@ -49,6 +50,7 @@ def get_network(
     """The network of a spec, in that dtype on that device:
 
         digits              one that is shipped (`shipped_names`)
+        digits-exact        the posterior mean of the images of a data set, blurred: `networks.exact`
         path/to/folder      the layout of diffusers, with or without our card.json
         owner/name          the same from the hub: from the local cache, or loaded now where `download` is set
         module:factory      what the callable returns: a `Declared`, or an object with the same attributes
@@ -82,6 +84,8 @@ def shipped_cards() -> dict[str, dict[str, Any]]:
 
 
 def _loaded(spec: str, download: bool) -> NetworkProblem:
+    if is_blurred(spec):
+        return _exact(spec)
     if spec in shipped_names():
         return _from_folder(SHIPPED / spec)
     if _is_folder(spec):
@@ -92,11 +96,19 @@ def _loaded(spec: str, download: bool) -> NetworkProblem:
         return _from_folder(_from_hub(spec, download), spec)
     if "/" in spec:
         raise UsageError(f"there is no folder {shown(spec)}: give one in the layout of diffusers, or owner/name of the hub")
-    known = f"{near_miss(spec, shipped_names())} (shipped: {', '.join(shipped_names()) or 'none'})"
+    there = (*shipped_names(), *SOURCES)
+    known = f"{near_miss(spec, there)} (there are: {', '.join(there)})"
     raise UsageError(
         f"unknown network {shown(spec)}{known}: give one of them, a folder in the layout of diffusers, "
         "owner/name of the hub, or module:factory"
     )
+
+
+@lru_cache(maxsize=4)
+def _exact(spec: str) -> NetworkProblem:
+    from sdebench.networks import exact
+
+    return exact.network(spec)
 
 
 def _is_folder(spec: str) -> bool:

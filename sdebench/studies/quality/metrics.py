@@ -68,6 +68,7 @@ def described(problem: NetworkProblem, features: str, data: str, device: str) ->
     All are "" where no features are known (`why_no_features`).  Raises UsageError where the network's images are not of the
     data's shape.
     """
+    data = data or problem.card.get("draws", "")  # an exact law is compared with its own draws
     features = features or _known_features(problem, data)
     if not features:
         return {"features": "", "data": "", "data_sha256": ""}
@@ -123,6 +124,7 @@ def context(case: QualityCase, problem: NetworkProblem) -> dict:
         "shape": list(problem.shape),
         "dim": problem.dim,
         "licence": problem.card.get("licence", ""),
+        **({"exact": True} if problem.card.get("draws") else {}),
     }
 
 

@@ -279,11 +279,13 @@ def about(group: Group, ranks: pd.DataFrame) -> list[str]:
     c = group.context
     size = f" of {c['parameters'] / 1e6:.2g} million parameters" if c.get("parameters") else ""
     of_what = f"trained on {c['data']} images" if c["data"] else "for states"
+    kind = f"The exact posterior mean of {c['data']}, images" if c.get("exact") else f"A network{size} {of_what}"
     what = (
-        f"A network{size} {of_what} of "
-        f"{' × '.join(map(str, c['shape']))}; {c['schedule']}, λ from {c['lams'][0]:.3g} to {c['lams'][1]:.3g}; weights "
-        f"{c['model_sha256'][:12]}."
+        f"{kind} of {' × '.join(map(str, c['shape']))}; {c['schedule']}, λ from {c['lams'][0]:.3g} to {c['lams'][1]:.3g}; "
+        f"{'images' if c.get('exact') else 'weights'} {c['model_sha256'][:12]}."
     )
+    if c.get("exact"):
+        what += " Samples are compared with exact draws of the law, so their distance is the solver's error and nothing else."
     texts = [what, *_about_metric(c)]
     last, after = limit(ranks)
     if last == last:
