@@ -65,15 +65,16 @@ class Tuned:
         return [self.schedule.rho(t) for t in self.best.times]
 
 
-def steps_within(solver: Solver | Sampler, nfe: int) -> int:
-    """The number of steps that a budget of evaluations allows.  Raises UsageError for none, too many, or an adaptive method."""
-    if solver.adaptive or solver.stochastic:
-        what = "chooses its own steps" if solver.adaptive else "is stochastic: its states have no exact ones to compare with"
-        raise UsageError(f"{shown(solver)} {what}: give a deterministic method that crosses a grid")
+def why_not(solver: Solver | Sampler, nfe: int) -> str:
+    """Why a method has no grid to tune within a budget of evaluations; empty where it has."""
+    if solver.adaptive:
+        return "it chooses its own steps: give a method that crosses a grid"
+    if solver.stochastic:
+        return "it is stochastic, and its states have no exact ones to compare with: give a deterministic method"
     n = nfe // solver.nfe_per_step
     if not len(solver.closing) + 1 < n <= _MOST_STEPS:
-        raise UsageError(f"{nfe} evaluations are {n} steps of this method: give a budget of 2 to {_MOST_STEPS} steps")
-    return n
+        return f"{nfe} evaluations are {n} steps of this method: give a budget of 2 to {_MOST_STEPS} steps"
+    return ""
 
 
 def tune(solver: Solver | Sampler, problem: Problem, nfe: int, points: int = 64, seed: int = 0) -> Tuned:
@@ -81,7 +82,9 @@ def tune(solver: Solver | Sampler, problem: Problem, nfe: int, points: int = 64,
 
     Raises UsageError for a method without a fixed grid, and for a budget below two steps.
     """
-    n = steps_within(solver, nfe)
+    if why := why_not(solver, nfe):
+        raise UsageError(f"{shown(solver)} cannot be tuned, for {why}")
+    n = nfe // solver.nfe_per_step
     ns, (s, t) = problem.schedule, problem.span
     searched, unseen = (partial(_error, solver, Setting(problem, points, at)) for at in (seed, seed + 1))
     known = {name: grid for name in KNOWN if (grid := _grid(name, ns, s, t, n))}

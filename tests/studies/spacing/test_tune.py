@@ -9,7 +9,7 @@ import sdebench as sb
 from sdebench import grids
 from sdebench._support.errors import UsageError
 from sdebench.integration.integrate import integrate
-from sdebench.studies.spacing.tune import KNOWN, steps_within, tune
+from sdebench.studies.spacing.tune import KNOWN, tune
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_the_list_is_read_back(tuned):
 )
 def test_what_has_no_grid_to_tune_is_refused(solver, nfe, line):
     with pytest.raises(UsageError, match=line):
-        steps_within(sb.get_solver(solver), nfe)
+        tune(sb.get_solver(solver), sb.get_problem("mixture-1d"), nfe)
 
 
 def test_the_command_writes_a_list_that_a_run_reads_and_nothing_of_others(sdebench, tmp_path, monkeypatch):
