@@ -1,7 +1,7 @@
 """The page: sections with tables to sort and figures, and what made the records."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from itertools import groupby
 from math import isnan
@@ -99,9 +99,9 @@ def html(
     )
     folder = files(__package__) / "templates"
     source = {name: (folder / name).read_text(encoding="utf-8") for name in ("index.html.j2", "page.css", "page.js")}
-    details = {
-        b.table.name: dict(b.details.lines) for s in sections for b in s.blocks if isinstance(b, TableBlock) and b.details
-    }
+    details = _numbered(
+        {b.table.name: dict(b.details.lines) for s in sections for b in s.blocks if isinstance(b, TableBlock) and b.details}
+    )
     return environment.from_string(source["index.html.j2"]).render(
         title=title,
         css=Markup(source["page.css"]),
@@ -110,3 +110,13 @@ def html(
         provenance=provenance(records),
         details=details,
     )
+
+
+def _numbered(details: Mapping[str, Mapping[str, Sequence[Sequence[str]]]]) -> dict[str, Any]:
+    """The lines under the rows of each table, with each text once, in `words`, and its number where it stands."""
+    words: dict[str, int] = {}
+    tables = {
+        table: {row: [[words.setdefault(text, len(words)) for text in line] for line in lines] for row, lines in rows.items()}
+        for table, rows in details.items()
+    }
+    return {"words": list(words), "tables": tables}

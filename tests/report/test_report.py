@@ -323,7 +323,12 @@ def test_a_choice_of_the_problem_is_offered_where_there_are_several(tmp_path):
 
 def test_under_a_row_stand_its_cases_with_what_was_used_of_each(site):
     text, _ = page_of(site[0])
-    details = json.loads(re.findall(r'id="details">(.*?)</script>', text, re.DOTALL)[0])
+    packed = json.loads(re.findall(r'id="details">(.*?)</script>', text, re.DOTALL)[0])
+    assert len(packed["words"]) == len(set(packed["words"]))
+    details = {
+        table: {row: [[packed["words"][i] for i in line] for line in lines] for row, lines in rows.items()}
+        for table, rows in packed["tables"].items()
+    }
     headings = json.loads(html.unescape(re.search(r'data-name="orders" data-headings="([^"]*)"', text)[1]))
     assert headings == ["Case", "Order", "Claim", "Steps used", "Error at the finest", "Verdict", ""]
     assert list(details) == ["orders"]

@@ -32,7 +32,8 @@
     const detail = element("tr"), cell = element("td"), inner = element("div"), cases = element("table");
     const line = (tag, texts) => { const tr = element("tr"); tr.append(...texts.map((t) => element(tag, t))); return tr; };
     cases.append(line("th", JSON.parse(table.dataset.headings)));
-    (details[table.dataset.name][row.dataset.id] || []).forEach((c) => cases.append(line("td", c)));
+    const lines = details.tables[table.dataset.name][row.dataset.id] || [];
+    lines.forEach((c) => cases.append(line("td", c.map((i) => details.words[i]))));
     detail.className = "detail"; inner.className = "inner"; cell.colSpan = row.cells.length;
     inner.append(cases); cell.append(inner); detail.append(cell); row.after(detail);
     row.querySelector(".more").setAttribute("aria-expanded", "true");

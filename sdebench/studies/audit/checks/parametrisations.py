@@ -1,6 +1,7 @@
 """One denoiser, said as eps, x0, v and velocity, gives one result."""
 
 from collections.abc import Iterator
+from math import isfinite
 
 from sdebench._support.errors import STRANGERS, describe
 from sdebench.peers import NotOffered
@@ -41,7 +42,8 @@ def check(trial: Trial, full: bool) -> Iterator[Reading]:
         if gap <= _SAME:
             kept.append(word)
         else:
-            text = f"a network of {word} ends {gap:.2g} of the data's spread from the same network of {own.session.prediction}"
+            where = f"ends {gap:.2g} of the data's spread from" if isfinite(gap) else "gives no finite state, unlike"
+            text = f"a network of {word} {where} the same network of {own.session.prediction}"
             yield Reading("parametrisations", f"{word} differs", text, gap, "fault")
     if kept:
         text = f"{own.session.prediction} and {', '.join(kept)} give one result"
