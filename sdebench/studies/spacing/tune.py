@@ -13,6 +13,7 @@ from math import exp, inf, log
 
 import numpy as np
 from scipy.optimize import minimize
+from torch import Tensor
 
 from sdebench import grids
 from sdebench._support.errors import UsageError, shown
@@ -77,25 +78,61 @@ def why_not(solver: Solver | Sampler, nfe: int) -> str:
     return ""
 
 
-def tune(solver: Solver | Sampler, problem: Problem, nfe: int, points: int = 64, seed: int = 0) -> Tuned:
-    """The best grid of a method within a budget of evaluations, on `points` draws, judged on as many others.
+@dataclass(frozen=True)
+class Target:
+    """What a grid is tuned for: the span of a schedule, and the RMS error of a run on two sets of points, with its floor."""
+
+    schedule: NoiseSchedule
+    span: tuple[float, float]
+    searched: Callable[[grids.Grid], float]
+    unseen: Callable[[grids.Grid], float]
+    floor: float
+    starts: int = _STARTS
+
+
+def on_problem(solver: Solver | Sampler, problem: Problem, points: int, seed: int) -> Target:
+    """An exact problem: `points` draws, and as many others."""
+    here, other = (Setting(problem, points, at) for at in (seed, seed + 1))
+    floor = max(here.end.error[-1], here.rounding(_MOST_STEPS))
+    return Target(problem.schedule, problem.span, partial(_error, solver, here), partial(_error, solver, other), floor)
+
+
+def on_network(solver: Solver | Sampler, model: str, points: int, seed: int) -> Target:
+    """A network: the samples 0 to `points - 1`, and as many after them, against their converged trajectories."""
+    from sdebench.studies.quality.error import converged
+    from sdebench.studies.quality.run import Sampling, sample
+
+    at = Sampling(model, "float32", "cpu", seed)
+    exact = converged(at, 2 * points)
+
+    def error(first: int, grid: grids.Grid) -> float:
+        found = sample(solver, at.problem.model, grid, at, first, points).flatten(1).double()
+        return _finite(found - exact.ends[first : first + points])
+
+    here, other = partial(error, 0), partial(error, points)
+    return Target(at.problem.schedule, at.problem.span, here, other, exact.error, starts=1)
+
+
+def steps_within(solver: Solver | Sampler, nfe: int) -> int:
+    """The steps of a run within a budget of evaluations.  Raises UsageError where there is no grid to tune."""
+    if why := why_not(solver, nfe):
+        raise UsageError(f"{shown(solver)} cannot be tuned, for {why}")
+    return nfe // solver.nfe_per_step
+
+
+def tune(solver: Solver | Sampler, target: Target, nfe: int) -> Tuned:
+    """The best grid of a method within a budget of evaluations, judged on unseen points.
 
     Raises UsageError for a method without a fixed grid, and for a budget below two steps.
     """
-    if why := why_not(solver, nfe):
-        raise UsageError(f"{shown(solver)} cannot be tuned, for {why}")
-    n = nfe // solver.nfe_per_step
-    ns, (s, t) = problem.schedule, problem.span
-    searched, unseen = (partial(_error, solver, Setting(problem, points, at)) for at in (seed, seed + 1))
+    n, ns, (s, t) = steps_within(solver, nfe), target.schedule, target.span
     known = {name: grid for name in KNOWN if (grid := _grid(name, ns, s, t, n))}
-    before = {name: searched(grid) for name, grid in known.items()}
-    best = sorted(before, key=lambda name: before[name])[:_STARTS]
-    found = min((_search(ns, known[name], searched) for name in best), key=searched)
-    rows = [GridErrors(name, before[name], unseen(grid), grid) for name, grid in known.items()]
-    rows.append(GridErrors("tuned", searched(found), unseen(found), found))
-    end = Setting(problem, points, seed).end
-    floor = max(end.error[-1], Setting(problem, points, seed).rounding(n))
-    return Tuned(tuple(sorted(rows, key=lambda row: (row.unseen, row.grid))), ns, floor)
+    before = {name: target.searched(grid) for name, grid in known.items()}
+    best = sorted(before, key=lambda name: before[name])[: target.starts]
+    found = min((_search(ns, known[name], target.searched) for name in best), key=target.searched)
+    rows = [GridErrors(name, before[name], target.unseen(grid), grid) for name, grid in known.items()]
+    rows.append(GridErrors("tuned", target.searched(found), target.unseen(found), found))
+    return Tuned(tuple(sorted(rows, key=lambda row: (row.unseen, row.grid))), ns, target.floor)
 
 
 def _grid(name: str, ns: NoiseSchedule, s: float, t: float, n: int) -> grids.Grid:
@@ -108,8 +145,12 @@ def _grid(name: str, ns: NoiseSchedule, s: float, t: float, n: int) -> grids.Gri
 
 def _error(solver: Solver | Sampler, at: Setting, grid: grids.Grid) -> float:
     """RMS error of a run, infinite where it is not finite."""
-    found = integrate(solver, at.model, at.x, grid)
-    error = float((found - at.end.states[-1]).square().mean().sqrt())
+    return _finite(integrate(solver, at.model, at.x, grid) - at.end.states[-1])
+
+
+def _finite(difference: Tensor) -> float:
+    """The RMS, infinite where it is not a number."""
+    error = float(difference.square().mean().sqrt())
     return error if error < inf else inf
 
 

@@ -1,5 +1,6 @@
 """The search for a grid: never worse than what is known, judged on unseen points, and the optimum where it is known."""
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -9,12 +10,18 @@ import sdebench as sb
 from sdebench import grids
 from sdebench._support.errors import UsageError
 from sdebench.integration.integrate import integrate
-from sdebench.studies.spacing.tune import KNOWN, tune
+from sdebench.studies.quality import error as quality_error
+from sdebench.studies.spacing.tune import KNOWN, on_problem, tune
+
+
+def tuned_on(solver, nfe):
+    solver = sb.get_solver(solver)
+    return tune(solver, on_problem(solver, sb.get_problem("mixture-1d"), 32, 0), nfe)
 
 
 @pytest.fixture(scope="module")
 def tuned():
-    return tune(sb.get_solver("dpm-solver++-2m"), sb.get_problem("mixture-1d"), 6, points=32)
+    return tuned_on("dpm-solver++-2m", 6)
 
 
 def test_it_is_better_than_the_best_known_grid_on_points_that_it_has_not_seen(tuned):
@@ -37,7 +44,7 @@ def test_its_errors_are_those_of_runs(tuned):
 def test_one_step_between_is_where_a_scan_finds_it():
     """With two steps there is one number to choose: the minimum of a fine scan is met."""
     problem, solver = sb.get_problem("mixture-1d"), sb.get_solver("ddim")
-    tuned = tune(solver, problem, 2, points=32)
+    tuned = tuned_on("ddim", 2)
     row = next(row for row in tuned.rows if row.grid == "tuned")
     ns, (s, t), x = problem.schedule, problem.span, problem.initial(32, 0)
     exact = problem.solution(x, s, t)
@@ -65,7 +72,7 @@ def test_the_list_is_read_back(tuned):
 )
 def test_what_has_no_grid_to_tune_is_refused(solver, nfe, line):
     with pytest.raises(UsageError, match=line):
-        tune(sb.get_solver(solver), sb.get_problem("mixture-1d"), nfe)
+        tuned_on(solver, nfe)
 
 
 def test_the_command_writes_a_list_that_a_run_reads_and_nothing_of_others(sdebench, tmp_path, monkeypatch):
@@ -81,3 +88,19 @@ def test_the_command_writes_a_list_that_a_run_reads_and_nothing_of_others(sdeben
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     assert (tmp_path / "notes.txt").read_text() == "precious"
+
+
+def test_a_network_is_tuned_against_its_converged_trajectory(sdebench, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(quality_error, "FINE", (("unipc-3", "uniform_lam", 30), ("dpm-solver++-2m", "uniform_lam", 60)))
+    quality_error.converged.cache_clear()
+    words = ("tune", "--solver", "dpm-solver++-2m", "--nfe", 3, "--model", "digits-exact", "--points", 2, "--json")
+    status, out, err = sdebench(*words)
+    assert status == 0, err
+    found = json.loads(out)
+    errors = {row["grid"]: row["searched"] for row in found["rows"]}
+    assert errors["tuned"] < 0.9 * min(error for grid, error in errors.items() if grid != "tuned")
+    quality_error.converged.cache_clear()
+    status, out, err = sdebench("tune", "--model", "digits-exact", "--problem", "mixture-1d")
+    assert (status, out) == (2, "")
+    assert "give one of them" in err
