@@ -10,7 +10,7 @@ from fuzzing import tried
 from sdebench.catalogue import get_solver
 from sdebench.engine import runner
 from sdebench.engine.pools import JobOutcome
-from sdebench.engine.replies import Answer
+from sdebench.engine.replies import Reply
 from sdebench.engine.worker import failed
 from sdebench.gate import figures, timing
 from sdebench.studies.order import measurement
@@ -35,7 +35,7 @@ class Nothing:
 
     def next(self):
         job = self.jobs.pop(0)
-        return JobOutcome(job, Answer(failed(job, "not measured by the fuzzer")))
+        return JobOutcome(job, Reply(failed(job, "not measured by the fuzzer")))
 
     def close(self):
         pass

@@ -571,7 +571,21 @@ def test_the_page_of_the_published_results_is_below_a_megabyte():
 def test_the_page_of_the_published_results_has_a_section_a_study_and_every_block_once(published):
     sections, text = published
     parser = Loads(text)
-    names = ["order", "calibration", "ends", "work", "law", "family", "matching", "quality", "cost", "floor", "audit", "survey"]
+    names = [
+        "order",
+        "calibration",
+        "ends",
+        "work",
+        "law",
+        "family",
+        "matching",
+        "quality",
+        "cost",
+        "floor",
+        "audit",
+        "survey",
+        "spacing",
+    ]
     assert [s.name for s in sections if s.name != "failures"] == sorted(names, key=[s.name for s in sections].index)
     assert [a["id"] for a in parser.of("section")] == [*(s.name for s in sections), "reproduce"]
     assert [a["href"] for a in parser.of("a") if a["href"].startswith("#")] == [f"#{a['id']}" for a in parser.of("section")]
